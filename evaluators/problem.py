@@ -1,0 +1,79 @@
+"""A problem: the reference module, how exact an answer must be, and what it may use.
+
+A plain KernelBench file (`Model`, `get_inputs`, `get_init_inputs`) is a Problem unchanged. An optional leading block
+
+    # /// problem
+    # title = "..."
+    # [tolerance]
+    # error_multiple = 2.0
+    # ///
+
+adds what the format lacks. Limits: the source is text here; only the judge executes it.
+"""
+
+import hashlib
+
+from evaluators.frozen import Frozen
+
+
+class Tolerance(Frozen):
+    """How exact an answer must be; the judge decides by this object and the prompt renders it.
+
+    The error of a result y is ||y - y64|| / ||y64|| over the whole output, y64 the float64 reference. It may not exceed
+    `error_multiple` times the larger of the reference's own error at its settings and `floor` (the rounding of one long
+    float32 sum); nor may any element be off by more than `element_multiple` times that bound relative to the
+    root mean square of the output.
+    """
+
+    error_multiple: float = 2.0
+    floor: float = 5e-7
+    tf32_floor: float = 3e-4
+    element_multiple: float = 40.0
+    input_scales: tuple[float, ...] = (1.0, 1e-5, 1e5)
+
+
+class Problem(Frozen):
+    """One reference to beat. `key` is what users type (`convt3d-68`, a file name); `source` is the KernelBench text."""
+
+    key: str
+    title: str
+    source: str
+    path: str | None = None
+    tolerance: Tolerance = Tolerance()
+    library_ops: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """First 16 hex digits of the sha256 of the reference source."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:16]
+
+
+class TensorFact(Frozen):
+    """Name, shape and dtype of one tensor of the published workload."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class ProblemFacts(Frozen):
+    """What the judge found out about a problem at its published shapes (computed on meta tensors, nothing measured).
+
+    `flop` counts useful multiply-adds as 2; `nominal_flop` is None unless it differs (structural zeros). `bytes_moved` reads every
+    input and parameter once and writes every output once. `warnings` are the linter's findings.
+    """
+
+    inputs: tuple[TensorFact, ...]
+    parameters: tuple[TensorFact, ...]
+    outputs: tuple[TensorFact, ...]
+    init_args: str
+    operator: str
+    hyperparameters: dict[str, str] = {}
+    flop: int | None
+    bytes_moved: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def arithmetic_intensity(self) -> float | None:
+        """FLOP per byte; None where the FLOP of the operator are not known."""
+        return None if self.flop is None else self.flop / self.bytes_moved

@@ -1,0 +1,116 @@
+"""The nouns of a record: Usage, Attempt, RunConfig, Run and the events of the journal.
+
+Limits: values only; journal.py writes and reads them, store.py finds runs.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from evaluators.evaluation import Evaluation
+from evaluators.frozen import Frozen
+
+SCHEMA = 1  # raised when a journal of this version cannot be read by older code
+Decision = Literal["keep", "discard", "crash"]
+Role = Literal["propose", "optimize", "repair"]
+
+
+class Usage(Frozen):
+    """Tokens of one proposal (all requests of it) and their price; `cost_usd` is None when unknown, never 0 for unknown."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    requests: int = 0
+    cost_usd: float | None = None
+    cost_source: str = ""  # provider | genai-prices <version> | free | unknown
+
+
+class Budget(Frozen):
+    """Limits of a run; None is unlimited. They count what the whole run spent, resumed or not."""
+
+    max_attempts: int = 8
+    max_seconds: float | None = None
+    max_cost_usd: float | None = None
+
+
+class RunConfig(Frozen):
+    """What a user asked for; enough to resume."""
+
+    problem: str
+    problem_source: str
+    gpu: str
+    model: str  # "playbook", "replay:RUN" or the model's name at the endpoint
+    base_url: str | None = None
+    budget: Budget = Budget()
+    seed_code: str | None = None
+
+
+class Run(Frozen):
+    """The head of a run directory (run.json): identity, configuration, versions. Never changes after creation."""
+
+    schema_version: int = SCHEMA
+    id: str
+    created_at: str  # ISO 8601, UTC
+    config: RunConfig
+    versions: dict[str, str] = {}
+
+
+class Attempt(Frozen):
+    """One finished attempt. Texts live beside it in attempts/NNN/; `candidate_id` is None when the reply held no code."""
+
+    number: int
+    parent: int | None
+    stage: str
+    role: Role
+    plan: str
+    candidate_id: str | None
+    evaluation: Evaluation | None  # None: no candidate could be read from the reply
+    reused_from: int | None = None  # equal code was judged in that attempt
+    decision: Decision
+    reason: str  # why it was kept or not, in words
+    usage: Usage = Usage()
+    started_at: str
+    seconds: float
+    reply_problem: str = ""  # why the reply held no candidate
+
+
+class Proposed(Frozen):
+    """Journal event: a reply was paid for and is on disk; resume must not ask again."""
+
+    event: Literal["proposed"] = "proposed"
+    number: int
+    parent: int | None
+    stage: str
+    role: Role
+    usage: Usage
+    reply_sha256: str
+    started_at: str
+
+
+class Attempted(Frozen):
+    """Journal event: the attempt is finished."""
+
+    event: Literal["attempted"] = "attempted"
+    attempt: Attempt
+
+
+class Finished(Frozen):
+    """Journal event: the run ended; `resume` with a larger budget may go on after it."""
+
+    event: Literal["finished"] = "finished"
+    reason: str
+    at: str
+
+
+class Resumed(Frozen):
+    """Journal event: the run was taken up again."""
+
+    event: Literal["resumed"] = "resumed"
+    at: str
+    budget: Budget
+
+
+Event = Annotated[Proposed | Attempted | Finished | Resumed, Field(discriminator="event")]
+event_adapter: TypeAdapter[Proposed | Attempted | Finished | Resumed] = TypeAdapter(Event)
