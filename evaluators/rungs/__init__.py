@@ -1,0 +1,80 @@
+"""The rungs of the ladder, one file each: screen -> build -> correctness -> estimate.
+
+Every rung is a module with `check(task: Task) -> Findings`. The ladder (evaluators/ladder.py) climbs them in order and stops at the
+first failure. Rungs run in the judge (trusted, torch allowed); code of a candidate runs only in the sandboxed child
+processes that `Task.zygotes` fork.
+
+Limits: a rung reports findings; the verdict is put together in the ladder and nowhere else.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from evaluators.candidate import Candidate
+from evaluators.evaluation import Check, Estimate, KernelResources, Kind, NumericError
+from evaluators.gpu import GpuSpec
+from evaluators.problem import Problem
+
+if TYPE_CHECKING:
+    from evaluators.judge.reference import Reference
+    from evaluators.judge.zygotes import Zygotes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a candidate is wrong: a kind of the domain and a message a person and a model can act on."""
+
+    kind: Kind
+    message: str
+
+
+@dataclass(frozen=True)
+class CapturedLaunch:
+    """One Triton launch captured at full size and compiled for the target, before anything is derived from it.
+
+    arguments: scalar arguments by parameter name; pointer_bytes: storage size by pointer parameter name.
+    """
+
+    name: str
+    grid: tuple[int, int, int]
+    num_warps: int
+    num_stages: int
+    shared_memory_bytes: int
+    config: dict[str, str]
+    arguments: dict[str, int | float | bool | None]
+    pointer_bytes: dict[str, int]
+    cubin: bytes
+    ttir: str
+    launches: int = 1
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one rung adds to the evaluation. `unverified` says what decides and could not be checked, and why."""
+
+    checks: tuple[Check, ...] = ()
+    kernels: tuple[KernelResources, ...] = ()
+    launches: tuple[CapturedLaunch, ...] = ()
+    estimate: Estimate | None = None
+    numeric_error: NumericError | None = None
+    scope: tuple[str, ...] = ()
+    build_log: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    failure: Failure | None = None
+    unverified: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a rung works on. `found` is what the rungs below have found so far."""
+
+    problem: Problem
+    candidate: Candidate
+    gpu: GpuSpec
+    reference: "Reference"
+    zygotes: "Zygotes"
+    found: Findings = Findings()
+
+    def having(self, found: Findings) -> "Task":
+        """The same task with more findings."""
+        return replace(self, found=found)
