@@ -19,11 +19,12 @@ class DensePeaks(Frozen):
 
 
 class GpuSpec(Frozen):
-    """One GPU as its vendor describes it. Sizes in the unit the name says; `source` says where the figures come from."""
+    """One GPU as its vendor describes it. Sizes in the unit the name says; `source` says where figures come from."""
 
     key: str
     name: str
     aliases: tuple[str, ...] = ()
+    default_for: tuple[str, ...] = ()  # names several parts share ("A100"); this part is the one taken
     architecture: str
     compute_capability: str = Field(pattern=r"^\d+\.\d$")
     sm_count: int

@@ -39,8 +39,10 @@ class Problem(Frozen):
     title: str
     source: str
     path: str | None = None
+    notes: tuple[str, ...] = ()  # what a user should see about the choice, e.g. which problem an alias means
     tolerance: Tolerance = Tolerance()
     library_ops: tuple[str, ...] = ()
+    note: str = ""  # how `key` was chosen when the user's word fits several problems; to be printed
 
     @property
     def id(self) -> str:
@@ -59,8 +61,10 @@ class TensorFact(Frozen):
 class ProblemFacts(Frozen):
     """What the judge found out about a problem at its published shapes (computed on meta tensors, nothing measured).
 
-    `flop` counts useful multiply-adds as 2; `nominal_flop` is None unless it differs (structural zeros). `bytes_moved` reads every
-    input and parameter once and writes every output once. `warnings` are the linter's findings.
+    `flop` counts useful multiply-adds as 2: those of transposed convolutions that land outside the cropped output are left out.
+    `bytes_moved` reads every input and parameter once and writes every output once. `parameters` is the state_dict, by name.
+    `operator` is the one that costs most ("conv_transpose3d", "matmul"); `operators` are all, in the order they ran.
+    `hyperparameters` are those the operator ran with, as Python literals. `warnings` are the linter's findings.
     """
 
     inputs: tuple[TensorFact, ...]
@@ -68,6 +72,7 @@ class ProblemFacts(Frozen):
     outputs: tuple[TensorFact, ...]
     init_args: str
     operator: str
+    operators: tuple[str, ...] = ()
     hyperparameters: dict[str, str] = {}
     flop: int | None
     bytes_moved: int

@@ -28,5 +28,6 @@ class Stage(Frozen):
     autotune: tuple[str, ...] = ()
     allowed_knobs: tuple[str, ...] = ()
     frozen_knobs: tuple[str, ...] = ()
+    proposals: int = 1  # most proposals one visit makes; it goes on only while the last one was kept
     entry_gate: str = ""
     exit_gate: str = ""

@@ -32,7 +32,8 @@ class Failure:
 class CapturedLaunch:
     """One Triton launch captured at full size and compiled for the target, before anything is derived from it.
 
-    arguments: scalar arguments by parameter name; pointer_bytes: storage size by pointer parameter name.
+    arguments: scalar arguments by parameter name; pointer_bytes: bytes of the tensor by pointer parameter name.
+    tuned_group: launches of one group are the configurations of one autotuned launch, of which a GPU keeps the fastest.
     """
 
     name: str
@@ -46,6 +47,7 @@ class CapturedLaunch:
     cubin: bytes
     ttir: str
     launches: int = 1
+    tuned_group: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,237 @@
+"""The command line: `agent VERB`. Signatures and help only; each body is agent/commands/<verb>.py and is imported when it runs.
+
+Limits: imports nothing but typer and the standard library, so that `agent --help` stays under 0.3 s.
+
+Exit codes: 0 passed or improved, 1 the candidate failed or nothing better was found, 2 wrong usage, 3 this machine cannot, 4 unverified.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="agent",
+    help="Propose, compile, judge and keep faster GPU kernels for a PyTorch reference module.",
+    epilog="Start here: agent optimize --problem convt3d --gpu 4090",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ProblemOption = Annotated[
+    str,
+    typer.Option(
+        "--problem", "-p", help="Built-in name (convt3d, convt3d-73), KernelBench file, or 1/68 with KERNELBENCH_DIR."
+    ),
+]
+GpuOption = Annotated[
+    str, typer.Option("--gpu", "-g", help="Target GPU (4090, 'RTX 4090', h200, ...) or auto: this machine's.")
+]
+RunsDirOption = Annotated[
+    Path | None, typer.Option("--runs-dir", help="Where runs are kept (default: AGENT_RUNS_DIR or ./transcripts).")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout; everything else goes to stderr.")
+]
+PlainOption = Annotated[bool, typer.Option("--plain", help="One plain line per attempt instead of the live view.")]
+AttemptsOption = Annotated[int | None, typer.Option("--max-attempts", min=1, help="Attempts of the whole run.")]
+SecondsOption = Annotated[float | None, typer.Option("--max-seconds", min=0, help="Wall time of the whole run.")]
+CostOption = Annotated[
+    float | None, typer.Option("--max-cost", min=0, help="Dollars of the whole run, checked before each call.")
+]
+RunArgument = Annotated[str, typer.Argument(help="Run id, its beginning, a path, or `last`.")]
+
+
+@app.command(epilog="Example: agent optimize --problem convt3d-73 --gpu h200 --max-attempts 20")
+def optimize(
+    problem: ProblemOption,
+    gpu: GpuOption,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="playbook, replay:RUN, or a model's name at the endpoint.")
+    ] = "playbook",
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint, e.g. http://localhost:8000/v1.")
+    ] = None,
+    code: Annotated[
+        Path | None, typer.Option("--code", help="Start from this kernel file instead of from nothing.")
+    ] = None,
+    max_attempts: AttemptsOption = 8,
+    max_seconds: SecondsOption = None,
+    max_cost: CostOption = None,
+    runs_dir: RunsDirOption = None,
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for a faster kernel; logs every attempt and leaves the best one exported."""
+    from agent.commands.optimize import Request, optimize as run
+
+    run(
+        Request(
+            problem=problem,
+            gpu=gpu,
+            model=model,
+            base_url=base_url,
+            code=code,
+            max_attempts=max_attempts,
+            max_seconds=max_seconds,
+            max_cost_usd=max_cost,
+            runs_dir=runs_dir,
+            plain=plain,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command(epilog="Example: agent resume last --max-attempts 16")
+def resume(
+    run: RunArgument,
+    max_attempts: AttemptsOption = None,
+    max_seconds: SecondsOption = None,
+    max_cost: CostOption = None,
+    runs_dir: RunsDirOption = None,
+    plain: PlainOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run after a crash, Ctrl-C, or with a larger budget; nothing finished or paid for is repeated."""
+    from agent.commands.optimize import Extension, resume as go_on
+
+    go_on(
+        Extension(
+            run=run,
+            max_attempts=max_attempts,
+            max_seconds=max_seconds,
+            max_cost_usd=max_cost,
+            runs_dir=runs_dir,
+            plain=plain,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command(epilog="Example: agent evaluate kernel.py --problem convt3d --gpu 4090 --json")
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="Python file with ModelNew, or a model's reply that holds one.")],
+    problem: ProblemOption,
+    gpu: GpuOption = "4090",
+    as_json: JsonOption = False,
+) -> None:
+    """Judge one kernel file: screen, build for the target, correctness, estimate."""
+    from agent.commands.evaluate import evaluate as run
+
+    run(file, problem=problem, gpu=gpu, as_json=as_json)
+
+
+@app.command(epilog="Example: agent problems --json")
+def problems(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full: a built-in name or a file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the problems with FLOP, bytes and arithmetic intensity, and what the linter found."""
+    from agent.commands.catalogs import list_problems
+
+    list_problems(name, as_json=as_json)
+
+
+@app.command(epilog="Example: agent gpus 4090")
+def gpus(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the known GPUs with their vendor figures and aliases."""
+    from agent.commands.catalogs import list_gpus
+
+    list_gpus(name, as_json=as_json)
+
+
+@app.command(
+    epilog="Example: agent prompt --problem convt3d --gpu 4090 --stage memory --code kernel.py --metrics ncu.json"
+)
+def prompt(
+    problem: ProblemOption,
+    gpu: GpuOption,
+    stage: Annotated[str, typer.Option("--stage", help="algorithm, grid, tiling, memory or tuning.")] = "algorithm",
+    code: Annotated[Path | None, typer.Option("--code", help="Current kernel file.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option("--metrics", help="JSON: kernel name -> Nsight metric -> value.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Take the last attempts and their failures from this run.")
+    ] = None,
+    runs_dir: RunsDirOption = None,
+) -> None:
+    """Print the exact text a model would be sent."""
+    from agent.commands.prompt import print_prompt
+
+    print_prompt(problem, gpu, stage=stage, code=code, metrics=metrics, run=run, runs_dir=runs_dir)
+
+
+@app.command(epilog="Example: agent extract reply.md --json")
+def extract(
+    file: Annotated[Path, typer.Argument(help="A model's reply, any text.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show which code of a reply would be judged, and why."""
+    from agent.commands.extract import extract as run
+
+    run(file, as_json=as_json)
+
+
+@app.command(epilog="Example: agent runs")
+def runs(runs_dir: RunsDirOption = None, as_json: JsonOption = False) -> None:
+    """List the runs."""
+    from agent.commands.review import list_runs
+
+    list_runs(runs_dir, as_json=as_json)
+
+
+@app.command(epilog="Example: agent show last --attempt 3")
+def show(
+    run: RunArgument = "last",
+    attempt: Annotated[int | None, typer.Option("--attempt", "-a", min=1, help="One attempt in full.")] = None,
+    runs_dir: RunsDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a run: its attempts; or one attempt: prompt, reply, diff to the parent, verdict, metrics."""
+    from agent.commands.review import show as run_show
+
+    run_show(run, attempt=attempt, runs_dir=runs_dir, as_json=as_json)
+
+
+@app.command(epilog="Example: agent export last -o conv_transpose3d_4090.py")
+def export(
+    run: RunArgument = "last",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write (default: stdout).")] = None,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", "-a", min=1, help="This attempt instead of the best.")
+    ] = None,
+    runs_dir: RunsDirOption = None,
+) -> None:
+    """Export a kernel as one standalone file with its provenance and a self-check."""
+    from agent.commands.review import export as run_export
+
+    run_export(run, output=output, attempt=attempt, runs_dir=runs_dir)
+
+
+@app.command(epilog="Example: agent doctor")
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what works on this machine and what that limits."""
+    from agent.commands.doctor import doctor as run
+
+    run(as_json=as_json)
+
+
+def main() -> None:
+    """Entry point: errors of the user or the machine are one line and an exit code, never a traceback."""
+    from evaluators.errors import AgentError, MachineError
+
+    try:
+        app()
+    except AgentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(3 if isinstance(error, MachineError) else 2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,143 @@
+"""`agent doctor`: what works on this machine, and what follows for a run.
+
+Every line is the result of trying it now. Limits: it repairs nothing; versions that merely look wrong are reported, not judged.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from evaluators.client import JudgeClient
+from evaluators.errors import AgentError
+from evaluators.gpu_catalog import detect_gpu
+from evaluators.problem_catalog import load_problem
+from runs.store import runs_directory
+from runs.table import table
+
+_WALL_S = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was tried: whether it works, what was seen, what it limits when it does not."""
+
+    name: str
+    works: bool
+    seen: str
+    limits: str = ""
+
+
+def doctor(*, as_json: bool) -> None:
+    """Print all findings; exit 3 when the machine cannot judge a candidate at all."""
+    found = list(examine())
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found]))
+    else:
+        rows = [("yes" if f.works else "NO", f.name, f.seen, "" if f.works else f.limits) for f in found]
+        print(table(("works", "what", "seen", "what that limits"), rows))
+    sys.exit(0 if next(f.works for f in found if f.name == "judge") else 3)
+
+
+def examine() -> Iterator[Finding]:
+    """Try everything, cheap things first."""
+    for check in (_python, _torch, _ptxas, _nvcc, _gxx, _sandbox, _judge, _gpu, _profiler, _key, _record):
+        yield check()
+
+
+def _python() -> Finding:
+    ok = sys.version_info >= (3, 11)
+    return Finding("python", ok, sys.version.split()[0], "3.11 or newer is needed")
+
+
+def _torch() -> Finding:
+    torch, triton = _version("torch"), _version("triton")
+    return Finding("torch and triton", bool(torch and triton), f"torch {torch}, triton {triton}", "nothing can be judged")
+
+
+def _ptxas() -> Finding:
+    spec = importlib.util.find_spec("triton")
+    folder = Path(spec.origin).parent / "backends/nvidia/bin" if spec and spec.origin else Path()
+    return _tool("ptxas and cuobjdump", [str(folder / "ptxas"), "--version"], "Triton kernels cannot be compiled for the target")
+
+
+def _nvcc() -> Finding:
+    return _tool("nvcc", [shutil.which("nvcc") or "nvcc", "--version"], "CUDA candidates stay unverified; Triton is not affected")
+
+
+def _gxx() -> Finding:
+    return _tool("g++", ["g++", "--version"], "CUDA candidates cannot be executed on the CPU and stay unverified")
+
+
+def _sandbox() -> Finding:
+    from sandbox import probe
+
+    tier = probe()
+    return Finding("sandbox", True, f"{tier.name}: {', '.join(tier.layers)}; residual risk: {tier.residual}")
+
+
+def _judge() -> Finding:
+    limits = "no candidate can be judged"
+    try:
+        with JudgeClient() as judge:
+            facts = judge.facts(load_problem("convt3d-72"))
+    except AgentError as error:
+        return Finding("judge", False, str(error), limits)
+    return Finding("judge", bool(facts.outputs), f"loaded a reference, {facts.operator}", limits)
+
+
+def _gpu() -> Finding:
+    try:
+        gpu = detect_gpu()
+    except AgentError as error:
+        return Finding("gpu", False, str(error), "speed is estimated, never measured; correctness runs in the interpreter")
+    return Finding("gpu", True, f"{gpu.name} ({gpu.arch})")
+
+
+def _profiler() -> Finding:
+    limits = "no Nsight metrics in prompts; compiled figures are shown instead"
+    return _tool("ncu", [shutil.which("ncu") or "ncu", "--version"], limits)
+
+
+def _key() -> Finding:
+    present = bool(os.environ.get("OPENAI_API_KEY"))
+    limits = "only --model playbook, replay:RUN, or an endpoint on this machine"
+    return Finding("api key", present, "OPENAI_API_KEY is set" if present else "OPENAI_API_KEY is not set", limits)
+
+
+def _record() -> Finding:
+    directory = runs_directory().resolve()
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        return Finding("runs directory", False, f"{existing}: {error.strerror}", "runs cannot be recorded; set AGENT_RUNS_DIR")
+    return Finding("runs directory", free_gb > 0.1, f"{directory}, {free_gb:.0f} GB free", "free some space")
+
+
+def _tool(name: str, command: list[str], limits: str) -> Finding:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_WALL_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(name, False, f"{Path(command[0]).name}: {getattr(error, 'strerror', None) or 'no answer'}", limits)
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    said = next((line for line in lines if "release" in line.lower()), lines[0] if lines else "")
+    return Finding(name, done.returncode == 0, f"{command[0]}: {said.strip()}", limits)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+

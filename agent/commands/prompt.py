@@ -1,0 +1,68 @@
+"""`agent prompt`: the exact text a model would be sent.
+
+Limits: prints only; the words are prompts/templates and prompts/stages.
+"""
+
+import json
+from pathlib import Path
+
+from agent.context import past_attempts
+from evaluators.client import JudgeClient
+from evaluators.errors import UsageError
+from evaluators.gpu_catalog import load_gpu
+from evaluators.problem_catalog import load_problem
+from prompts.context import Base, Context, Metrics
+from prompts.render import render
+from prompts.stages import load_stage
+from runs.store import open_run, runs_directory
+
+
+def print_prompt(
+    problem: str,
+    gpu: str,
+    *,
+    stage: str,
+    code: Path | None,
+    metrics: Path | None,
+    run: str | None,
+    runs_dir: Path | None,
+) -> None:
+    """Render the prompt for these choices and print it."""
+    subject, target, step = load_problem(problem), load_gpu(gpu), load_stage(stage)
+    source = _read(code, "--code") if code else None
+    measured = _metrics(metrics) if metrics else {}
+    history = past_attempts(open_run(run, runs_directory(runs_dir)).state()) if run else ()
+    with JudgeClient() as judge:
+        facts = judge.facts(subject)
+    delivered = {name for values in measured.values() for name, value in values.items() if value is not None}
+    context = Context(
+        role="optimize" if source else "propose",
+        problem=subject,
+        facts=facts,
+        gpu=target,
+        stage=step,
+        base=Base(number=None, source=source) if source else None,
+        metrics=measured,
+        missing_metrics=tuple(
+            metric.name for metric in step.metrics if metric.origin == "measured" and metric.name not in delivered
+        ),
+        history=history,
+    )
+    print(render(context), end="")
+
+
+def _read(path: Path, option: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {option} {path}: {error}") from None
+
+
+def _metrics(path: Path) -> Metrics:
+    try:
+        parsed = json.loads(_read(path, "--metrics"))
+    except ValueError as error:
+        raise UsageError(f"--metrics {path} is not JSON: {error}") from None
+    if not isinstance(parsed, dict) or not all(isinstance(values, dict) for values in parsed.values()):
+        raise UsageError(f'--metrics {path}: expected {{"kernel": {{"metric": value}}}}')
+    return parsed

@@ -1,0 +1,55 @@
+"""`agent runs`, `agent show` and `agent export`: look at what is recorded.
+
+Limits: reading only. How a run is drawn is runs/show.py, what an export holds runs/export.py.
+"""
+
+import json
+from pathlib import Path
+
+from evaluators.errors import AgentError, UsageError
+from runs.export import export_source
+from runs.show import attempt_json, attempt_lines, run_json, run_lines, run_summary
+from runs.store import RunDirectory, open_run, run_paths, runs_directory, write_durably
+from runs.table import table
+
+
+def list_runs(runs_dir: Path | None, *, as_json: bool) -> None:
+    """One line per run, oldest first; a damaged run is named, not skipped."""
+    directory = runs_directory(runs_dir)
+    rows = [_summary(path) for path in run_paths(directory)]
+    if as_json:
+        print(json.dumps(rows))
+    elif not rows:
+        print(f"no runs in {directory}; start one: agent optimize --problem convt3d --gpu 4090")
+    else:
+        columns = ("run", "model", "attempts", "best", "estimated_ms", "cost", "ended")
+        print(table(columns, [tuple(str(row.get(column, "")) for column in columns) for row in rows]))
+
+
+def show(run: str, *, attempt: int | None, runs_dir: Path | None, as_json: bool) -> None:
+    """The attempts of a run, or one attempt in full."""
+    directory = open_run(run, runs_directory(runs_dir))
+    if attempt is not None and directory.state().attempt(attempt) is None:
+        raise UsageError(f"{directory.id} has no attempt {attempt}; it has {len(directory.state().attempts)}")
+    if as_json:
+        print(json.dumps(run_json(directory) if attempt is None else attempt_json(directory, attempt)))
+    else:
+        print("\n".join(run_lines(directory) if attempt is None else attempt_lines(directory, attempt)))
+
+
+def export(run: str, *, output: Path | None, attempt: int | None, runs_dir: Path | None) -> None:
+    """Write a standalone kernel file."""
+    directory = open_run(run, runs_directory(runs_dir))
+    source = export_source(directory, attempt)
+    if output is None:
+        print(source)
+    else:
+        write_durably(output, source)
+        print(f"wrote {output}; check it: python {output}")
+
+
+def _summary(path: Path) -> dict[str, object]:
+    try:
+        return run_summary(RunDirectory(path))
+    except AgentError as error:
+        return {"run": path.name, "ended": f"cannot be read: {error}"}

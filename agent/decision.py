@@ -1,0 +1,43 @@
+"""Whether an attempt becomes the new best, and why, in words.
+
+Without a clock only the estimate ranks, and it is a lower bound: bounds that differ by less than `CLAIM_RATIO` order the search but
+claim no difference. A candidate that passed always beats one that could not be verified.
+
+Limits: two candidates at a time; measured comparisons come with measurements.
+"""
+
+from evaluators.evaluation import Evaluation
+from runs.nouns import Attempt, Decision
+
+CLAIM_RATIO = (
+    2.0  # bounds order candidates reliably only when they differ by this factor (measured over 2 kernels; uncalibrated)
+)
+NOISE_RATIO = 1.01  # a bound less than 1 % lower is no progress
+
+
+def decide(evaluation: Evaluation | None, best: Attempt | None) -> tuple[Decision, str]:
+    """Keep, discard or crash, with the reason. `evaluation` is None where the reply held no candidate."""
+    if evaluation is None:
+        return "discard", "the reply held no candidate"
+    if evaluation.verdict == "failed":
+        crashed = evaluation.kind in ("crashed", "timeout")
+        return "crash" if crashed else "discard", f"failed at {evaluation.rung}: {evaluation.kind}"
+    if best is None or best.evaluation is None:
+        return "keep", f"first candidate that is {evaluation.verdict}"
+    if evaluation.verdict != best.evaluation.verdict:
+        if evaluation.verdict == "passed":
+            return "keep", f"passed, while the best so far (attempt {best.number}) is unverified"
+        return "discard", f"unverified, while attempt {best.number} passed"
+    return _by_estimate(evaluation, best.evaluation, best.number)
+
+
+def _by_estimate(challenger: Evaluation, incumbent: Evaluation, number: int) -> tuple[Decision, str]:
+    if challenger.estimate is None or incumbent.estimate is None:
+        return "discard", f"no estimate to rank it against attempt {number}"
+    new, old = challenger.estimate.value_ms, incumbent.estimate.value_ms
+    figures = f"estimated bound {new:.3g} ms against {old:.3g} ms of attempt {number}"
+    if new * NOISE_RATIO >= old:
+        return "discard", f"{figures}: no gain"
+    if old / new < CLAIM_RATIO:
+        return "keep", f"{figures}: ranked by estimate, below {CLAIM_RATIO:g}x no difference is claimed"
+    return "keep", f"{figures}: {old / new:.1f}x lower bound"

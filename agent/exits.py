@@ -1,0 +1,100 @@
+"""How a command ends: the final words, the one JSON object, the exit code.
+
+    0 passed or improved    1 candidate failed or nothing better found    2 usage    3 this machine cannot    4 unverified
+
+Limits: numbers and words only; codes 2 and 3 come from the error tree in agent/cli.py.
+"""
+
+import json
+import sys
+from typing import Any, NoReturn
+
+from evaluators.evaluation import Evaluation
+from runs.nouns import Attempt
+from runs.state import RunState
+from runs.store import RunDirectory
+
+_BY_VERDICT = {"passed": 0, "failed": 1, "unverified": 4}
+
+
+def code_of(evaluation: Evaluation | None) -> int:
+    """The exit code of a verdict; 1 where there is none."""
+    return _BY_VERDICT[evaluation.verdict] if evaluation else 1
+
+
+def finish(directory: RunDirectory, reason: str, *, as_json: bool) -> NoReturn:
+    """Say how a run ended and leave with its exit code."""
+    state = directory.state()
+    best = state.best
+    if as_json:
+        print(json.dumps(summary(directory, state, reason)))
+    for line in final_words(directory, state, reason):
+        print(line, file=sys.stderr)
+    sys.exit(code_of(best.evaluation if best else None))
+
+
+def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[str]:
+    """The end of a run for a person: why it ended, what is best, where it is, what was not checked."""
+    best = state.best
+    words = [f"ended: {reason}; {len(state.attempts)} attempts, {cost_text(state)}"]
+    if best is None or best.evaluation is None:
+        return [*words, f"no kernel found: {_why_none(state.attempts)}", f"look at it: agent show {directory.id}"]
+    open_ = [check.name for check in best.evaluation.checks if check.status == "not_checked"]
+    return [
+        *words,
+        f"best: attempt {best.number} ({best.evaluation.verdict}), {figure_text(best.evaluation)}",
+        f"not checked on this machine: {', '.join(open_) or 'nothing'}",
+        f"exported: {directory.path / 'best.py'}",
+        f"look at it: agent show {directory.id}",
+    ]
+
+
+def figure_text(evaluation: Evaluation) -> str:
+    """The one figure of an evaluation with its origin."""
+    if evaluation.estimate is None:
+        return "no estimate"
+    estimate = evaluation.estimate
+    return f"estimated lower bound {estimate.value_ms:.3g} ms on {estimate.target} (limited by {estimate.limiter})"
+
+
+def cost_text(state: RunState) -> str:
+    """What a run cost; `n/a` where a price is unknown."""
+    usage = state.usage
+    if not usage.requests:
+        return "no model was paid"
+    price = "n/a" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
+    return f"{usage.requests} requests, {usage.input_tokens} + {usage.output_tokens} tokens, cost {price}"
+
+
+def summary(directory: RunDirectory, state: RunState, reason: str) -> dict[str, Any]:
+    """The final JSON object of a run."""
+    best = state.best
+    return {
+        "run": directory.id,
+        "path": str(directory.path),
+        "problem": directory.run.config.problem,
+        "gpu": directory.run.config.gpu,
+        "model": directory.run.config.model,
+        "ended": reason,
+        "attempts": len(state.attempts),
+        "usage": state.usage.model_dump(mode="json"),
+        "best": _best_summary(best) if best else None,
+        "exported": str(directory.path / "best.py") if best else None,
+    }
+
+
+def _best_summary(best: Attempt) -> dict[str, Any]:
+    evaluation = best.evaluation
+    return {
+        "attempt": best.number,
+        "candidate_id": best.candidate_id,
+        "verdict": evaluation.verdict if evaluation else None,
+        "estimate": evaluation.estimate.model_dump(mode="json") if evaluation and evaluation.estimate else None,
+    }
+
+
+def _why_none(attempts: tuple[Attempt, ...]) -> str:
+    if not attempts:
+        return "no attempt was made"
+    reasons = [attempt.reply_problem or attempt.reason for attempt in attempts]
+    return "; ".join(dict.fromkeys(reasons))

@@ -1,0 +1,57 @@
+"""Direct."""
+
+KERNELS = '''
+@triton.jit
+def direct(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, ID, IH, IW, OD, OH, OW,
+           KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+           PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
+           HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr,
+           BLOCK_N: tl.constexpr):
+    """BLOCK_N output channels x BLOCK_M output pixels; each input value is used for all the channels of the tile."""
+    row, col = place(ROWS, COLS, GROUP_M)
+    n = row // TILES
+    pix = row % TILES * BLOCK_M + tl.arange(0, BLOCK_M)
+    tiles_n = (OCG + BLOCK_N - 1) // BLOCK_N
+    g = col // tiles_n
+    oc = col % tiles_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    ow = pix % OW
+    oh = pix // OW % OH
+    od = pix // OW // OH
+    plane = tl.cast(ID * IH * IW, tl.int64)
+    x_base = x_ptr + (n * (OC // OCG) + g) * ICG * plane
+    w_base = w_ptr + g.to(tl.int64) * ICG * OCG * (KD * KH * KW)
+    acc = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
+    for kd in range(KD):
+        td = od + PD - kd * DD
+        d_live = (od < OD) & (td >= 0) & (td % SD == 0) & (td // SD < ID)
+        for kh in range(KH):
+            th = oh + PH - kh * DH
+            h_live = d_live & (th >= 0) & (th % SH == 0) & (th // SH < IH)
+            for kw in range(KW):
+                tw = ow + PW - kw * DW
+                reached = h_live & (tw >= 0) & (tw % SW == 0) & (tw // SW < IW)
+                x_tap = x_base + (td // SD * IH + th // SH) * IW + tw // SW
+                w_tap = w_base + oc * (KD * KH * KW) + (kd * KH + kh) * KW + kw
+                for c in range(ICG):
+                    xv = tl.load(x_tap + c * plane, mask=reached, other=0.0).to(tl.float32)
+                    wv = tl.load(w_tap + c * (OCG * KD * KH * KW), mask=oc < OCG, other=0.0).to(tl.float32)
+                    acc += wv[:, None] * xv[None, :]
+    if HAS_BIAS:
+        acc += tl.load(b_ptr + g * OCG + oc, mask=oc < OCG, other=0.0).to(tl.float32)[:, None]
+    channel = oc if not WIDE else oc.to(tl.int64)
+    tl.store(y_ptr + (n * OC + g * OCG).to(tl.int64) * (OD * OH * OW) + channel[:, None] * (OD * OH * OW) + pix[None, :],
+             acc, mask=(oc < OCG)[:, None] & (od < OD)[None, :])
+
+
+def launch(x, w, bias, y, m):
+    """One launch: pixel tiles x channel tiles; weights and input are read as they lie."""
+    I, O = lead(x.shape[2:], 1), lead(y.shape[2:], 1)
+    K, S, P, D = lead(m.kernel_size, 1), lead(m.stride, 1), lead(m.padding, 0), lead(m.dilation, 1)
+    ICG, OCG = m.in_channels // m.groups, m.out_channels // m.groups
+    tiles = triton.cdiv(math.prod(O), BLOCK_M)
+    rows, cols = x.shape[0] * tiles, m.groups * triton.cdiv(OCG, BLOCK_N)
+    direct[(rows * cols,)](
+        x, w, w if bias is None else bias, y, rows, cols, tiles, m.out_channels, ICG, OCG, *I, *O, *K, *S, *P, *D,
+        HAS_BIAS=bias is not None, WIDE=OCG * math.prod(O) >= 2**31, GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
+        num_warps=NUM_WARPS)
+'''

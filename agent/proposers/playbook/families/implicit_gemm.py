@@ -1,0 +1,67 @@
+"""Implicit GEMM: output pixels x output channels, reduced over taps x input channels with tl.dot; x is gathered as it lies."""
+
+KERNELS = '''
+@triton.jit
+def implicit_gemm(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, OCP, ID, IH, IW, OD, OH, OW,
+                  KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr,
+                  SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr,
+                  DH: tl.constexpr, DW: tl.constexpr, CHANNELS: tl.constexpr, HAS_BIAS: tl.constexpr,
+                  WIDE: tl.constexpr, ROUND: tl.constexpr, PRECISION: tl.constexpr, GROUP_M: tl.constexpr,
+                  BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
+    """One tile of BLOCK_N output channels x BLOCK_M output pixels of one batch item."""
+    row, col = place(ROWS, COLS, GROUP_M)
+    n = row // TILES
+    pix = row % TILES * BLOCK_M + tl.arange(0, BLOCK_M)
+    oc0 = col % (OCP // BLOCK_N) * BLOCK_N
+    g = col // (OCP // BLOCK_N)
+    ow = pix % OW
+    oh = pix // OW % OH
+    od = pix // OW // OH
+    c = tl.arange(0, BLOCK_K)
+    o = tl.arange(0, BLOCK_N)
+    plane = ID * IH * IW
+    x_base = x_ptr + (n * (OC // OCG) + g).to(tl.int64) * ICG * plane
+    w_base = w_ptr + (g.to(tl.int64) * (KD * KH * KW) * OCP + oc0) * CHANNELS
+    acc = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
+    for i in range(KD * KH * KW * (CHANNELS // BLOCK_K)):
+        tap = i // (CHANNELS // BLOCK_K)
+        c0 = i % (CHANNELS // BLOCK_K) * BLOCK_K
+        td = od + PD - tap // (KH * KW) * DD
+        th = oh + PH - tap // KW % KH * DH
+        tw = ow + PW - tap % KW * DW
+        reached = (od < OD) & (td >= 0) & (th >= 0) & (tw >= 0)
+        if SD * SH * SW > 1:
+            reached = reached & (td % SD == 0) & (th % SH == 0) & (tw % SW == 0)
+        reached = reached & (td // SD < ID) & (th // SH < IH) & (tw // SW < IW)
+        at = (td // SD * IH + th // SH) * IW + tw // SW
+        channel = c if not WIDE else c.to(tl.int64)
+        xv = tl.load(x_base + c0 * tl.cast(plane, tl.int64) + channel[:, None] * plane + at[None, :],
+                     mask=reached[None, :] & (c0 + c < ICG)[:, None], other=0.0)
+        wv = tl.load(w_base + tap * OCP * CHANNELS + c0 + o[:, None] * CHANNELS + c[None, :])
+        if ROUND:
+            xv = round_tf32(xv)
+        acc = tl.dot(wv, xv, acc, input_precision=PRECISION)
+    live = o + oc0 < OCG
+    if HAS_BIAS:
+        acc += tl.load(b_ptr + g * OCG + oc0 + o, mask=live, other=0.0).to(tl.float32)[:, None]
+    y_base = y_ptr + (n * OC + g * OCG + oc0).to(tl.int64) * (OD * OH * OW)
+    channel = o if not WIDE else o.to(tl.int64)
+    tl.store(y_base + channel[:, None] * (OD * OH * OW) + pix[None, :], acc, mask=live[:, None] & (od < OD)[None, :])
+
+
+def launch(x, w, bias, y, m):
+    """Weights repacked once, then one launch over pixel tiles x channel tiles."""
+    I, O = lead(x.shape[2:], 1), lead(y.shape[2:], 1)
+    K, S, P, D = lead(m.kernel_size, 1), lead(m.stride, 1), lead(m.padding, 0), lead(m.dilation, 1)
+    ICG, OCG = m.in_channels // m.groups, m.out_channels // m.groups
+    CHANNELS, OCP = triton.cdiv(ICG, BLOCK_K) * BLOCK_K, triton.cdiv(OCG, BLOCK_N) * BLOCK_N
+    rounded = PRECISION == "tf32" and x.dtype == torch.float32
+    wp = packed_weights(w, m.groups, OCP, CHANNELS, rounded)
+    tiles = triton.cdiv(math.prod(O), BLOCK_M)
+    rows, cols = x.shape[0] * tiles, m.groups * OCP // BLOCK_N
+    implicit_gemm[(rows * cols,)](
+        x, wp, w if bias is None else bias, y, rows, cols, tiles, m.out_channels, ICG, OCG, OCP, *I, *O, *K, *S, *P, *D,
+        CHANNELS=CHANNELS, HAS_BIAS=bias is not None, WIDE=BLOCK_K * math.prod(I) + BLOCK_N * math.prod(O) >= 2**31,
+        ROUND=rounded, PRECISION=PRECISION, GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
+        num_warps=NUM_WARPS, num_stages=NUM_STAGES)
+'''

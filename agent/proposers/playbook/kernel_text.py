@@ -1,0 +1,110 @@
+"""Pieces of Triton and Python text that several kernel families share. Text only: nothing here is imported by a kernel.
+
+Conventions of the emitted code: sizes and hyperparameters are ordered (depth, height, width), a problem of fewer dimensions gets
+leading ones; o* are outputs, i* inputs; a tap is one kernel position. Offsets of a batch item or a channel block are
+64-bit scalars, offsets inside a tile are 32-bit unless WIDE.
+
+Limits: transposed convolution without an activation. Every family adds its own kernels and `launch`.
+"""
+
+IMPORTS = """\
+import math
+
+import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+"""
+
+# The hardware truncates fp32 operands of a TF32 product; both operands truncated shift every result by about 6.8e-4, rounded
+# to nearest the error is 2.9e-4 (computed from the mantissa distribution, and what cuDNN shows in TF32).
+ROUND_TF32 = '''
+@triton.jit
+def round_tf32(v):
+    """Round fp32 to the nearest TF32 value: tensor cores only truncate. NaN stays NaN."""
+    bits = (v.to(tl.int32, bitcast=True) + 0x1000) & -8192
+    return tl.where(v == v, bits.to(tl.float32, bitcast=True), v)
+'''
+
+PLACE = '''
+@triton.jit
+def place(ROWS, COLS, GROUP_M: tl.constexpr):
+    """Program order: GROUP_M pixel tiles visit every column (channel tile, phase) before the next; 0: pixels fastest."""
+    pid = tl.program_id(0)
+    if GROUP_M == 0:
+        row = pid % ROWS
+        col = pid // ROWS
+    elif GROUP_M == 1:
+        row = pid // COLS
+        col = pid % COLS
+    else:
+        first = pid // (GROUP_M * COLS) * GROUP_M
+        size = tl.minimum(ROWS - first, GROUP_M)
+        row = first + pid % (GROUP_M * COLS) % size
+        col = pid % (GROUP_M * COLS) // size
+    return row, col
+'''
+
+FIRST_TAP = '''
+@triton.jit
+def first_tap(phase, K: tl.constexpr, S: tl.constexpr, D: tl.constexpr):
+    """Smallest tap k with k * D congruent to phase modulo the stride S; K where no tap reaches this phase."""
+    first = phase * 0
+    if S > 1:
+        first += K
+        for i in tl.static_range(S):
+            first = tl.where((S - 1 - i) * D % S == phase, min(S - 1 - i, K), first)
+    return first
+'''
+
+PACK_WEIGHTS = '''
+@triton.jit
+def pack_weights(w_ptr, wp_ptr, ICG, OCG, OCP, TAPS, CHANNELS: tl.constexpr, ROUND: tl.constexpr, BLOCK_O: tl.constexpr,
+                 BLOCK_C: tl.constexpr):
+    """[in channel, out channel, tap] -> [group, tap, out channel, in channel], zero-padded to whole tiles."""
+    tap = tl.program_id(0) % TAPS
+    g = tl.program_id(0) // TAPS
+    o = tl.program_id(1) * BLOCK_O + tl.arange(0, BLOCK_O)
+    source = w_ptr + tap + g.to(tl.int64) * ICG * OCG * TAPS
+    target = wp_ptr + (g * TAPS + tap).to(tl.int64) * OCP * CHANNELS
+    for c0 in range(0, CHANNELS, BLOCK_C):
+        c = c0 + tl.arange(0, BLOCK_C)
+        live = (c < ICG)[None, :] & (o < OCG)[:, None]
+        v = tl.load(source + (c[None, :] * OCG + o[:, None]) * TAPS, mask=live, other=0.0)
+        if ROUND:
+            v = round_tf32(v)
+        tl.store(target + o[:, None] * CHANNELS + c[None, :], v, mask=(c < CHANNELS)[None, :] & (o < OCP)[:, None])
+
+
+def packed_weights(w, groups, OCP, CHANNELS, ROUND):
+    """The weights of this call, repacked: never cached, so they follow every change of the parameter."""
+    ICG, OCG, TAPS = w.shape[0] // groups, w.shape[1], w[0, 0].numel()
+    wp = torch.empty((groups, TAPS, OCP, CHANNELS), device=w.device, dtype=w.dtype)
+    pack_weights[(groups * TAPS, triton.cdiv(OCP, 16))](
+        w, wp, ICG, OCG, OCP, TAPS, CHANNELS=CHANNELS, ROUND=ROUND, BLOCK_O=16, BLOCK_C=16, num_warps=1)
+    return wp
+'''
+
+WRAPPER = '''
+def lead(values, fill):
+    """(depth, height, width) from one, two or three values."""
+    return (fill,) * (3 - len(values)) + tuple(values)
+
+
+def conv_transpose(x, m):
+    """The transposed convolution `m` of x, for every legal argument of `m`."""
+    rank = len(m.kernel_size)
+    if x.dim() not in (rank + 1, rank + 2) or x.shape[-rank - 1] != m.in_channels:
+        raise ValueError(f"expected (N, {m.in_channels}, ...) with {rank} spatial dimensions, got {tuple(x.shape)}")
+    if x.dtype != m.weight.dtype or x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise TypeError(f"expected fp32, fp16 or bf16 input and weights of one type, got {x.dtype} and {m.weight.dtype}")
+    batched = x if x.dim() == rank + 2 else x.unsqueeze(0)
+    size = [(i - 1) * s - 2 * p + d * (k - 1) + q + 1 for i, s, p, d, k, q in zip(
+        batched.shape[2:], m.stride, m.padding, m.dilation, m.kernel_size, m.output_padding)]
+    if max(math.prod(size), batched[0, 0].numel()) >= 2**31:
+        raise ValueError("more than 2**31 - 1 positions in one channel")
+    y = torch.empty((batched.shape[0], m.out_channels, *size), device=x.device, dtype=x.dtype)
+    if y.numel():
+        launch(batched.contiguous(), m.weight.contiguous(), m.bias, y, m)
+    return y if x.dim() == rank + 2 else y.squeeze(0)
+'''

@@ -1,0 +1,69 @@
+"""The replies of a recorded run, in the order they were given: no key, no network, no cost.
+
+Limits: replays replies, not verdicts; candidates are judged anew. A prompt that differs from the recorded one is noted,
+not refused, because templates change while the replies stay useful.
+"""
+
+import threading
+from pathlib import Path
+
+from agent.proposers import NO_LIMITS, Caller, Proposal
+from agent.proposers.errors import NothingToPropose, NotReplayable
+from prompts.context import Context
+from runs.nouns import Proposed
+from runs.store import RunDirectory, open_run, runs_directory
+
+
+class ReplayProposer:
+    """Answers with the next recorded reply. Thread-safe."""
+
+    def __init__(self, run: RunDirectory, *, caller: Caller = NO_LIMITS) -> None:
+        self.name = f"replay:{run.id}"
+        self._run = run
+        self._caller = caller
+        self._recorded = [event for event in run.events() if isinstance(event, Proposed)]
+        self._next = 0
+        self._lock = threading.Lock()
+        if not self._recorded:
+            raise NotReplayable(f"run {run.id} holds no reply to replay; choose another with `agent runs`")
+
+    def propose(self, context: Context, prompt: str) -> Proposal:
+        """The next recorded reply; its tokens are the recorded ones, its cost is 0. Raises NothingToPropose at the end."""
+        recorded = self._take()
+        reply = self._run.attempt_file(recorded.number, "reply.md")
+        if not reply.is_file():
+            raise NotReplayable(f"{reply} is missing; the run cannot be replayed from attempt {recorded.number} on")
+        self._compare(prompt, recorded.number)
+        return Proposal(
+            reply=reply.read_bytes().decode("utf-8", "replace"),
+            model=self._run.run.config.model,
+            usage=recorded.usage.model_copy(update={"requests": 0, "cost_usd": 0.0, "cost_source": "free (replay)"}),
+        )
+
+    def worst_case_cost_usd(self, prompt: str) -> float | None:
+        """Free."""
+        return 0.0
+
+    def _take(self) -> Proposed:
+        with self._lock:
+            if self._next == len(self._recorded):
+                raise NothingToPropose(
+                    f"run {self._run.id} holds {self._next} replies and all are used; "
+                    "limit the replay with --max-attempts or go on with another --model"
+                )
+            self._next += 1
+            return self._recorded[self._next - 1]
+
+    def _compare(self, prompt: str, number: int) -> None:
+        recorded = self._run.attempt_file(number, "prompt.md")
+        if not recorded.is_file() or recorded.read_bytes().decode("utf-8", "replace") != prompt:
+            self._caller.on_note(
+                f"the prompt of attempt {number} differs from the recorded one; its reply is used all the same"
+            )
+
+
+def proposer(argument: str, runs_dir: Path | None, caller: Caller) -> ReplayProposer:
+    """`replay:RUN`, where RUN is a run's id, a unique beginning of it, its path, or `last`."""
+    if not argument:
+        raise NotReplayable("replay needs a run: --model replay:RUN (see `agent runs`)")
+    return ReplayProposer(open_run(argument, runs_directory(runs_dir)), caller=caller)

@@ -1,0 +1,190 @@
+"""The host's side of the judge: start it, ask it, restart it once when it dies. No torch here.
+
+    with JudgeClient() as judge:
+        facts = judge.facts(problem)
+        evaluation = judge.evaluate(problem, candidate, gpu, announce=print)
+
+Limits: one request at a time. What a verdict means is evaluators/evaluation.py.
+"""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from evaluators import errors
+from evaluators.candidate import Candidate
+from evaluators.evaluation import Evaluation, Failed, evaluation_adapter
+from evaluators.gpu import GpuSpec
+from evaluators.problem import Problem, ProblemFacts
+
+_KEPT_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "XDG_CACHE_HOME",
+    "VIRTUAL_ENV",
+    "KERNELBENCH_DIR",
+)
+_KEPT_PREFIXES = ("CUDA_", "TRITON_", "AGENT_", "OMP_", "OPENBLAS_", "NVIDIA_", "LC_")
+_REQUEST_WALL_S = 600.0  # far above the sum of the rungs' own limits: only a stuck judge reaches it
+
+
+class JudgeEnded(Exception):
+    """The judge process ended or fell silent in the middle of a request."""
+
+
+class JudgeBug(errors.AgentError):
+    """The judge met an error of ours; the message names the exception, the judge's log has the traceback."""
+
+
+class JudgeClient:
+    """A judge process and the way to ask it. Start-up is paid at construction, in the background."""
+
+    def __init__(self) -> None:
+        self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
+        self._process = self._spawn()
+
+    def facts(self, problem: Problem) -> ProblemFacts:
+        """Shapes, FLOP, bytes and linter warnings of a problem. Raises BadProblem where it does not load."""
+        request = {"op": "facts", "problem": problem.model_dump(mode="json")}
+        return ProblemFacts.model_validate(self._ask_twice(request, lambda name: None)["facts"])
+
+    def evaluate(
+        self,
+        problem: Problem,
+        candidate: Candidate,
+        gpu: GpuSpec,
+        *,
+        announce: Callable[[str], None] = lambda rung: None,
+    ) -> Evaluation:
+        """Judge a candidate. A judge that dies twice on it yields Failed(crashed); our own bugs raise JudgeBug."""
+        request = {
+            "op": "evaluate",
+            "problem": problem.model_dump(mode="json"),
+            "candidate": candidate.model_dump(mode="json"),
+            "gpu": gpu.model_dump(mode="json"),
+        }
+        try:
+            answer = self._ask_twice(request, announce)
+        except errors.JudgeDied as death:
+            return Failed(
+                candidate_id=candidate.id,
+                problem=problem.key,
+                gpu=gpu.key,
+                rung="build",
+                kind="crashed",
+                message=f"the judge process ended twice while judging this candidate: {death}",
+            )
+        return evaluation_adapter.validate_python(answer["evaluation"])
+
+    def close(self) -> None:
+        """End the judge and everything below it."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask_twice(self, request: dict[str, Any], announce: Callable[[str], None]) -> dict[str, Any]:
+        try:
+            return self._ask(request, announce)
+        except JudgeEnded:
+            self._restart()
+        try:
+            return self._ask(request, announce)
+        except JudgeEnded as end:
+            self._restart()
+            raise errors.JudgeDied(str(end)) from None
+
+    def _ask(self, request: dict[str, Any], announce: Callable[[str], None]) -> dict[str, Any]:
+        stdin = self._process.stdin
+        assert stdin is not None
+        try:
+            stdin.write(json.dumps(request).encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError:
+            raise JudgeEnded(self._last_words()) from None
+        for event in self._events():
+            if event["event"] == "rung":
+                announce(event["name"])
+            elif event["event"] == "error":
+                raise _error_from(event)
+            else:
+                return event
+        raise JudgeEnded(self._last_words())
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        stdout = self._process.stdout
+        assert stdout is not None
+        deadline = time.monotonic() + _REQUEST_WALL_S
+        buffer = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            while selector.select(timeout=deadline - time.monotonic()):
+                chunk = os.read(stdout.fileno(), 1 << 20)
+                if not chunk:
+                    return
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                yield from (json.loads(line) for line in lines)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        root = str(Path(__file__).resolve().parent.parent)
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if (name in _KEPT_ENVIRONMENT or name.startswith(_KEPT_PREFIXES))
+            and "KEY" not in name
+            and "TOKEN" not in name
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "evaluators.judge"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**environment, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+
+    def _restart(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                stream.close()
+        self._process = self._spawn()
+
+    def _last_words(self) -> str:
+        code = self._process.poll()
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        return f"exit status {code}; " + (lines[-1] if lines else "it said nothing")
+
+
+def _error_from(event: dict[str, Any]) -> errors.AgentError:
+    kind = getattr(errors, str(event["type"]), None)
+    if isinstance(kind, type) and issubclass(kind, errors.AgentError):
+        return kind(event["message"])
+    return JudgeBug(f"internal error in the judge: {event['message']} - please report it with the candidate")

@@ -1,0 +1,185 @@
+// What pybind11 does for a wrapper, for the argument types wrappers have. The rules are pybind11's: positional arguments, no
+// float where an int is declared, None only for optional.
+#pragma once
+#include <Python.h>
+#include <functional>
+#include <limits>
+#include <utility>
+#include <interface/tensor.h>
+
+namespace emulation {
+
+struct PythonError {};  // the error is set in the interpreter
+
+EMULATION_HIDDEN at::Tensor tensor_from(PyObject* object);  // undefined where the object is no tensor
+EMULATION_HIDDEN PyObject* object_of(const at::Tensor& tensor);
+EMULATION_HIDDEN bool scalar_type_from(PyObject* object, c10::ScalarType* type);
+EMULATION_HIDDEN PyObject* wrong_arguments(const char* name, PyObject* given, size_t expected);
+EMULATION_HIDDEN PyObject* python_error_of_exception();
+EMULATION_HIDDEN PyObject* function_object(const char* name, std::function<PyObject*(PyObject*)> call);
+EMULATION_HIDDEN PyObject* new_module(const char* name, void (*fill)(PyObject*));
+
+template <class T>
+struct Argument;
+
+template <class T>
+  requires std::is_integral_v<T>
+struct Argument<T> {
+  T value{};
+  bool load(PyObject* object) {
+    if (!PyLong_Check(object)) return false;
+    const long long number = PyLong_AsLongLong(object);
+    if (PyErr_Occurred()) return PyErr_Clear(), false;
+    value = static_cast<T>(number);
+    return static_cast<long long>(value) == number;
+  }
+};
+template <>
+struct Argument<bool> {
+  bool value{};
+  bool load(PyObject* object) { return value = object == Py_True, PyBool_Check(object); }
+};
+template <class T>
+  requires std::is_floating_point_v<T>
+struct Argument<T> {
+  T value{};
+  bool load(PyObject* object) {
+    if (!PyFloat_Check(object) && !PyLong_Check(object)) return false;
+    value = static_cast<T>(PyFloat_AsDouble(object));
+    return !PyErr_Occurred();
+  }
+};
+template <>
+struct Argument<at::Tensor> {
+  at::Tensor value;
+  bool load(PyObject* object) { return value = tensor_from(object), value.defined(); }
+};
+template <>
+struct Argument<c10::ScalarType> {
+  c10::ScalarType value{};
+  bool load(PyObject* object) { return scalar_type_from(object, &value); }
+};
+template <>
+struct Argument<std::string> {
+  std::string value;
+  bool load(PyObject* object) {
+    const char* text = PyUnicode_Check(object) ? PyUnicode_AsUTF8(object) : nullptr;
+    if (text) value = text;
+    return text != nullptr;
+  }
+};
+template <class T>
+struct Argument<std::optional<T>> {
+  std::optional<T> value;
+  bool load(PyObject* object) {
+    if (object == Py_None) return true;
+    Argument<T> inner;
+    if (!inner.load(object)) return false;
+    value = inner.value;
+    return true;
+  }
+};
+template <class T>
+struct Argument<std::vector<T>> {
+  std::vector<T> value;
+  bool load(PyObject* object) {
+    if (!PyList_Check(object) && !PyTuple_Check(object)) return false;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i) {
+      Argument<T> inner;
+      if (!inner.load(PySequence_Fast_GET_ITEM(object, i))) return false;
+      value.push_back(inner.value);
+    }
+    return true;
+  }
+};
+template <class T>
+struct Argument<c10::ArrayRef<T>> {
+  Argument<std::vector<T>> owned;
+  c10::ArrayRef<T> value;
+  bool load(PyObject* object) {
+    if (!owned.load(object)) return false;
+    value = owned.value;
+    return true;
+  }
+};
+
+inline PyObject* returned(const at::Tensor& tensor) { return object_of(tensor); }
+inline PyObject* returned(bool value) { return PyBool_FromLong(value); }
+inline PyObject* returned(double value) { return PyFloat_FromDouble(value); }
+inline PyObject* returned(float value) { return PyFloat_FromDouble(value); }
+inline PyObject* returned(int value) { return PyLong_FromLongLong(value); }
+inline PyObject* returned(int64_t value) { return PyLong_FromLongLong(value); }
+template <class T>
+PyObject* returned(const std::vector<T>& values) {
+  PyObject* list = PyList_New(static_cast<Py_ssize_t>(values.size()));
+  for (size_t i = 0; i < values.size(); ++i) PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), returned(values[i]));
+  return list;
+}
+template <class... Parts>
+PyObject* returned(const std::tuple<Parts...>& parts) {
+  PyObject* tuple = PyTuple_New(sizeof...(Parts));
+  Py_ssize_t at = 0;
+  std::apply([&](const auto&... part) { (PyTuple_SET_ITEM(tuple, at++, returned(part)), ...); }, parts);
+  return tuple;
+}
+
+template <class Result, class... Parameters, size_t... I>
+PyObject* called(const char* name, Result (*function)(Parameters...), PyObject* given, std::index_sequence<I...>) {
+  std::tuple<Argument<std::decay_t<Parameters>>...> arguments;
+  const bool fits = PyTuple_GET_SIZE(given) == static_cast<Py_ssize_t>(sizeof...(Parameters)) &&
+                    (std::get<I>(arguments).load(PyTuple_GET_ITEM(given, I)) && ...);
+  if (!fits) return wrong_arguments(name, given, sizeof...(Parameters));
+  try {
+    if constexpr (std::is_void_v<Result>) {
+      function(std::get<I>(arguments).value...);
+      Py_RETURN_NONE;
+    } else {
+      return returned(function(std::get<I>(arguments).value...));
+    }
+  } catch (...) {
+    return python_error_of_exception();
+  }
+}
+
+}  // namespace emulation
+
+namespace pybind11 {
+
+struct arg {
+  const char* name;
+  explicit arg(const char* name) : name(name) {}
+};
+
+struct module_ {
+  PyObject* object;
+  template <class Result, class... Parameters, class... Extra>
+  module_& def(const char* name, Result (*function)(Parameters...), const Extra&...) {
+    auto call = [name, function](PyObject* given) {
+      return emulation::called(name, function, given, std::index_sequence_for<Parameters...>{});
+    };
+    PyObject* bound = emulation::function_object(name, call);
+    PyModule_AddObject(object, name, bound);
+    return *this;
+  }
+};
+
+}  // namespace pybind11
+
+namespace torch {
+template <class Result, class... Parameters>
+auto wrap_pybind_function(Result (*function)(Parameters...)) { return function; }
+}  // namespace torch
+
+#define EMULATION_TEXT_(X) #X
+#define EMULATION_TEXT(X) EMULATION_TEXT_(X)
+#define EMULATION_JOINED_(A, B) A##B
+#define EMULATION_JOINED(A, B) EMULATION_JOINED_(A, B)
+#define PYBIND11_MODULE(NAME, VARIABLE)                                                             \
+  static void emulation_bind(::pybind11::module_& VARIABLE);                                        \
+  PyMODINIT_FUNC EMULATION_JOINED(PyInit_, NAME)() {                                                \
+    return ::emulation::new_module(EMULATION_TEXT(NAME), [](PyObject* object) {                     \
+      ::pybind11::module_ module{object};                                                           \
+      emulation_bind(module);                                                                       \
+    });                                                                                             \
+  }                                                                                                 \
+  static void emulation_bind(::pybind11::module_& VARIABLE)

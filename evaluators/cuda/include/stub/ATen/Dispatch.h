@@ -1,0 +1,3 @@
+// Stands in for <ATen/Dispatch.h>.
+#pragma once
+#include <interface/tensor.h>

@@ -1,0 +1,3 @@
+// Stands in for <ATen/core/Tensor.h>.
+#pragma once
+#include <interface/tensor.h>

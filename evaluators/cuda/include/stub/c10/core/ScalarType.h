@@ -1,0 +1,3 @@
+// Stands in for <c10/core/ScalarType.h>.
+#pragma once
+#include <interface/types.h>

@@ -1,0 +1,3 @@
+// Stands in for <c10/macros/Macros.h>.
+#pragma once
+#include <interface/types.h>

@@ -1,0 +1,3 @@
+// Stands in for <torch/csrc/utils/pybind.h>.
+#pragma once
+#include <interface/binding.h>

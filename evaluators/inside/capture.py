@@ -1,0 +1,164 @@
+"""Entry of the sandboxed build: run a candidate once at full size without a GPU and hand over every kernel it launches.
+
+The candidate is imported, `ModelNew` is built and its forward is called on meta tensors, which have shapes but no memory. Every
+Triton launch, each autotune configuration included, is specialised and compiled for the target by Triton and its ptxas.
+
+Protocol: receives {gpu, init, inputs} with the source as payload; sends `stage`, `kernel` (payload: cubin, then TTIR), `launch`,
+`refusal` and finally `finished` or `failed`.
+
+Limits: this process runs the candidate, so everything it sends is a claim that the judge checks or reads from the binaries.
+Code that depends on the values of tensors cannot be captured and is reported as such.
+"""
+
+import ast
+import importlib.util
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from triton.runtime.cache import triton_key
+
+from evaluators.gpu import GpuSpec
+from evaluators.inside import capture_driver, capture_hooks
+from evaluators.inside.capture_report import CANDIDATE_FILE, exception_text, refusal_text
+from evaluators.inside.capture_tape import Launch, Refusal, Tape
+from evaluators.inside.spoof import cuda_device
+from sandbox.frames import Channel
+
+triton_key()  # hashes Triton's own files (0.3 s), once per fork server instead of once per candidate
+
+# How torch words that an operation needs values, or a kernel, that a meta tensor does not have.
+_NEEDS_VALUES = re.compile(r"\bmeta\b|data-dependent|DataDependent", re.IGNORECASE)
+
+
+class _Ended(Exception):  # noqa: N818 - the end of the capture with a verdict, already worded
+    """The candidate cannot be captured any further; the reason was worded where it was found."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+def main(channel: Channel, arguments: dict[str, Any], shared: Sequence[int]) -> None:
+    """Capture one candidate; see the module's docstring for the protocol."""
+    request, source = channel.receive()
+    gpu = GpuSpec.model_validate(request["gpu"])
+    stage = {"event": "stage", "stage": "import"}
+    tape = Tape(announce=lambda doing: channel.send({**stage, "doing": doing}))
+    capture_driver.install(gpu, tape)
+    capture_hooks.install(tape)
+    try:
+        with cuda_device(gpu):
+            outputs = _run(channel, stage, request, source)
+        last = {"event": "finished", "outputs": outputs}
+    except _Ended as end:
+        last = {"event": "failed", "stage": stage["stage"], "kind": end.kind, "message": end.message}
+    _hand_over(channel, tape)
+    channel.send(last)
+
+
+def _run(channel: Channel, stage: dict[str, str], request: dict[str, Any], source: bytes) -> list[dict[str, Any]]:
+    model, result = None, None
+    for name in ("import", "__init__", "forward"):
+        stage["stage"] = name
+        channel.send({**stage, "doing": ""})
+        try:
+            if name == "import":
+                module = _load(source)
+            elif name == "__init__":
+                model = _build(module, request["init"])
+            else:
+                result = model(*_inputs(request["inputs"]))
+        except _Ended:
+            raise
+        except BaseException as error:  # the candidate's own code: whatever it raises (SystemExit too) is a finding
+            raise _Ended(*_verdict(error)) from error
+    return _outputs(result)
+
+
+def _load(source: bytes) -> ModuleType:
+    path = Path(CANDIDATE_FILE).resolve()
+    path.write_bytes(source)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _build(module: ModuleType, init: str) -> Any:
+    if not callable(getattr(module, "ModelNew", None)):
+        raise _Ended("rejected", "the file defines no class ModelNew, which is what is built and called")
+    return module.ModelNew(*ast.literal_eval(init))
+
+
+def _inputs(facts: Sequence[dict[str, Any]]) -> list[Any]:
+    return [
+        ast.literal_eval(fact["literal"])
+        if fact.get("literal") is not None
+        else torch.empty(fact["shape"], dtype=getattr(torch, fact["dtype"]), device="meta")
+        for fact in facts
+    ]
+
+
+def _outputs(result: object) -> list[dict[str, Any]]:
+    values = result if isinstance(result, tuple | list) else (result,)
+    return [
+        {"shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+        if isinstance(value, torch.Tensor)
+        else {"type": type(value).__name__}
+        for value in values
+    ]
+
+
+def _verdict(error: BaseException) -> tuple[str, str]:
+    """Kind and message. An error of a launch was worded at the launch, with the kernel and its configuration."""
+    where = exception_text(error)
+    refusal: Refusal | None = getattr(error, "refusal", None)
+    if refusal is None:
+        return "uncaptured" if _NEEDS_VALUES.search(str(error)) else "runtime_error", where
+    lines = where.splitlines()
+    called = [line for line in lines if line.startswith(f"  {CANDIDATE_FILE}:")]
+    return refusal.kind, "\n".join([refusal_text(refusal), *called[-1:]])
+
+
+def _hand_over(channel: Channel, tape: Tape) -> None:
+    for refusal in tape.refusals:
+        channel.send({"event": "refusal", **vars(refusal), "config": dict(refusal.config)})
+    for key in {launch.kernel: None for launch in tape.counts}:
+        _send_kernel(channel, key, tape.kernels[key])
+    for launch, count in tape.counts.items():
+        channel.send(_launch_message(launch, count, tape.group_of(launch)))
+
+
+def _send_kernel(channel: Channel, key: str, kernel: Any) -> None:
+    cubin, ttir = kernel.asm["cubin"], kernel.asm.get("ttir", "").encode()
+    message = {
+        "event": "kernel",
+        "kernel": key,
+        "name": kernel.metadata.name,
+        "num_warps": kernel.metadata.num_warps,
+        "num_stages": getattr(kernel.metadata, "num_stages", 1),
+        "shared_memory_bytes": kernel.metadata.shared,
+        "cubin_bytes": len(cubin),
+    }
+    channel.send(message, cubin + ttir)
+
+
+def _launch_message(launch: Launch, count: int, group: int | None) -> dict[str, Any]:
+    return {
+        "event": "launch",
+        "kernel": launch.kernel,
+        "grid": launch.grid,
+        "config": dict(launch.config),
+        "arguments": dict(launch.arguments),
+        "pointer_bytes": dict(launch.pointer_bytes),
+        "launches": count,
+        "tuned_group": group,
+    }

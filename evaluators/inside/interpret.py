@@ -1,0 +1,57 @@
+"""A candidate's Triton kernels on CPU tensors, in Triton's own interpreter, under watch.
+
+Entry of the sandboxed process: `main(channel, arguments, shared)`; imported once by the fork server with TRITON_INTERPRET=1.
+Limits: programs run one after another (races look right); pipelining, shared memory and warps do not exist here; products are exact
+in float32 unless TF32 rounding is emulated.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from evaluators.inside import interpreter_language
+from evaluators.inside.interpreter_device import CudaOnCpu, pretend_cuda
+from evaluators.inside.interpreter_launches import Recorder, install
+from evaluators.inside.serving import Channel, serve
+
+interpreter_language.install()
+
+
+class InterpreterHarness:
+    """Runs `forward` with CUDA spoofed on CPU tensors and every kernel launch recorded."""
+
+    def __init__(self, recorder: Recorder, device: CudaOnCpu) -> None:
+        self._recorder = recorder
+        self._device = device
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The candidate sees its tensors on a CUDA device."""
+        with self._device:
+            yield
+
+    def begin(self, options: dict[str, Any]) -> None:
+        """Forget the last call. Uninitialised memory reads as NaN unless pages must stay untouched (full size)."""
+        self._recorder.begin(options)
+        torch.use_deterministic_algorithms("sample" not in options, warn_only=True)
+
+    def report(self, outputs: list[torch.Tensor]) -> tuple[dict[str, Any], bytes]:
+        """Launches and what was seen in them."""
+        return self._recorder.report(outputs)
+
+    def unsupported(self, error: BaseException) -> str:
+        """Constructs the interpreter cannot run."""
+        return interpreter_language.unsupported(error)
+
+
+def main(channel: Channel, arguments: dict[str, Any], shared: tuple[int, ...]) -> None:
+    """Serve one candidate. `arguments`: {"device": facts of the target GPU}."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    recorder = Recorder(beat=channel.send)
+    install(recorder)
+    pretend_cuda(arguments["device"])
+    serve(channel, shared, InterpreterHarness(recorder, CudaOnCpu()))

@@ -1,0 +1,207 @@
+"""The candidate's side of a conversation with the judge: load, build, take weights, answer calls.
+
+Runs inside the sandbox, next to untrusted code: nothing it reports decides anything. The judge draws the inputs, poisons the output
+region and compares the bytes it finds there; what stands in the messages (shapes, launches, errors) explains a verdict and can
+only worsen it. Limits: knows neither a reference nor a tolerance; how a kernel is run is the harness's part.
+"""
+
+import ast
+import linecache
+import mmap
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any, Protocol
+
+import torch
+
+Message = dict[str, Any]
+TEXT_MAX = 1500
+FILE_NAME = "candidate.py"
+
+
+class Channel(Protocol):
+    """Frames of a JSON object and raw bytes (sandbox.frames.Channel)."""
+
+    def send(self, message: Message, payload: bytes = b"") -> None: ...
+
+    def receive(self, timeout_s: float | None = None) -> tuple[Message, bytes]: ...
+
+
+class Harness(Protocol):
+    """How the candidate's kernels are run here and what is seen of them."""
+
+    def running(self) -> AbstractContextManager[None]:
+        """What the candidate's own code runs under."""
+
+    def begin(self, options: Message) -> None:
+        """A call follows."""
+
+    def report(self, outputs: list[torch.Tensor]) -> tuple[Message, bytes]:
+        """What was seen during the call, and bytes that belong to it."""
+
+    def unsupported(self, error: BaseException) -> str:
+        """Why this error says nothing about the candidate, or an empty text."""
+
+
+class CallStopped(BaseException):
+    """Raised by a harness to leave `forward` once it has seen enough; not an Exception so that candidates let it pass."""
+
+
+def serve(channel: Channel, shared: tuple[int, ...], harness: Harness) -> None:
+    """Answer the judge until it closes the channel."""
+    session = _Session(mmap.mmap(shared[0], 0), harness)
+    handlers: dict[str, Callable[[Message, bytes], tuple[Message, bytes]]] = {
+        "load": session.load,
+        "build": session.build,
+        "weights": session.weights,
+        "call": session.call,
+        "reread": session.reread,
+    }
+    while True:
+        try:
+            request, payload = channel.receive()
+        except EOFError:
+            return
+        try:
+            message, data = handlers[request["do"]](request, payload)
+        except (Exception, SystemExit, CallStopped) as error:  # noqa: BLE001 - the candidate's code runs in there
+            message, data = session.fault(error), b""
+        channel.send(message, data)
+
+
+class _Session:
+    """One candidate: its module, its model, the outputs it gave."""
+
+    def __init__(self, memory: mmap.mmap, harness: Harness) -> None:
+        self._memory = memory
+        self._harness = harness
+        self._module = ModuleType("candidate")
+        self._model: Any = None
+        self._inputs: list[Any] = []
+        self._kept: list[list[torch.Tensor]] = []
+
+    def load(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
+        """Import the candidate from source text."""
+        source = payload.decode("utf-8", "surrogatepass")
+        self._module.__file__ = FILE_NAME
+        linecache.cache[FILE_NAME] = (len(source), None, source.splitlines(keepends=True), FILE_NAME)
+        sys.modules["candidate"] = self._module
+        with self._harness.running():
+            exec(compile(source, FILE_NAME, "exec"), self._module.__dict__)  # noqa: S102 - what the sandbox is for
+        return {"did": "load", "has_model": callable(getattr(self._module, "ModelNew", None))}, b""
+
+    def build(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
+        """Construct `ModelNew` with the arguments of a geometry; say which parameters it has."""
+        self._kept, self._model = [], None
+        arguments = ast.literal_eval(request["init"])
+        torch.manual_seed(0)
+        with self._harness.running():
+            self._model = self._module.ModelNew(*arguments)
+            state = self._model.state_dict() if hasattr(self._model, "state_dict") else {}
+            parameters = {name for name, _ in self._model.named_parameters()} if state else set()
+        listed = [[n, list(v.shape), _dtype(v), n in parameters] for n, v in state.items()][:500]
+        return {"did": "build", "state": listed}, b""
+
+    def weights(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
+        """Copy weights by name, the way training does: in place, or through load_state_dict."""
+        views = {spec["name"]: self._view(spec) for spec in request["tensors"]}
+        with self._harness.running(), torch.no_grad():
+            if request["how"] == "load_state_dict":
+                self._model.load_state_dict({n: v.clone() for n, v in views.items()}, strict=False)
+            else:
+                state = self._model.state_dict()
+                for name, view in views.items():
+                    state[name].copy_(view)
+        return {"did": "weights"}, b""
+
+    def call(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
+        """Run `forward` once and put its outputs where the judge reads them."""
+        self._inputs = [self._input(spec) for spec in request["inputs"]]
+        self._harness.begin(request.get("options", {}))
+        stopped, outputs = False, []
+        try:
+            with self._harness.running(), torch.no_grad():
+                returned = self._model(*self._inputs)
+            outputs = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+        except CallStopped:
+            stopped = True
+        described = [self._describe(output) for output in outputs[:16]]
+        self._write_out(outputs, request["outputs"])
+        plain = [output for output in outputs if type(output) is torch.Tensor]
+        self._kept.append(plain)
+        report, data = self._harness.report(plain)
+        return {"did": "call", "stopped": stopped, "outputs": described, "report": report}, data
+
+    def reread(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
+        """Write the outputs of an earlier call out again."""
+        self._write_out(self._kept[request["call"]], request["outputs"])
+        return {"did": "reread"}, b""
+
+    def fault(self, error: BaseException) -> Message:
+        """What the candidate's code raised, in words, with the line it came from."""
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == FILE_NAME]
+        report, _ = self._harness.report([])
+        return {
+            "fault": type(error).__name__,
+            "message": str(error)[:TEXT_MAX],
+            "line": lines[-1] if lines else getattr(error, "lineno", None),
+            "unsupported": self._harness.unsupported(error)[:TEXT_MAX],
+            "report": report,
+        }
+
+    def _view(self, spec: Message) -> torch.Tensor:
+        dtype: torch.dtype = getattr(torch, spec["dtype"])
+        shape = tuple(spec["shape"])
+        count = torch.Size(shape).numel()
+        if count == 0:
+            return torch.empty(shape, dtype=dtype)
+        return torch.frombuffer(self._memory, dtype=dtype, count=count, offset=spec["offset"]).reshape(shape)
+
+    def _input(self, spec: Message) -> Any:
+        if "literal" in spec:
+            return ast.literal_eval(spec["literal"])
+        if "items" not in spec:
+            return self._view(spec)
+        sparse = torch.zeros(spec["shape"], dtype=getattr(torch, spec["dtype"]))  # calloc: untouched pages cost nothing
+        for item in spec["items"]:
+            part = {"shape": spec["shape"][1:], "dtype": spec["dtype"], "offset": item["offset"]}
+            sparse[item["index"]] = self._view(part)
+        return sparse
+
+    def _write_out(self, outputs: list[torch.Tensor], regions: list[Message]) -> None:
+        for output, region in zip(outputs, regions, strict=False):
+            if type(output) is not torch.Tensor or output.device.type != "cpu":
+                continue
+            if _dtype(output) == region["dtype"] and list(output.shape) == region["shape"] and output.numel():
+                self._view(region).copy_(output)
+
+    def _describe(self, output: Any) -> Message:
+        if type(output) is not torch.Tensor:
+            return {"type": f"{type(output).__module__}.{type(output).__qualname__}"[:200]}
+        return {
+            "type": "Tensor",
+            "shape": list(output.shape),
+            "dtype": _dtype(output),
+            "strides": list(output.stride()),
+            "contiguous": output.is_contiguous(),
+            "aliases": self._alias(output),
+        }
+
+    def _alias(self, output: torch.Tensor) -> str:
+        where = output.untyped_storage().data_ptr()
+        owners = {"an input": [v for v in self._inputs if isinstance(v, torch.Tensor)]}
+        if hasattr(self._model, "state_dict"):
+            owners["a parameter"] = [v for v in self._model.state_dict().values() if isinstance(v, torch.Tensor)]
+        owners["an earlier output"] = [tensor for outputs in self._kept for tensor in outputs]
+        for owner, tensors in owners.items():
+            if output.numel() and any(t.untyped_storage().data_ptr() == where for t in tensors):
+                return owner
+        return ""
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,120 @@
+"""Is an answer exact enough? One rule, stated by `evaluators.problem.Tolerance`, applied to every output of every call.
+
+The error of a result is taken per slice along its first dimension (a batch item, a row), so that a small item cannot hide behind a
+large one; the worst slice counts. Limits: compares values; shape, dtype and layout are checked before.
+"""
+
+from dataclasses import dataclass
+from math import inf
+
+import torch
+
+from evaluators.problem import Tolerance
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One output of the reference for one call: float64 values and the error of the reference at its own precision."""
+
+    exact: torch.Tensor  # float64
+    own: torch.Tensor  # what the reference gives at its own dtype on the CPU
+    tolerance: Tolerance
+    tf32: bool = False  # the candidate's products are rounded to TF32 and the reference's may be
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of this output."""
+        return self.own.shape
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What comparing one output said. `error` and `allowed` are relative (||y - y64|| / ||y64||, worst slice)."""
+
+    error: float
+    allowed: float
+    reference_own: float
+    elements: int
+    passed: bool
+    wrong_elements: int = 0
+    unwritten: int = 0  # still NaN from the poisoned buffer
+    worst_index: tuple[int, ...] = ()
+    expected: float = 0.0
+    got: float = 0.0
+
+
+def compare(got: torch.Tensor, expected: Expected) -> Comparison:
+    """Hold one output (plain tensor of the right shape and dtype) to the reference."""
+    if not expected.exact.is_floating_point():
+        return _compare_exactly(got, expected.exact)
+    exact, own = expected.exact, expected.own.double()
+    finite = torch.isfinite(exact) & torch.isfinite(own)
+    y = torch.where(finite, got.double(), 0.0)
+    y64, y_own = torch.where(finite, exact, 0.0), torch.where(finite, own, 0.0)
+    reference_own = _slice_error(y_own - y64, y64)
+    allowed = _allowed(expected, reference_own)
+    error = _slice_error(y - y64, y64)
+    limit = _element_limits(y64, y_own, allowed, expected.tolerance)
+    wrong = ~((y - y64).abs() <= limit)  # a NaN compares false and is therefore wrong
+    passed = bool(error <= allowed) and not bool(wrong.any())
+    return _described(got, y64, wrong, Comparison(error, allowed, reference_own, y.numel(), passed))
+
+
+def _allowed(expected: Expected, reference_own: float) -> float:
+    tolerance = expected.tolerance
+    floor = max(tolerance.floor, tolerance.tf32_floor) if expected.tf32 else tolerance.floor
+    rounding = torch.finfo(expected.own.dtype).eps if expected.own.dtype.is_floating_point else 0.0
+    return tolerance.error_multiple * max(reference_own, floor, rounding)
+
+
+def _element_limits(y64: torch.Tensor, own: torch.Tensor, allowed: float, tolerance: Tolerance) -> torch.Tensor:
+    rms = _norms(y64) / max(1, y64[0].numel() if y64.dim() else 1) ** 0.5
+    limit = (tolerance.element_multiple * allowed) * rms
+    own_worst = tolerance.error_multiple * _per_slice((own - y64).abs()).amax(1)
+    return torch.maximum(limit, own_worst).reshape(-1, *[1] * max(0, y64.dim() - 1))
+
+
+def _per_slice(y: torch.Tensor) -> torch.Tensor:
+    return y.reshape(y.shape[0] if y.dim() else 1, -1)
+
+
+def _norms(y64: torch.Tensor) -> torch.Tensor:
+    """Norm of every slice; a slice of zeros is measured by the norm of the whole."""
+    norms = torch.linalg.vector_norm(_per_slice(y64), dim=1)
+    return torch.where(norms > 0, norms, torch.linalg.vector_norm(y64))
+
+
+def _slice_error(difference: torch.Tensor, y64: torch.Tensor) -> float:
+    if difference.numel() == 0:
+        return 0.0
+    errors = torch.linalg.vector_norm(_per_slice(difference), dim=1)
+    norms = _norms(y64)
+    ratio = torch.where(norms > 0, errors / norms, torch.where(errors > 0, inf, 0.0))
+    worst = float(torch.nan_to_num(ratio, nan=inf).max())
+    return worst
+
+
+def _described(got: torch.Tensor, y64: torch.Tensor, wrong: torch.Tensor, base: Comparison) -> Comparison:
+    if base.passed or y64.numel() == 0:
+        return base
+    difference = torch.nan_to_num((got.double() - y64).abs(), nan=inf, posinf=inf)
+    flat = int(torch.where(wrong, difference, -1.0).argmax()) if bool(wrong.any()) else int(difference.argmax())
+    return Comparison(
+        error=base.error,
+        allowed=base.allowed,
+        reference_own=base.reference_own,
+        elements=base.elements,
+        passed=False,
+        wrong_elements=int(wrong.sum()),
+        unwritten=int((torch.isnan(got) & wrong).sum()) if got.is_floating_point() else 0,
+        worst_index=tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), y64.shape)),
+        expected=float(y64.reshape(-1)[flat]),
+        got=float(got.reshape(-1)[flat]),
+    )
+
+
+def _compare_exactly(got: torch.Tensor, exact: torch.Tensor) -> Comparison:
+    wrong = got.to(exact.dtype) != exact
+    passed = not bool(wrong.any())
+    base = Comparison(0.0 if passed else inf, 0.0, 0.0, exact.numel(), passed)
+    return _described(got, exact.double(), wrong, base)

@@ -1,0 +1,92 @@
+"""What the reference gives: in float64 as the truth, at its own precision as the yardstick, and which arithmetic it uses.
+
+Limits: runs on the CPU. The reference's error in TF32 on a GPU cannot be measured here; `Tolerance.tf32_floor` stands for it.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from evaluators.errors import BadProblem
+from evaluators.judge.compare import Expected
+from evaluators.judge.reference import describe, flatten_outputs
+from evaluators.problem import Tolerance
+
+Weights = Mapping[str, torch.Tensor]
+
+
+def run(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[torch.Tensor]:
+    """Outputs of a reference on the CPU; the model and the inputs are left unchanged. Raises BadProblem."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return flatten_outputs(copy.deepcopy(model)(*[_copied(value) for value in inputs]), key)
+    except BadProblem:
+        raise
+    except Exception as error:  # code of the reference; reported as the problem's fault
+        raise BadProblem(f"{key}: reference not runnable on CPU: {describe(error)}") from error
+
+
+def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: Tolerance) -> list[Expected]:
+    """The outputs an answer is held to."""
+    own = run(model, inputs, key)
+    exact = run(copy.deepcopy(model).double(), [_doubled(value) for value in inputs], key)
+    pairs = zip(exact, own, strict=True)
+    return [Expected(y64.double() if o.is_floating_point() else y64, o, tolerance) for y64, o in pairs]
+
+
+def with_weights(model: torch.nn.Module, weights: Weights) -> torch.nn.Module:
+    """A copy of the model that holds these weights."""
+    changed = copy.deepcopy(model)
+    changed.load_state_dict(dict(weights))
+    return changed
+
+
+def fresh_weights(model: torch.nn.Module, seed: int) -> dict[str, torch.Tensor]:
+    """New values for every floating parameter at its own scale; buffers keep theirs (a variance must stay positive)."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    for name, parameter in model.named_parameters():
+        value = parameter.detach()
+        if not value.is_floating_point() or value.numel() == 0:
+            continue
+        spread = float(value.double().std(correction=0)) or 0.1 * float(value.double().abs().mean()) or 0.1
+        noise = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        weights[name] = (value.double().mean() + spread * noise).to(value.dtype)
+    return weights
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _doubled(value: Any) -> Any:
+    return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+
+class _OperatorNames(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+CONVOLUTIONS = frozenset({"convolution", "_convolution", "convolution_overrideable"})
+MATRIX_PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot"})
+
+
+def allows_tf32(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> bool:
+    """Whether this reference, at its settings on a GPU, computes in TF32: convolutions by default, products only if it asks."""
+    with _OperatorNames() as seen:
+        run(model, inputs, key)
+    convolves = bool(seen.names & CONVOLUTIONS) and bool(torch.backends.cudnn.allow_tf32)
+    multiplies = bool(seen.names & MATRIX_PRODUCTS) and torch.get_float32_matmul_precision() != "highest"
+    return convolves or multiplies

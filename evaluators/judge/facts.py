@@ -1,0 +1,91 @@
+"""Facts of a problem at its published shapes: tensors, FLOP, bytes, operator, hyperparameters, warnings.
+
+    python -m evaluators.judge.facts convt3d-68      prints them as JSON
+
+Nothing is measured. FLOP of transposed convolutions are exact (evaluators/judge/transposed.py), of other matrix-like operators
+torch's own formulas; an operator without a formula (elementwise, reductions) adds none, and a problem of only such has None.
+
+Limits: one forward pass on meta tensors; a reference that needs real values has no FLOP and a warning that says so.
+"""
+
+import math
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import flop_registry
+
+from evaluators.judge.lint import warnings_about
+from evaluators.judge.meta_run import MetaRun, OperatorCall, run_on_meta
+from evaluators.judge.operators import convolution_hyperparameters, operator_name, transposed_convolution
+from evaluators.problem import Problem, ProblemFacts, TensorFact
+
+
+def facts_of(problem: Problem) -> ProblemFacts:
+    """What can be known about a problem without a GPU. Raises BadProblem where it does not load."""
+    run = run_on_meta(problem)
+    heaviest = max(run.calls, key=lambda call: flop_of(call) or 0, default=None)
+    inputs, outputs = _facts_by_position("input", run.inputs), _facts_by_position("output", run.outputs)
+    parameters = tuple(_tensor_fact(name, value) for name, value in run.model.state_dict().items())
+    flops = [flop for flop in map(flop_of, run.calls) if flop is not None]
+    return ProblemFacts(
+        inputs=inputs,
+        parameters=parameters,
+        outputs=outputs,
+        init_args=", ".join(f"{name}={value!r}" for name, value in run.init_arguments.items()),
+        operator=_operator(heaviest),
+        operators=_operators(run),
+        hyperparameters=convolution_hyperparameters(heaviest) if heaviest else {},
+        flop=sum(flops) if flops and not run.failure else None,
+        bytes_moved=_bytes((*run.inputs, *run.model.state_dict().values(), *run.outputs)),
+        warnings=warnings_about(problem, run),
+    )
+
+
+def flop_of(call: OperatorCall) -> int | None:
+    """FLOP of one executed operator; None where no formula is known."""
+    convolution = transposed_convolution(call)
+    if convolution:
+        return convolution.flop
+    formula = flop_registry.get(call.operator.overloadpacket)
+    return int(formula(*call.arguments, **call.keywords, out_val=call.result)) if formula else None
+
+
+def _operator(heaviest: OperatorCall | None) -> str:
+    return operator_name(heaviest) if heaviest else "unknown"
+
+
+def _operators(run: MetaRun) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(operator_name(call) for call in run.calls))
+
+
+def _facts_by_position(role: str, values: Iterable[Any]) -> tuple[TensorFact, ...]:
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    return tuple(_tensor_fact(f"{role}{number}", value) for number, value in enumerate(tensors))
+
+
+def _tensor_fact(name: str, value: torch.Tensor) -> TensorFact:
+    return TensorFact(name=name, shape=tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
+
+
+def _bytes(values: Iterable[Any]) -> int:
+    tensors = (value for value in values if isinstance(value, torch.Tensor))
+    return sum(math.prod(tensor.shape) * tensor.element_size() for tensor in tensors)
+
+
+def main() -> None:
+    """Print the facts of the problem named on the command line."""
+    from evaluators.errors import AgentError
+    from evaluators.problem_catalog import load_problem
+
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m evaluators.judge.facts PROBLEM")
+    try:
+        print(facts_of(load_problem(sys.argv[1])).model_dump_json(indent=2))
+    except AgentError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

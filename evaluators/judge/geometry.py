@@ -1,0 +1,181 @@
+"""Which sizes a candidate is tried on: the problem made small, and legal geometries that were never published.
+
+The problem is made small by rewriting the module-level integer constants of its file (derived constants follow). Every
+geometry is run on the reference first; one it refuses is dropped. Limits: the hyperparameters of convolutions (plain and
+transposed, 1 to 3 dimensions) are varied by name; of other operators only the sizes vary.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from evaluators.errors import BadProblem
+from evaluators.judge.convolutions import legal_geometries
+from evaluators.judge.expectation import run
+from evaluators.judge.reference import Reference, Workload, literal, module_constants, names_used_by
+
+HYPERPARAMETER_MAX = 8  # constants up to 8 that Model takes are kernel sizes, strides, groups, heads: never changed
+SMALL_ELEMENTS = 20_000  # a workload with outputs up to this size is run as it is
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One workload a candidate is tried on. `own`: it has the problem's own hyperparameters."""
+
+    name: str
+    own: bool
+    init: tuple[Any, ...]
+    build: Callable[[int], torch.nn.Module]
+    draw: Callable[[int], list[Any]]
+    description: str = ""
+
+    @property
+    def init_literal(self) -> str:
+        """The init arguments as a Python literal."""
+        return literal(self.init, "init arguments")
+
+
+@dataclass(frozen=True)
+class Geometries:
+    """`reduced` and `smallest` keep the problem's hyperparameters; `general` vary them; `unshrunk` keeps its channels too."""
+
+    reduced: Geometry
+    smallest: Geometry
+    general: tuple[Geometry, ...]
+    unshrunk: Geometry | None
+
+
+def geometries_of(reference: Reference) -> Geometries:
+    """All geometries of a problem; raises BadProblem when the reference runs on none."""
+    key = reference.problem.key
+    reduced = _first_running(reference, "reduced", (2, 3), 2)
+    smallest = _first_running(reference, "smallest", (1, 2), 1)
+    if reduced is None or smallest is None:
+        run(reference.published.build(), reference.published.draw(0), key)  # says why, where it can
+        raise BadProblem(f"{key}: no small version of the reference runs on CPU")
+    general = tuple(_general(reference, reduced))
+    return Geometries(reduced, smallest, general, _first_running(reference, "unshrunk", None, 2))
+
+
+def _first_running(reference: Reference, name: str, channels: tuple[int, int] | None, size: int) -> Geometry | None:
+    """The smallest legal version: sizes grow by one until the reference accepts them."""
+    for growth in range(6):
+        constants = _shrunk(reference.problem.source, channels, size + growth)
+        for kept in (constants, {n: v for n, v in constants.items() if not _is_model_constant(reference, n)}):
+            if geometry := _running(reference, name, kept):
+                return geometry
+    return None
+
+
+def _running(reference: Reference, name: str, constants: dict[str, int]) -> Geometry | None:
+    try:
+        workload = reference.rewritten(constants)
+        geometry = _of_workload(name, workload)
+        outputs = run(geometry.build(0), geometry.draw(0), reference.problem.key)
+        fits = sum(output.numel() for output in outputs) <= SMALL_ELEMENTS
+    except Exception:  # noqa: BLE001 - sizes the reference refuses, in whatever way its code refuses
+        return None
+    return geometry if fits and all(output.numel() for output in outputs) else None
+
+
+def _of_workload(name: str, workload: Workload) -> Geometry:
+    return Geometry(
+        name=name,
+        own=True,
+        init=workload.init_args,
+        build=lambda seed: workload.build(seed=seed),
+        draw=workload.draw,
+        description=_describe(workload, workload.init_args, workload.draw(0)),
+    )
+
+
+def published_geometry(reference: Reference) -> Geometry:
+    """The problem as published."""
+    shapes = ", ".join(str(fact.shape) for fact in reference.input_facts)
+    work = reference.published
+    return Geometry(
+        "published", True, work.init_args, lambda seed: work.build(seed=seed), work.draw, f"inputs {shapes}"
+    )
+
+
+def _is_model_constant(reference: Reference, name: str) -> bool:
+    return name in names_used_by(reference.problem.source, "get_init_inputs")
+
+
+def _shrunk(source: str, channels: tuple[int, int] | None, size: int) -> dict[str, int]:
+    """New values of the constants: sizes all different, channels small different multiples of what divides them."""
+    constants = module_constants(source)
+    of_model = names_used_by(source, "get_init_inputs")
+    of_data = names_used_by(source, "get_inputs") - of_model
+    chosen: dict[str, int] = {}
+    for name, value in constants.items():
+        if name in of_data:
+            chosen[name] = 2 if "batch" in name.lower() else size + sum("batch" not in n.lower() for n in chosen)
+        del value
+    if channels:
+        chosen |= _small_channels(constants, of_model, channels)
+    return chosen
+
+
+def _small_channels(constants: dict[str, int], of_model: frozenset[str], factors: tuple[int, int]) -> dict[str, int]:
+    large = sorted(n for n, v in constants.items() if n in of_model and v > HYPERPARAMETER_MAX)
+    divisors = {v for n, v in constants.items() if n in of_model and 1 < v <= HYPERPARAMETER_MAX and _divides(n)}
+    chosen: dict[str, int] = {}
+    for position, name in enumerate(large):
+        base = math.lcm(1, *(d for d in divisors if constants[name] % d == 0))
+        chosen[name] = base * (factors[0] + position * (factors[1] - factors[0]))
+    return chosen
+
+
+def _divides(name: str) -> bool:
+    """Constants that must divide a channel count: groups and heads, not kernel sizes and strides."""
+    return any(word in name.lower() for word in ("group", "head", "factor", "expert"))
+
+
+def _general(reference: Reference, reduced: Geometry) -> Iterator[Geometry]:
+    signature = inspect.signature(reference.published.module.Model.__init__)
+    inputs = reduced.draw(0)
+    seen: set[str] = {reduced.init_literal}
+    for variation in legal_geometries(signature, reference.init_args, inputs):
+        geometry = Geometry(
+            name=f"general-{len(seen)}",
+            own=False,
+            init=variation.init,
+            build=partial(_build, reference.published, variation.init),
+            draw=partial(_normal_inputs, variation.shape),
+            description=variation.description,
+        )
+        if geometry.init_literal not in seen and _is_legal(geometry, reference.problem.key):
+            seen.add(geometry.init_literal)
+            yield geometry
+
+
+def _build(workload: Workload, init: tuple[Any, ...], seed: int) -> torch.nn.Module:
+    return workload.build(init, seed=seed)
+
+
+def _normal_inputs(shape: tuple[int, ...], seed: int) -> list[Any]:
+    return [torch.randn(shape, generator=torch.Generator().manual_seed(seed))]
+
+
+def _is_legal(geometry: Geometry, key: str) -> bool:
+    try:
+        outputs = run(geometry.build(0), geometry.draw(0), key)
+    except Exception:  # noqa: BLE001 - arguments the reference refuses, in whatever way its code refuses
+        return False
+    return all(output.numel() for output in outputs)
+
+
+def _describe(workload: Workload, init: tuple[Any, ...], inputs: list[Any]) -> str:
+    shapes = ", ".join(str(tuple(value.shape)) for value in inputs if isinstance(value, torch.Tensor))
+    try:
+        bound = inspect.signature(workload.module.Model.__init__).bind(None, *init)
+        named = [f"{name}={value!r}" for name, value in list(bound.arguments.items())[1:]]
+    except TypeError:
+        named = [repr(value) for value in init]
+    return f"Model({', '.join(named)}), inputs {shapes}"

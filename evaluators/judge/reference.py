@@ -1,0 +1,218 @@
+"""The reference of a problem, loaded in the judge: what it takes, what it gives, how it is built.
+
+The source is the problem author's and trusted; it never leaves the judge. Shapes are read on meta tensors where the
+reference runs there, on the CPU otherwise. Limits: facts about sizes and names; FLOP and bytes are counted elsewhere.
+"""
+
+import ast
+import inspect
+import itertools
+import linecache
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from evaluators.errors import BadProblem
+from evaluators.problem import Problem, TensorFact
+
+REQUIRED_NAMES = ("Model", "get_inputs", "get_init_inputs")
+_serial = itertools.count()
+
+
+def load_module(source: str, key: str) -> ModuleType:
+    """Execute a reference as a fresh, registered module, so that `inspect` finds its text. Raises BadProblem."""
+    name = f"reference_{next(_serial)}"
+    filename = f"<reference {key} {name}>"
+    module = ModuleType(name)
+    module.__file__ = filename
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    sys.modules[name] = module
+    try:
+        exec(compile(source, filename, "exec"), module.__dict__)  # noqa: S102 - the reference is trusted by definition
+    except Exception as error:  # whatever the import raises is the answer
+        raise BadProblem(f"{key}: the reference does not load: {describe(error)}") from error
+    missing = [required for required in REQUIRED_NAMES if not callable(getattr(module, required, None))]
+    if missing:
+        raise BadProblem(f"{key}: the reference lacks {', '.join(missing)}; a KernelBench file defines all three")
+    return module
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: first line`, short enough for a one-line message."""
+    text = (str(error).strip().splitlines() or [""])[0][:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One loaded reference module with its own init arguments and inputs."""
+
+    key: str
+    module: ModuleType
+
+    @cached_property
+    def init_args(self) -> tuple[Any, ...]:
+        """Arguments of `Model` as `get_init_inputs` gives them."""
+        try:
+            return tuple(self.module.get_init_inputs())
+        except Exception as error:
+            raise BadProblem(f"{self.key}: get_init_inputs() fails: {describe(error)}") from error
+
+    def build(self, init: Sequence[Any] | None = None, *, seed: int = 0) -> torch.nn.Module:
+        """A `Model` whose random initialisation depends on `seed` alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.module.Model(*(self.init_args if init is None else init))
+        if not isinstance(model, torch.nn.Module):
+            raise BadProblem(f"{self.key}: Model is not a torch.nn.Module")
+        return model
+
+    def draw(self, seed: int) -> list[Any]:
+        """The inputs `get_inputs` gives for this seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return list(self.module.get_inputs())
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    inputs: list[Any]
+    outputs: list[torch.Tensor]
+    model: torch.nn.Module
+
+
+class Reference:
+    """What the judge knows of one problem's reference. Everything is computed on first use and kept."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.published = Workload(problem.key, load_module(problem.source, problem.key))
+
+    def rewritten(self, constants: Mapping[str, int]) -> Workload:
+        """The same reference with module-level integer constants replaced."""
+        source = ast.unparse(_rewrite(ast.parse(self.problem.source), constants))
+        return Workload(self.problem.key, load_module(source, self.problem.key))
+
+    @property
+    def init_args(self) -> tuple[Any, ...]:
+        """Published arguments of `Model`."""
+        return self.published.init_args
+
+    @cached_property
+    def init_literal(self) -> str:
+        """Python literal of the published init arguments; raises BadProblem where they have none."""
+        return literal(self.init_args, f"{self.problem.key}: init arguments")
+
+    @cached_property
+    def input_facts(self) -> tuple[TensorFact, ...]:
+        """Tensor inputs at published shapes, named as `forward` names them."""
+        names = self._input_names(len(self._shapes.inputs))
+        pairs = zip(names, self._shapes.inputs, strict=True)
+        return tuple(_fact(name, value) for name, value in pairs if isinstance(value, torch.Tensor))
+
+    @cached_property
+    def input_literals(self) -> tuple[str | None, ...]:
+        """For every input of `forward`: None for a tensor, otherwise its Python literal."""
+        where = f"{self.problem.key}: a non-tensor input"
+        return tuple(None if isinstance(v, torch.Tensor) else literal(v, where) for v in self._shapes.inputs)
+
+    @cached_property
+    def output_facts(self) -> tuple[TensorFact, ...]:
+        """Outputs at published shapes."""
+        return tuple(_fact(f"output{i or ''}", value) for i, value in enumerate(self._shapes.outputs))
+
+    @cached_property
+    def parameter_facts(self) -> tuple[TensorFact, ...]:
+        """Parameters and buffers by their state_dict names."""
+        return tuple(_fact(name, value) for name, value in self._shapes.model.state_dict().items())
+
+    def _input_names(self, count: int) -> list[str]:
+        try:
+            signature = inspect.signature(self.published.module.Model.forward)
+        except (TypeError, ValueError):
+            return [f"input{i}" for i in range(count)]
+        names = list(signature.parameters)[1 : count + 1]
+        return names + [f"input{i}" for i in range(len(names), count)]
+
+    @cached_property
+    def _shapes(self) -> _Shapes:
+        try:
+            with torch.device("meta"):
+                return self._run_shapes(lambda value: value.to("meta"))
+        except (RuntimeError, NotImplementedError, TypeError, ValueError, AssertionError):
+            return self._shapes_on_cpu()
+
+    def _shapes_on_cpu(self) -> _Shapes:
+        try:
+            return self._run_shapes(lambda value: value)
+        except Exception as error:
+            raise BadProblem(f"{self.problem.key}: reference not runnable on CPU: {describe(error)}") from error
+
+    def _run_shapes(self, place: Callable[[torch.Tensor], torch.Tensor]) -> _Shapes:
+        model = self.published.build()
+        inputs = [place(v) if isinstance(v, torch.Tensor) else v for v in self.published.draw(0)]
+        with torch.no_grad():
+            return _Shapes(inputs, flatten_outputs(model(*inputs), self.problem.key), model)
+
+
+def flatten_outputs(value: Any, key: str) -> list[torch.Tensor]:
+    """The tensors a reference returned: one, or a tuple or list of them."""
+    outputs = list(value) if isinstance(value, (tuple, list)) else [value]
+    if not outputs or not all(isinstance(output, torch.Tensor) for output in outputs):
+        raise BadProblem(f"{key}: Model.forward must return a tensor or a tuple of tensors")
+    return outputs
+
+
+def literal(value: Any, where: str) -> str:
+    """`repr` of a value that a plain Python literal can carry to another process."""
+    text = repr(value)
+    try:
+        if ast.literal_eval(text) == value:
+            return text
+    except (ValueError, SyntaxError, TypeError):
+        pass
+    raise BadProblem(f"{where} must be plain literals (numbers, strings, tuples, lists), got {text[:120]}")
+
+
+def _fact(name: str, tensor: torch.Tensor) -> TensorFact:
+    return TensorFact(name=name, shape=tuple(tensor.shape), dtype=str(tensor.dtype).removeprefix("torch."))
+
+
+def module_constants(source: str) -> dict[str, int]:
+    """Module-level names bound to one integer literal, alone or in a tuple assignment."""
+    found: dict[str, int] = {}
+    for node in ast.parse(source).body:
+        for name, value in _bindings(node):
+            if isinstance(value, ast.Constant) and type(value.value) is int:
+                found[name] = value.value
+    return found
+
+
+def _bindings(node: ast.stmt) -> list[tuple[str, ast.expr]]:
+    if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
+        return []
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Name):
+        return [(target.id, value)]
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return [(t.id, v) for t, v in zip(target.elts, value.elts, strict=True) if isinstance(t, ast.Name)]
+    return []
+
+
+def _rewrite(tree: ast.Module, constants: Mapping[str, int]) -> ast.Module:
+    for node in tree.body:
+        for name, value in _bindings(node):
+            if name in constants and isinstance(value, ast.Constant):
+                value.value = constants[name]
+    return tree
+
+
+def names_used_by(source: str, function: str) -> frozenset[str]:
+    """Names that a module-level function reads."""
+    bodies = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == function]
+    return frozenset(n.id for body in bodies for n in ast.walk(body) if isinstance(n, ast.Name))

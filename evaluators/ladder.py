@@ -1,0 +1,71 @@
+"""The ladder: climb the rungs in order, stop at the first failure, put the verdict together.
+
+screen (text) -> build (compiled for the target) -> correctness (numbers) -> estimate (a labelled bound).
+This is the only place where a verdict is made. Limits: no rung's own logic; see evaluators/rungs/.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from importlib import import_module
+from typing import Any
+
+from evaluators.evaluation import Evaluation, Failed, Passed, Rung, Unverified
+from evaluators.rungs import Findings, Task
+
+RUNGS: tuple[Rung, ...] = ("screen", "build", "correctness", "estimate")
+
+
+def climb(task: Task, announce: Callable[[Rung], None] = lambda rung: None) -> Evaluation:
+    """Judge one candidate. `announce` is told each rung as it begins. Failures of our machine raise AgentError."""
+    started = time.monotonic()
+    seconds: dict[str, float] = {}
+    rung: Rung = RUNGS[0]
+    for rung in RUNGS:
+        announce(rung)
+        begun = time.monotonic()
+        found = import_module(f"evaluators.rungs.{rung}").check(task)
+        seconds[rung] = round(time.monotonic() - begun, 3)
+        task = task.having(_added(task.found, found))
+        if found.failure or (found.unverified and rung != "estimate"):
+            break
+    return _verdict(task, rung, seconds, round(time.monotonic() - started, 3))
+
+
+def _added(before: Findings, new: Findings) -> Findings:
+    """Both findings in one: tuples and logs are appended, single values replaced where the new one has them."""
+    merged: dict[str, Any] = {}
+    for field in fields(Findings):
+        old, fresh = getattr(before, field.name), getattr(new, field.name)
+        if isinstance(old, tuple | str):
+            merged[field.name] = old + fresh
+        elif isinstance(old, dict):
+            merged[field.name] = old | fresh
+        else:
+            merged[field.name] = fresh if fresh is not None else old
+    return Findings(**merged)
+
+
+def _verdict(task: Task, rung: Rung, seconds: dict[str, float], duration_s: float) -> Evaluation:
+    found = task.found
+    common: dict[str, Any] = {
+        "candidate_id": task.candidate.id,
+        "problem": task.problem.key,
+        "gpu": task.gpu.key,
+        "rung": rung,
+        "duration_s": duration_s,
+        "rung_seconds": seconds,
+    }
+    for name in ("checks", "kernels", "estimate", "numeric_error", "scope", "build_log", "environment"):
+        common[name] = getattr(found, name)
+    if found.failure:
+        return Failed(kind=found.failure.kind, message=found.failure.message, **common)
+    if found.unverified:
+        return Unverified(message=found.unverified, **common)
+    return Passed(message=_what_held(found), **common)
+
+
+def _what_held(found: Findings) -> str:
+    held = [check.name for check in found.checks if check.status == "passed"]
+    open_ = [check.name for check in found.checks if check.status == "not_checked"]
+    return f"held: {', '.join(held) or 'nothing'}; not checked here: {', '.join(open_) or 'nothing'}"

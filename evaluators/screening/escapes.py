@@ -1,0 +1,65 @@
+"""Objects that run later or elsewhere: tensor subclasses, modes, hooks, special methods.
+
+Limits: by name; streams and graphs fall under the allow-list of evaluators/screening/allowed.py.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from evaluators.problem import Problem
+from evaluators.screening.rule import Violation
+from evaluators.screening.source import Source
+
+SUBCLASSED = frozenset({"torch.Tensor", "torch.nn.Parameter", "torch.nn.parameter.Parameter", "torch.FloatTensor"})
+SPECIAL_METHODS = {
+    "__torch_function__": "return a plain torch.Tensor that is already computed",
+    "__torch_dispatch__": "return a plain torch.Tensor that is already computed",
+    "__getattribute__": "use plain attributes",
+    "__reduce__": "nothing of a candidate is pickled",
+    "__reduce_ex__": "nothing of a candidate is pickled",
+    "__del__": "leave nothing to run after forward returns",
+    "__array__": "return a plain torch.Tensor",
+    "__dlpack__": "return a plain torch.Tensor",
+}
+METHODS = {
+    "as_subclass": "return a plain torch.Tensor",
+    "_make_subclass": "return a plain torch.Tensor",
+    "_make_wrapper_subclass": "return a plain torch.Tensor",
+    "register_hook": "do the work in forward",
+    "register_forward_hook": "do the work in forward",
+    "register_forward_pre_hook": "do the work in forward",
+    "register_full_backward_hook": "do the work in forward or autograd.Function",
+    "register_full_backward_pre_hook": "do the work in forward or autograd.Function",
+    "register_state_dict_pre_hook": "rearrange weights in forward",
+    "register_load_state_dict_pre_hook": "rearrange weights in forward when `weight._version` has changed",
+    "register_load_state_dict_post_hook": "rearrange weights in forward when `weight._version` has changed",
+    "register_post_accumulate_grad_hook": "do the work in forward",
+    "register_module_forward_hook": "do the work in forward",
+    "wait_stream": "use the caller's current stream only",
+    "record_stream": "use the caller's current stream only",
+}
+
+
+def check(source: Source, _: Problem) -> Iterator[Violation]:
+    """Subclasses of tensors, special methods, hooks, and `__call__` in place of forward."""
+    for node in source.walk(ast.ClassDef):
+        yield from _check_class(source, node)
+    for node in source.walk(ast.Attribute):
+        name = getattr(node, "attr", "")
+        if name in METHODS:
+            yield Violation("escape", getattr(node, "lineno", 0), f"`.{name}` is not allowed: {METHODS[name]}")
+
+
+def _check_class(source: Source, node: ast.AST) -> Iterator[Violation]:
+    if not isinstance(node, ast.ClassDef):
+        return
+    bases = {source.path(base) for base in node.bases}
+    if bases & SUBCLASSED:
+        message = f"class {node.name} subclasses a tensor: forward returns a plain torch.Tensor that is already computed"
+        yield Violation("escape", node.lineno, message)
+    for item in node.body:
+        name = getattr(item, "name", "")
+        if name in SPECIAL_METHODS:
+            yield Violation("escape", item.lineno, f"`{name}` is not allowed: {SPECIAL_METHODS[name]}")
+        if name == "__call__" and "torch.nn.Module" in bases:
+            yield Violation("escape", item.lineno, f"{node.name} defines `__call__`: define forward instead")

@@ -1,0 +1,139 @@
+"""Library calls: the arithmetic of every output value belongs in the candidate's own kernels.
+
+torch may allocate, view, permute, copy, pad and query; a layer may hold parameters but not be called. A use that only
+unsupported input reaches (`if not x.is_cuda: return F.conv3d(...)`) is reported and tolerated.
+
+Limits: what cannot be seen in the text (operators on tensors, `+`, names made at run time) is left to the judge's audit.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from evaluators.problem import Problem
+from evaluators.screening.allowed import CONTAINERS, INIT_MATHS, TENSOR_METHODS, is_allowed, is_layer, is_library_op
+from evaluators.screening.rule import Violation, unreached_guard
+from evaluators.screening.source import Source
+from evaluators.screening.structure import jit_functions, reachable
+
+INSTEAD = "compute it in your own kernel; torch may allocate, view, permute, copy, pad and query"
+LAYER = "a layer may hold parameters; pass its weight and bias to your kernel instead of calling it"
+GRAPHS = "issue all work on the caller's current stream, with no private streams, graphs or deferred work"
+INIT_FUNCTIONS = ("__init__", "reset_parameters", "init_weights", "_init_weights", "extra_repr")
+TOLERATED = "tolerated because ordinary CUDA float32 input does not reach it (guard: `{}`)"
+
+
+def check(source: Source, problem: Problem) -> Iterator[Violation]:
+    """Library names and calls in everything that ModelNew reaches."""
+    skipped = {node for kernel in jit_functions(source) for node in ast.walk(kernel)}
+    for statement in source.tree.body:
+        if statement not in reachable(source):
+            skipped.update(ast.walk(statement))
+    for node in source.walk(ast.Name, ast.Attribute, ast.Call, ast.BinOp):
+        message = _message(source, node, node in skipped)
+        if message and not is_library_op(_name(source, node), problem.library_ops):
+            yield _judged(source, node, message)
+
+
+def _message(source: Source, node: ast.AST, outside: bool) -> str | None:
+    if isinstance(node, ast.Name | ast.Attribute):
+        # what is imported at the top is looked at where it is used; a kernel body may not use torch either
+        unused = outside and not _in_kernel(source, node)
+        return None if unused else _reference_message(source, node)
+    if outside:
+        return None
+    if isinstance(node, ast.Call):
+        return _call_message(source, node)
+    is_matmul = isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+    return f"the @ operator is a library matrix product: {INSTEAD}" if is_matmul else None
+
+
+def _in_kernel(source: Source, node: ast.AST) -> bool:
+    function = source.function(node)
+    return function in jit_functions(source) and node not in getattr(function, "decorator_list", [])
+
+
+def _reference_message(source: Source, node: ast.AST) -> str | None:
+    """A torch or triton name outside the allow-list; only the whole chain `a.b.c` is looked at."""
+    parent = source.parents[node]
+    path = source.path(node)
+    if path is None or isinstance(parent, ast.Attribute) or not path.startswith(("torch.", "triton.")):
+        return None
+    if "()" in path or not isinstance(getattr(node, "ctx", None), ast.Load) or is_allowed(path):
+        return None
+    if path in INIT_MATHS and _is_called_at_init(source, node):
+        return None
+    if path.startswith("torch.cuda."):
+        return f"`{path}` is not allowed: {GRAPHS}"
+    return None if _is_namespace(source, node, path) else f"`{path}` is a library call: {INSTEAD}"
+
+
+def _is_namespace(source: Source, node: ast.AST, path: str) -> bool:
+    """`F = torch.nn.functional`: an alias of a module; what is used through it is looked at where it is used."""
+    is_alias = isinstance(source.parents[node], ast.Assign)
+    return is_alias and path in ("torch.nn", "torch.nn.functional", "torch.nn.init", "torch.cuda", "torch.autograd")
+
+
+def _is_called_at_init(source: Source, node: ast.AST) -> bool:
+    parent = source.parents[node]
+    function = source.function(node)
+    is_init = isinstance(function, ast.FunctionDef) and function.name in INIT_FUNCTIONS
+    return is_init and isinstance(parent, ast.Call) and parent.func is node
+
+
+def _call_message(source: Source, node: ast.Call) -> str | None:
+    path = source.path(node.func)
+    if path is not None and _is_layer_call(path) and not _holds_own_modules(source, node):
+        return f"`{ast.unparse(node.func)}(...)` runs a library layer ({path.split('(')[0]}): {LAYER}"
+    function = source.function(node)
+    if isinstance(function, ast.FunctionDef) and function.name in INIT_FUNCTIONS:
+        return None
+    if isinstance(node.func, ast.Attribute) and _is_tensor_method(source, node.func, path):
+        return f"`.{node.func.attr}(...)` is a library call: {INSTEAD}"
+    return None
+
+
+def _is_layer_call(path: str) -> bool:
+    head, parentheses, rest = path.partition("()")
+    if not is_layer(head) or head == "torch.nn.Module":
+        return False
+    if not parentheses:
+        return False
+    if head in CONTAINERS:
+        return rest in ("", "[]", "[].forward", ".forward") and head != "torch.nn.ParameterList"
+    return rest in ("", ".forward", ".__call__", "._conv_forward")
+
+
+def _holds_own_modules(source: Source, node: ast.Call) -> bool:
+    """A container whose construction names no library layer holds modules of this file, whose forward is looked at."""
+    path = source.path(node.func) or ""
+    if path.split("()")[0] not in CONTAINERS:
+        return False
+    makers = [n for n in source.walk(ast.Call) if isinstance(n, ast.Call) and source.path(n.func) in CONTAINERS]
+    inside = (part for maker in makers for part in ast.walk(maker) if isinstance(part, ast.Call) and part is not maker)
+    layers = (source.path(part.func) for part in inside)
+    return not any(layer and is_layer(layer) and layer not in CONTAINERS for layer in layers)
+
+
+def _is_tensor_method(source: Source, function: ast.Attribute, path: str | None) -> bool:
+    """A method that computes with tensor values; names the file itself defines (or exports from C++) are its own."""
+    if function.attr not in TENSOR_METHODS or (path is not None and not path.startswith("torch.") and "()" not in path):
+        return False
+    if path is not None and path.startswith(("torch.utils.cpp_extension", "triton.", "math.", "builtins.")):
+        return False
+    defined = (node for node in source.walk(ast.FunctionDef, ast.Constant))
+    own = {n.name if isinstance(n, ast.FunctionDef) else getattr(n, "value", None) for n in defined}
+    return function.attr not in own
+
+
+def _name(source: Source, node: ast.AST) -> str:
+    if isinstance(node, ast.Call):
+        return source.path(node.func) or getattr(node.func, "attr", "")
+    return "matmul" if isinstance(node, ast.BinOp) else source.path(node) or ""
+
+
+def _judged(source: Source, node: ast.AST, message: str) -> Violation:
+    guard = unreached_guard(source, node)
+    line = getattr(node, "lineno", 0)
+    if guard is None:
+        return Violation("library_call", line, message)
+    return Violation("library_fallback", line, f"{message.split(': ')[0]}; {TOLERATED.format(guard)}", tolerated=True)

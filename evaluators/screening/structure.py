@@ -1,0 +1,77 @@
+"""The parts of a candidate: ModelNew, its kernels, and what is reachable from them.
+
+Limits: by name; code reached only through strings or containers counts as reached when its name occurs.
+"""
+
+import ast
+from collections.abc import Iterator
+
+from evaluators.problem import Problem
+from evaluators.screening.rule import Violation
+from evaluators.screening.source import Source, decorators_of
+
+JIT = frozenset({"triton.jit", "triton.experimental.gluon.jit", "triton.runtime.jit", "triton.language.jit"})
+EXTENSION = "torch.utils.cpp_extension.load_inline"
+
+
+def class_named(source: Source, name: str) -> ast.ClassDef | None:
+    """The last top-level class of that name."""
+    found = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    return found[-1] if found else None
+
+
+def jit_functions(source: Source) -> list[ast.FunctionDef]:
+    """Functions compiled by Triton (or Gluon), decorated or passed to `triton.jit(...)`."""
+    calls = (node for node in source.walk(ast.Call) if isinstance(node, ast.Call))
+    wrapped = {a.id for c in calls if source.path(c.func) in JIT for a in c.args if isinstance(a, ast.Name)}
+    functions = (node for node in source.walk(ast.FunctionDef) if isinstance(node, ast.FunctionDef))
+    return [f for f in functions if f.name in wrapped or any(source.path(mark) in JIT for mark in decorators_of(f))]
+
+
+def extension_calls(source: Source) -> list[ast.Call]:
+    """Calls of load_inline."""
+    calls = (node for node in source.walk(ast.Call) if isinstance(node, ast.Call))
+    return [call for call in calls if source.path(call.func) == EXTENSION]
+
+
+def reachable(source: Source) -> set[ast.AST]:
+    """Top-level statements that run on import or that ModelNew can reach by name; the rest is never judged."""
+    definitions = {n.name: n for n in source.tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    seen: set[ast.AST] = {n for n in source.tree.body if n not in definitions.values() and not is_main_block(n)}
+    todo = [*seen, *(node for name, node in definitions.items() if name == "ModelNew")]
+    seen.update(todo)
+    while todo:
+        for node in ast.walk(todo.pop()):
+            found = definitions.get(node.id) if isinstance(node, ast.Name) else None
+            if found is not None and found not in seen:
+                seen.add(found)
+                todo.append(found)
+    return seen
+
+
+def is_main_block(node: ast.AST) -> bool:
+    """`if __name__ == ...:` at the top level."""
+    return isinstance(node, ast.If) and any(
+        isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
+    )
+
+
+def check(source: Source, _: Problem) -> Iterator[Violation]:
+    """There is a ModelNew, and a kernel of its own that something launches."""
+    model = class_named(source, "ModelNew")
+    if model is None:
+        yield Violation("model_new", 1, "there is no class ModelNew: define `class ModelNew(nn.Module)` with forward")
+        return
+    kernels = {kernel.name for kernel in jit_functions(source)}
+    if not kernels and not extension_calls(source):
+        message = "there is no kernel: write a @triton.jit kernel (or CUDA through load_inline) and launch it in forward"
+        yield Violation("no_kernel", model.lineno, message)
+    elif not extension_calls(source) and not _is_referenced(source, kernels):
+        message = f"no kernel is ever launched ({', '.join(sorted(kernels))}): launch it in forward"
+        yield Violation("no_kernel", model.lineno, message)
+
+
+def _is_referenced(source: Source, kernels: set[str]) -> bool:
+    inside = {node for kernel in jit_functions(source) for node in ast.walk(kernel)}
+    names = (node for node in source.walk(ast.Name) if isinstance(node, ast.Name) and node not in inside)
+    return any(name.id in kernels and isinstance(name.ctx, ast.Load) for name in names)

@@ -1,0 +1,32 @@
+"""A run open for writing: its directory, its locked journal, and the state that follows every event.
+
+Limits: it appends what it is given; what happens next is agent/loop.py.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runs.journal import Journal
+from runs.state import AnyEvent, RunState, after
+from runs.store import RunDirectory
+
+
+class Record:
+    """Append events; `state` is always the fold of what is on disk."""
+
+    def __init__(self, directory: RunDirectory, journal: Journal) -> None:
+        self.directory = directory
+        self.state: RunState = directory.state()
+        self._journal = journal
+
+    def append(self, event: AnyEvent) -> None:
+        """Put one event on disk, then advance the state. Raises RecordNotWritten; the state then stays as it was."""
+        self._journal.append(event)
+        self.state = after(self.state, event)
+
+
+@contextmanager
+def open_record(directory: RunDirectory) -> Iterator[Record]:
+    """Lock the journal of a run, recover a torn last line, and yield its record."""
+    with directory.journal() as journal:
+        yield Record(directory, journal)

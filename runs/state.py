@@ -1,0 +1,83 @@
+"""The state of a run: a pure fold of its journal, so that it is the same after a crash as before.
+
+Limits: no files, no clock. Who decides what comes next is agent/policy.py.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+from runs.nouns import Attempt, Attempted, Budget, Finished, Proposed, Resumed, Usage
+
+
+@dataclass(frozen=True)
+class RunState:
+    """attempts in order; `pending` was paid for but not finished; `finished` is the reason of a closed run, else None."""
+
+    attempts: tuple[Attempt, ...] = ()
+    pending: Proposed | None = None
+    finished: str | None = None
+    budget: Budget | None = None  # of the latest resume; None: the one in run.json
+    _by_candidate: dict[str, Attempt] = field(default_factory=dict, repr=False)
+
+    @property
+    def best(self) -> Attempt | None:
+        """The attempt kept last: every kept attempt was better than the one before it."""
+        kept = [attempt for attempt in self.attempts if attempt.decision == "keep"]
+        return kept[-1] if kept else None
+
+    @property
+    def next_number(self) -> int:
+        """Number of the attempt to make or to finish."""
+        return self.pending.number if self.pending else len(self.attempts) + 1
+
+    @property
+    def usage(self) -> Usage:
+        """Everything paid for, pending proposal included; cost is None as soon as one price is unknown."""
+        parts = [attempt.usage for attempt in self.attempts] + ([self.pending.usage] if self.pending else [])
+        costs = [part.cost_usd for part in parts if part.requests]
+        return Usage(
+            input_tokens=sum(part.input_tokens for part in parts),
+            cached_input_tokens=sum(part.cached_input_tokens for part in parts),
+            output_tokens=sum(part.output_tokens for part in parts),
+            reasoning_tokens=sum(part.reasoning_tokens for part in parts),
+            requests=sum(part.requests for part in parts),
+            cost_usd=None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the finished attempts."""
+        return sum(attempt.seconds for attempt in self.attempts)
+
+    def judged(self, candidate_id: str) -> Attempt | None:
+        """The attempt in which equal code was judged first, if any."""
+        return self._by_candidate.get(candidate_id)
+
+    def attempt(self, number: int) -> Attempt | None:
+        """The attempt with this number."""
+        return next((attempt for attempt in self.attempts if attempt.number == number), None)
+
+
+AnyEvent = Proposed | Attempted | Finished | Resumed
+
+
+def after(state: RunState, event: AnyEvent) -> RunState:
+    """The state once `event` has happened."""
+    match event:
+        case Proposed():
+            return replace(state, pending=event)
+        case Attempted(attempt=attempt):
+            known = state._by_candidate
+            if attempt.candidate_id and attempt.evaluation and attempt.candidate_id not in known:
+                known = {**known, attempt.candidate_id: attempt}
+            return replace(state, attempts=(*state.attempts, attempt), pending=None, _by_candidate=known)
+        case Finished(reason=reason):
+            return replace(state, finished=reason)
+        case Resumed(budget=budget):
+            return replace(state, finished=None, budget=budget)
+
+
+def fold(events: Iterable[AnyEvent]) -> RunState:
+    """The state after all of these events."""
+    return reduce(after, events, RunState())

@@ -1,0 +1,169 @@
+"""Run directories: `transcripts/<run-id>/` with run.json, journal.jsonl, best.py and attempts/NNN/*.
+
+Every file is written beside its name and moved into place, so a reader never sees half of one. Limits: files and folds of
+the journal; what is shown of them is show.py, what leaves the house is export.py.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from runs.errors import DamagedJournal, NewerRun, RecordNotWritten, UnknownRun
+from runs.journal import Journal, read_events
+from runs.nouns import SCHEMA, Run
+from runs.state import AnyEvent, RunState, fold
+
+
+def now() -> str:
+    """The present moment as the record writes it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def runs_directory(given: Path | None = None) -> Path:
+    """Where runs live: the given directory, else AGENT_RUNS_DIR, else ./transcripts."""
+    return given or Path(os.environ.get("AGENT_RUNS_DIR") or "transcripts")
+
+
+class RunDirectory:
+    """One run on disk. Reading needs no lock; `journal()` opens it for the one writer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run = _read_head(path)
+
+    @property
+    def id(self) -> str:
+        """The run's id, which is the directory's name."""
+        return self.path.name
+
+    def journal(self) -> Journal:
+        """Open the journal for appending (recovers a torn last line)."""
+        return Journal(self.path / "journal.jsonl")
+
+    def events(self) -> list[AnyEvent]:
+        """All events in order."""
+        path = self.path / "journal.jsonl"
+        return list(read_events(path)) if path.exists() else []
+
+    def state(self) -> RunState:
+        """The fold of the journal: attempts, the best, what was spent."""
+        return fold(self.events())
+
+    def attempt_file(self, number: int, name: str) -> Path:
+        """Path of a file of an attempt, e.g. `attempt_file(3, "reply.md")`."""
+        return self.path / "attempts" / f"{number:03d}" / name
+
+    def write(self, number: int, name: str, text: str) -> None:
+        """Write a file of an attempt durably. Raises RecordNotWritten."""
+        write_durably(self.attempt_file(number, name), text)
+
+    def read(self, number: int, name: str) -> str | None:
+        """Text of a file of an attempt, None where it is absent."""
+        path = self.attempt_file(number, name)
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+
+
+def create_run(directory: Path, run: Run) -> RunDirectory:
+    """Make a new run directory with its head. Raises RecordNotWritten where the directory cannot be made."""
+    path = directory / run.id
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise RecordNotWritten(f"cannot make {path}: {error.strerror}; choose another --runs-dir") from None
+    write_durably(path / "run.json", run.model_dump_json(indent=2) + "\n")
+    with Journal(path / "journal.jsonl"):
+        pass
+    return RunDirectory(path)
+
+
+def new_run_id(directory: Path, problem: str, gpu: str) -> str:
+    """`YYYYMMDD-HHMMSS-problem-gpu`, with a counter where that exists already."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    base = f"{stamp}-{_slug(problem)}-{_slug(gpu)}"
+    number, name = 1, base
+    while (directory / name).exists():
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def open_run(name: str, directory: Path) -> RunDirectory:
+    """Open a run by id, by path, by a unique beginning of its id, or `last`. Raises UnknownRun naming what there is."""
+    as_path = Path(name)
+    if (as_path / "run.json").exists():
+        return RunDirectory(as_path)
+    known = run_paths(directory)
+    if name == "last" and known:
+        return RunDirectory(known[-1])
+    matches = [path for path in known if path.name == name] or [path for path in known if path.name.startswith(name)]
+    if len(matches) == 1:
+        return RunDirectory(matches[0])
+    raise UnknownRun(_unknown_run(name, directory, matches or known))
+
+
+def run_paths(directory: Path) -> list[Path]:
+    """Run directories below `directory`, oldest first."""
+    if not directory.is_dir():
+        return []
+    return sorted(path for path in directory.iterdir() if (path / "run.json").exists())
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write text beside `path`, fsync, move it into place, fsync the directory."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _fsync_directory(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RecordNotWritten(
+            f"cannot write {path}: {error.strerror}; free space or choose another --runs-dir"
+        ) from None
+
+
+def _fsync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_head(path: Path) -> Run:
+    try:
+        head = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnknownRun(f"{path} is not a run directory: {error.strerror} (run.json)") from None
+    except ValueError as error:
+        raise DamagedJournal(f"{path}/run.json is damaged ({error}); restore it from a backup") from None
+    if isinstance(head, dict) and isinstance(head.get("schema_version"), int) and head["schema_version"] > SCHEMA:
+        raise NewerRun(
+            f"{path} was written by a newer agent (schema {head['schema_version']}, this one reads {SCHEMA}): upgrade"
+        )
+    try:
+        return Run.model_validate(head)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise DamagedJournal(f"{path}/run.json: {first['loc']}: {first['msg']}") from None
+
+
+def _unknown_run(name: str, directory: Path, candidates: Sequence[Path]) -> str:
+    if not candidates:
+        return f"no run {name!r}: {directory} holds no runs yet; start one with `agent optimize`"
+    shown = ", ".join(path.name for path in candidates[-3:])
+    return f"no single run {name!r} in {directory}; the latest are {shown} (see `agent runs`)"
+
+
+def _slug(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in text).strip("-") or "x"

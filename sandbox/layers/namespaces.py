@@ -1,0 +1,27 @@
+"""Namespaces: processes, network, System V IPC, host name and (where the user is not root) users of its own.
+
+Limits: the mount namespace stands in filesystem.py. A failed attempt may leave the caller half inside, so only processes that
+may be thrown away call `enter`.
+"""
+
+import os
+from pathlib import Path
+
+from sandbox.layers.kernel import unshare
+
+CLONE_NEWNS = 0x00020000
+_CLONE_NEWUTS = 0x04000000
+_CLONE_NEWIPC = 0x08000000
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWPID = 0x20000000
+_CLONE_NEWNET = 0x40000000
+
+
+def enter(*, user_namespace: bool) -> None:
+    """New namespaces for this process; the next forked child is the first process of its own PID namespace."""
+    uid, gid = os.geteuid(), os.getegid()
+    unshare(_CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS | _CLONE_NEWUSER * user_namespace)
+    if user_namespace:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")

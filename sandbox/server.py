@@ -1,0 +1,101 @@
+"""The fork server's process: import once, then fork a supervisor for each request.
+
+It never runs code of a program and never initialises CUDA. It exits when its owner closes the control socket. As a child
+subreaper it kills what a supervisor that was itself killed may have left behind.
+
+Limits: one request at a time; a fork takes a few milliseconds.
+"""
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sandbox.contract import SandboxUnavailable
+from sandbox.layers.kernel import PR_SET_CHILD_SUBREAPER, prctl
+from sandbox.processes import descendants, freeze, signal_all
+from sandbox.supervisor import Request, supervise
+from sandbox.tiers import Plan, choose
+
+_MAX_DESCRIPTORS = 250  # the kernel's bound for one message is 253
+_SWEEP_MS = 1000
+
+
+def main(options: dict[str, Any]) -> NoReturn:
+    """Preload, choose the layers, say so, serve."""
+    control = socket.socket(fileno=options["control"])
+    try:
+        plan = _prepare(options)
+    except SandboxUnavailable as refusal:
+        control.send(json.dumps({"failure": str(refusal)}).encode())
+        os._exit(1)
+    control.send(json.dumps({"tier": asdict(plan.tier)}).encode())
+    _serve(control, plan, options)
+
+
+def _prepare(options: dict[str, Any]) -> Plan:
+    for name in options["preload"]:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - whatever the import of a caller's module raises is reported
+            raise SandboxUnavailable(f"preloading {name} failed: {type(error).__name__}: {error}") from error
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    if threads != 1:
+        raise SandboxUnavailable(f"preloading {options['preload']} left {threads} threads; forking is not safe")
+    plan = choose(options["strictness"], frozenset(options["without"]), tuple(options["import_path"]))
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    gc.collect()
+    gc.freeze()  # the preloaded heap stays shared between the forks
+    return plan
+
+
+def _serve(control: socket.socket, plan: Plan, options: dict[str, Any]) -> NoReturn:
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    supervisors: set[int] = set()
+    while True:
+        if poll.poll(_SWEEP_MS if supervisors else None):
+            text, descriptors, _, _ = socket.recv_fds(control, 1 << 20, _MAX_DESCRIPTORS)
+            if not text:
+                os._exit(0)
+            supervisors.add(_fork_supervisor(control, plan, options["env"], (text, descriptors)))
+        supervisors -= _reap()
+        if strays := [pid for pid in descendants(os.getpid(), depth=1) if pid not in supervisors]:
+            _kill_strays(strays)
+
+
+def _fork_supervisor(
+    control: socket.socket, plan: Plan, env: dict[str, str], message: tuple[bytes, list[int]]
+) -> int:
+    text, descriptors = message
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        control.close()
+        channel, status, *shared = descriptors
+        supervise(Request(json.loads(text), channel, status, tuple(shared), env), plan)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return pid
+
+
+def _reap() -> set[int]:
+    ended: set[int] = set()
+    try:
+        while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+            ended.add(pid)
+    except ChildProcessError:
+        pass
+    return ended
+
+
+def _kill_strays(strays: list[int]) -> None:
+    """A supervisor was killed from outside: its orphans are ours now."""
+    for pid in strays:
+        signal_all([*freeze(pid), pid], signal.SIGKILL)

@@ -1,0 +1,81 @@
+"""The command line as users meet it: real processes, exit codes, golden help."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "help"
+VERBS = ("optimize", "resume", "evaluate", "problems", "gpus", "prompt", "extract", "runs", "show", "export", "doctor")
+
+
+def agent(*arguments, cwd=None, **environment):
+    env = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "agent", *arguments], capture_output=True, text=True, env=env, cwd=cwd, check=False
+    )
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_is_the_golden_one(verb):
+    done = agent(*([verb] if verb else []), "--help")
+    assert done.returncode == 0
+    golden = GOLDEN / f"{verb or 'agent'}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.parent.mkdir(parents=True, exist_ok=True)
+        golden.write_text(done.stdout)
+    assert done.stdout == golden.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["optimize", "--problem", "convt3d", "--gpu", "4091"], 2, "4090"),
+        (["optimize", "--problem", "convt4d", "--gpu", "4090"], 2, "convt3d"),
+        (["optimize", "--problem", "convt3d", "--gpu", "4090", "--code", "nothing.py"], 2, "nothing.py"),
+        (["optimize", "--problem", "convt3d", "--gpu", "4090", "--model", "replay:nothing"], 2, "nothing"),
+        (["evaluate", "nothing.py", "--problem", "convt3d"], 2, "nothing.py"),
+        (["show", "nothing"], 2, "no runs"),
+        (["export", "nothing"], 2, "no runs"),
+        (["resume", "nothing"], 2, "no runs"),
+        (["gpus", "9999"], 2, "agent gpus"),
+        (["extract", "nothing.md"], 2, "nothing.md"),
+        (["prompt", "--problem", "convt3d", "--gpu", "4090", "--stage", "magic"], 2, "memory"),
+        (["optimize"], 2, "--problem"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line_and_exit_code_2(arguments, code, words, tmp_path):
+    done = agent(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    if not done.stderr.startswith("Usage"):
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir()), "wrong usage must leave nothing behind"
+
+
+def test_a_missing_key_is_said_before_a_run_exists(tmp_path):
+    done = agent("optimize", "-p", "convt3d", "-g", "4090", "--model", "gpt-5", cwd=tmp_path, OPENAI_API_KEY="")
+    assert done.returncode == 2
+    assert "OPENAI_API_KEY" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unwritable_runs_directory_is_said_at_once(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    done = agent("optimize", "-p", "convt3d", "-g", "4090", "--runs-dir", str(blocked / "runs"), cwd=tmp_path)
+    assert done.returncode == 3
+    assert "--runs-dir" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_runs_is_empty_and_says_how_to_start(tmp_path):
+    done = agent("runs", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "agent optimize" in done.stdout
+    assert json.loads(agent("runs", "--json", cwd=tmp_path).stdout) == []
