@@ -66,7 +66,8 @@ def optimize(
     as_json: JsonOption = False,
 ) -> None:
     """Search for a faster kernel; logs every attempt and leaves the best one exported."""
-    from agent.commands.optimize import Request, optimize as run
+    from agent.commands.optimize import Request
+    from agent.commands.optimize import optimize as run
 
     run(
         Request(
@@ -96,7 +97,8 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a run after a crash, Ctrl-C, or with a larger budget; nothing finished or paid for is repeated."""
-    from agent.commands.optimize import Extension, resume as go_on
+    from agent.commands.optimize import Extension
+    from agent.commands.optimize import resume as go_on
 
     go_on(
         Extension(
@@ -213,6 +215,19 @@ def export(
     from agent.commands.review import export as run_export
 
     run_export(run, output=output, attempt=attempt, runs_dir=runs_dir)
+
+
+@app.command(epilog="Example: agent audit my_cheats/ --problem reference.py")
+def audit(
+    folder: Annotated[Path, typer.Argument(help="Folder of candidate files; a manifest.json there says what is owed.")],
+    problem: ProblemOption,
+    gpu: GpuOption = "4090",
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a folder of candidates: which check decided about each."""
+    from agent.commands.audit import audit as run
+
+    run(folder, problem=problem, gpu=gpu, as_json=as_json)
 
 
 @app.command(epilog="Example: agent doctor")

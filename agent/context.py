@@ -10,6 +10,7 @@ from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
 from prompts.context import Base, Context, PastAttempt
+from prompts.stages import missing_metrics
 from runs.nouns import Attempt
 from runs.state import RunState
 from runs.store import RunDirectory
@@ -29,7 +30,6 @@ class Subject:
 
 def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: RunState) -> Context:
     """The context for the attempt that `plan` describes."""
-    missing = tuple(metric.name for metric in plan.stage.metrics if metric.origin == "measured")
     return Context(
         role=plan.role,
         problem=subject.problem,
@@ -37,7 +37,7 @@ def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: 
         gpu=subject.gpu,
         stage=plan.stage,
         base=_base(plan, subject, directory, state),
-        missing_metrics=missing,
+        missing_metrics=missing_metrics(plan.stage, {}),  # no profiler runs without a GPU
         history=past_attempts(state),
     )
 

@@ -10,12 +10,14 @@ import hashlib
 import time
 from dataclasses import dataclass
 
+from runs.export import export_best
+
 from agent.budget import exhausted
 from agent.context import Subject, build_context
 from agent.decision import decide
 from agent.policy import Plan, next_plan
 from agent.proposers import Proposal, Proposer
-from agent.proposers.errors import NothingToPropose
+from agent.proposers.errors import NothingToPropose, ProposerError
 from agent.reply import read_reply
 from evaluators.candidate import Candidate
 from evaluators.client import JudgeBug, JudgeClient
@@ -23,9 +25,8 @@ from evaluators.evaluation import Evaluation
 from prompts.context import Context
 from prompts.render import render
 from prompts.stage import Stage
-from runs.export import export_best
 from runs.live import View
-from runs.nouns import Attempt, Attempted, Budget, Decision, Finished, Proposed
+from runs.nouns import Attempt, Attempted, Budget, Decision, Finished, Proposed, Unanswered
 from runs.record import Record
 from runs.store import now
 
@@ -110,12 +111,21 @@ class Loop:
             context = self._context(plan)
             prompt = render(context)
             directory.write(number, "prompt.md", prompt)
-            proposal = self.proposer.propose(context, prompt)
+            proposal = self._ask(number, context, prompt)
             directory.write(number, "reply.md", proposal.reply)
             directory.write(number, "proposal.json", proposal.model_dump_json())
         if self.record.state.pending is None:
             self.record.append(_proposed(number, plan, proposal))
         return proposal
+
+    def _ask(self, number: int, context: Context, prompt: str) -> Proposal:
+        """One call; what a failed one cost is on record before its error goes on."""
+        try:
+            return self.proposer.propose(context, prompt)
+        except ProposerError as error:
+            if error.usage.requests:
+                self.record.append(Unanswered(number=number, reason=str(error), usage=error.usage, at=now()))
+            raise
 
     def _judge(self, number: int, plan: Plan, candidate: Candidate | None) -> Judgement:
         if candidate is None:

@@ -111,7 +111,7 @@ def _as_default(spec: GpuSpec, name: str, specs: tuple[GpuSpec, ...]) -> GpuSpec
 
 def _unknown(name: str, specs: tuple[GpuSpec, ...]) -> str:
     spellings = {_normal(text): spec.key for spec in specs for text in (spec.key, *spec.aliases, *spec.default_for)}
-    near = difflib.get_close_matches(_normal(name), spellings, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(_normal(name), spellings, n=3, cutoff=0.5)
     keys = list(dict.fromkeys(spellings[spelling] for spelling in near))
     nearest = f"nearest: {', '.join(keys)}" if keys else "nothing is near it"
     return f"unknown GPU '{name}'; {nearest}. `agent gpus` lists all; a .toml file in {USER_DIR_VARIABLE} adds one"

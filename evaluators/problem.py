@@ -19,10 +19,12 @@ from evaluators.frozen import Frozen
 class Tolerance(Frozen):
     """How exact an answer must be; the judge decides by this object and the prompt renders it.
 
-    The error of a result y is ||y - y64|| / ||y64|| over the whole output, y64 the float64 reference. It may not exceed
-    `error_multiple` times the larger of the reference's own error at its settings and `floor` (the rounding of one long
-    float32 sum); nor may any element be off by more than `element_multiple` times that bound relative to the
-    root mean square of the output.
+    The error of a result y is ||y - y64|| / ||y64|| per slice of the output's first dimension, y64 in float64. It may
+    not exceed `error_multiple` times the larger of the reference's own error and `floor` (the rounding of one
+    long float32 sum); where the reference computes in TF32 at its settings on a GPU and the kernel's products are
+    rounded to TF32 too, `tf32_floor` stands for that error. Nor may any element be off by more than
+    `element_multiple` times that bound relative to the root mean square of its slice. It holds on inputs scaled by
+    each of `input_scales`.
     """
 
     error_multiple: float = 2.0
@@ -42,7 +44,6 @@ class Problem(Frozen):
     notes: tuple[str, ...] = ()  # what a user should see about the choice, e.g. which problem an alias means
     tolerance: Tolerance = Tolerance()
     library_ops: tuple[str, ...] = ()
-    note: str = ""  # how `key` was chosen when the user's word fits several problems; to be printed
 
     @property
     def id(self) -> str:
@@ -61,10 +62,11 @@ class TensorFact(Frozen):
 class ProblemFacts(Frozen):
     """What the judge found out about a problem at its published shapes (computed on meta tensors, nothing measured).
 
-    `flop` counts useful multiply-adds as 2: those of transposed convolutions that land outside the cropped output are left out.
-    `bytes_moved` reads every input and parameter once and writes every output once. `parameters` is the state_dict, by name.
-    `operator` is the one that costs most ("conv_transpose3d", "matmul"); `operators` are all, in the order they ran.
-    `hyperparameters` are those the operator ran with, as Python literals. `warnings` are the linter's findings.
+    `flop` counts useful multiply-adds as 2: products of transposed convolutions that fall outside the cropped output
+    are left out. `bytes_moved` reads every input and parameter once and writes every output once. `parameters` is the
+    state_dict, by name. `operator` is the one that costs most ("conv_transpose3d", "matmul"), `operators` are all in
+    the order they ran, `hyperparameters` are those `operator` ran with, as Python literals. `warnings` are the
+    linter's.
     """
 
     inputs: tuple[TensorFact, ...]

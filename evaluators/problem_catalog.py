@@ -1,6 +1,6 @@
 """Find a problem by what users type, or list the built-in ones.
 
-    convt3d                          a word several problems share: the documented default, said in Problem.note
+    convt3d                          a word several problems share: the documented default, said in Problem.notes
     convt3d-73                       a built-in problem: evaluators/problems/<key>.py
     path/to/file.py                  any KernelBench file, unchanged
     1/68  level1/68  kernelbench:1:68    by level and number, in the checkout KERNELBENCH_DIR points to
@@ -76,7 +76,7 @@ def _default_of(word: str, problems: tuple[Problem, ...]) -> Problem:
         if word in read_block(problem.source, where=problem.key).default_for:
             others = [other.key for other in problems if other.key.startswith(f"{word}-") and other.key != problem.key]
             note = f"'{word}' names {len(others) + 1} problems; taken as {problem.key} ({problem.title})"
-            return problem.model_copy(update={"note": f"{note}; others: {', '.join(others)}"})
+            return problem.model_copy(update={"notes": (f"{note}; others: {', '.join(others)}",)})
     keys = [problem.key for problem in problems]
     near = difflib.get_close_matches(word, keys, n=3, cutoff=0.5)
     nearest = f"nearest: {', '.join(near)}" if near else "nothing is near it"

@@ -7,7 +7,7 @@ from evaluators.frozen import Frozen
 
 
 class StageMetric(Frozen):
-    """A metric the stage looks at. `name` is Nsight Compute's own or one of the compiled evidence (`registers`, ...)."""
+    """A metric the stage looks at. `name` is Nsight Compute's own or of the compiled evidence (`registers`, ...)."""
 
     name: str
     target: str = ""  # as shown to the model, e.g. "< 20 %"

@@ -18,8 +18,7 @@ import jsonlines
 from pydantic import ValidationError
 
 from runs.errors import DamagedJournal, NewerRun, RecordNotWritten, RunBusy
-from runs.nouns import SCHEMA, event_adapter
-from runs.state import AnyEvent
+from runs.nouns import SCHEMA, AnyEvent, event_adapter
 
 
 def read_events(path: Path) -> Iterator[AnyEvent]:

@@ -89,6 +89,16 @@ class Proposed(Frozen):
     started_at: str
 
 
+class Unanswered(Frozen):
+    """Journal event: a call brought no reply; `usage` is what it cost all the same."""
+
+    event: Literal["unanswered"] = "unanswered"
+    number: int
+    reason: str
+    usage: Usage
+    at: str
+
+
 class Attempted(Frozen):
     """Journal event: the attempt is finished."""
 
@@ -112,5 +122,5 @@ class Resumed(Frozen):
     budget: Budget
 
 
-Event = Annotated[Proposed | Attempted | Finished | Resumed, Field(discriminator="event")]
-event_adapter: TypeAdapter[Proposed | Attempted | Finished | Resumed] = TypeAdapter(Event)
+AnyEvent = Proposed | Unanswered | Attempted | Finished | Resumed
+event_adapter: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="event")])

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from runs.journal import Journal
-from runs.state import AnyEvent, RunState, after
+from runs.nouns import AnyEvent
+from runs.state import RunState, after
 from runs.store import RunDirectory
 
 

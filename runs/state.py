@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from runs.nouns import Attempt, Attempted, Budget, Finished, Proposed, Resumed, Usage
+from runs.nouns import AnyEvent, Attempt, Attempted, Budget, Finished, Proposed, Resumed, Unanswered, Usage
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class RunState:
     pending: Proposed | None = None
     finished: str | None = None
     budget: Budget | None = None  # of the latest resume; None: the one in run.json
+    unanswered: tuple[Usage, ...] = ()  # calls that were paid for and brought no reply
     _by_candidate: dict[str, Attempt] = field(default_factory=dict, repr=False)
 
     @property
@@ -34,7 +35,8 @@ class RunState:
     @property
     def usage(self) -> Usage:
         """Everything paid for, pending proposal included; cost is None as soon as one price is unknown."""
-        parts = [attempt.usage for attempt in self.attempts] + ([self.pending.usage] if self.pending else [])
+        parts = [*self.unanswered, *(attempt.usage for attempt in self.attempts)]
+        parts += [self.pending.usage] if self.pending else []
         costs = [part.cost_usd for part in parts if part.requests]
         return Usage(
             input_tokens=sum(part.input_tokens for part in parts),
@@ -59,14 +61,13 @@ class RunState:
         return next((attempt for attempt in self.attempts if attempt.number == number), None)
 
 
-AnyEvent = Proposed | Attempted | Finished | Resumed
-
-
 def after(state: RunState, event: AnyEvent) -> RunState:
     """The state once `event` has happened."""
     match event:
         case Proposed():
             return replace(state, pending=event)
+        case Unanswered(usage=usage):
+            return replace(state, unanswered=(*state.unanswered, usage))
         case Attempted(attempt=attempt):
             known = state._by_candidate
             if attempt.candidate_id and attempt.evaluation and attempt.candidate_id not in known:

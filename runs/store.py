@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from runs.errors import DamagedJournal, NewerRun, RecordNotWritten, UnknownRun
 from runs.journal import Journal, read_events
-from runs.nouns import SCHEMA, Run
-from runs.state import AnyEvent, RunState, fold
+from runs.nouns import SCHEMA, AnyEvent, Run
+from runs.state import RunState, fold
 
 
 def now() -> str:

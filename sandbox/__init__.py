@@ -6,7 +6,8 @@ Limits: knows nothing of kernels, torch or verdicts; Linux only. What each tier 
 from sandbox.child import Child
 from sandbox.contract import ChildEnded, Limits, Outcome, SandboxUnavailable
 from sandbox.memory import map_shared, shared_memory
-from sandbox.tiers import Tier, probe
+from sandbox.tiers import Tier
+from sandbox.trial import probe
 from sandbox.zygote import Zygote
 
 __all__ = [

@@ -18,7 +18,7 @@ _REPORT_WAIT_S = 20.0  # a supervisor reports within its own 10 s limit for kill
 _CHUNK_BYTES = 1 << 20
 
 
-class _ChannelClosed(Exception):  # noqa: N818 - control flow inside this module
+class _ChannelClosed(Exception):
     """The program's end is closed or its supervisor has reported."""
 
 
@@ -31,6 +31,7 @@ class Child:
         self._status = status
         self._limits = limits
         self._outcome: Outcome | None = None
+        self._failure: SandboxUnavailable | None = None
         channel.setblocking(False)
 
     def send(self, message: Message, payload: bytes = b"") -> None:
@@ -64,7 +65,7 @@ class Child:
         if self._outcome is None:
             with contextlib.suppress(OSError):
                 self._channel.shutdown(socket.SHUT_WR)
-            self._outcome = self._drain_until_report()
+            self._outcome = self._await_report()
         return self._outcome
 
     def kill(self, reason: Killed = "cancelled") -> Outcome:
@@ -72,7 +73,7 @@ class Child:
         if self._outcome is None:
             with contextlib.suppress(OSError):
                 self._status.sendall(json.dumps({"kill": reason}).encode() + b"\n")
-            self._outcome = self._drain_until_report()
+            self._outcome = self._await_report()
         return self._outcome
 
     def __enter__(self) -> Self:
@@ -84,7 +85,8 @@ class Child:
     ) -> None:
         """Kill what still runs and close both sockets."""
         try:
-            self.kill()
+            if self._failure is None:  # otherwise it has been raised and nothing runs any more
+                self.kill()
         finally:
             self.close()
 
@@ -124,6 +126,15 @@ class Child:
             buffer += piece
         return bytes(buffer)
 
+    def _await_report(self) -> Outcome:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._drain_until_report()
+        except SandboxUnavailable as failure:
+            self._failure = failure
+            raise
+
     def _drain_until_report(self) -> Outcome:
         deadline_s = time.monotonic() + self._limits.wall_s + _REPORT_WAIT_S
         poll = select.poll()
@@ -148,13 +159,17 @@ class Child:
 
     def _read_report(self) -> Outcome:
         self._status.settimeout(_REPORT_WAIT_S)
-        try:
-            text = b"".join(iter(lambda: self._status.recv(_CHUNK_BYTES), b""))
-        except OSError as error:
-            raise SandboxUnavailable(f"the supervisor's report was cut off: {error}") from None
+        text = bytearray()
+        # A reset instead of an end: the supervisor had ended before it read our wish to kill. Its report is complete.
+        with contextlib.suppress(ConnectionResetError, TimeoutError):
+            while piece := self._status.recv(_CHUNK_BYTES):
+                text += piece
         if not text:
             raise SandboxUnavailable("the supervisor of a program died (out of memory on this machine?)")
-        report: dict[str, Any] = json.loads(text)
+        try:
+            report: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise SandboxUnavailable("the report of a program's supervisor was cut off") from None
         if failure := report.pop("failure", None):
             raise SandboxUnavailable(failure)
         return Outcome(**report)

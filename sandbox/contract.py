@@ -1,7 +1,7 @@
 """The words of the sandbox: what limits a program, how it ended, and the two ways a request can fail.
 
-Limits: values only. A program that misbehaves is `ChildEnded` with its `Outcome`; a machine that cannot run programs safely
-is `SandboxUnavailable`, which is never a statement about the program.
+Limits: values only. A program that misbehaves is `ChildEnded` with its `Outcome`; a machine that cannot run programs
+safely is `SandboxUnavailable`, which is never a statement about the program.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Outcome:
         return f"ended with exit code {self.exit_code} after {self.wall_s:.1f} s"
 
 
-class ChildEnded(Exception):  # noqa: N818 - an end is not always an error; the name is the event
+class ChildEnded(Exception):
     """The program ended, was killed, or broke the protocol before it answered."""
 
     def __init__(self, outcome: Outcome, detail: str = "") -> None:
@@ -54,5 +54,5 @@ class ChildEnded(Exception):  # noqa: N818 - an end is not always an error; the 
         self.detail = detail
 
 
-class SandboxUnavailable(Exception):  # noqa: N818 - the state of the machine, read as such at the call site
+class SandboxUnavailable(Exception):
     """This machine cannot run a program safely; the message says which layer failed and what to do."""

@@ -1,7 +1,7 @@
 """The only language spoken with an untrusted program: length-bounded frames of a JSON object and raw bytes.
 
-A frame is a 12-byte prefix (4 bytes: length of the JSON text, 8 bytes: length of the payload), the JSON object, the payload.
-Both lengths are checked against a bound before a byte is read. Nothing is ever unpickled.
+A frame is a 12-byte prefix (4 bytes: length of the JSON text, 8 bytes: length of the payload), the JSON object, the
+payload. Both lengths are checked against a bound before a byte is read. Nothing is ever unpickled.
 
 Limits: says nothing about what a message means; every message of a program is a claim.
 """
@@ -21,7 +21,7 @@ MAX_PAYLOAD_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
 
 
-class MalformedFrame(Exception):  # noqa: N818 - the thing received, not an error of ours
+class MalformedFrame(Exception):
     """What arrived is not a frame within the agreed bounds."""
 
 

@@ -3,20 +3,25 @@
 Limits: the program's exit status is all that leaves here besides its output and its channel.
 """
 
+import contextlib
 import importlib
 import json
 import os
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from sandbox.contract import Limits
 from sandbox.environment import program_environment
 from sandbox.frames import Channel
-from sandbox.layers.kernel import PR_SET_PDEATHSIG, prctl
+from sandbox.layers import identity, landlock, limits, seccomp
+from sandbox.layers.filesystem import Scratch, enter_scratch
+from sandbox.layers.kernel import PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl
 from sandbox.tiers import Plan
 
 _FIRST_DESCRIPTOR = 3
@@ -31,13 +36,19 @@ class Placement:
     entry: str
     scratch: str
     env: dict[str, str]
+    uid: int | None = None
+    processes: int = 512
 
 
 def run_init(placement: Placement, pipes: tuple[int, int], given: tuple[int, ...]) -> NoReturn:
     """Fork the program, wait for it, report its wait status. `given`: the channel, then the shared descriptors."""
     output_write, news_write = pipes
     try:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _arrange_own_end(placement.plan)
+        Path("/proc/self/oom_score_adj").write_text("900")  # raising it needs no privilege
+        if placement.plan.namespaces:
+            scratch = Scratch(placement.scratch, placement.limits.scratch_mb, placement.uid)
+            enter_scratch(scratch, own_proc=placement.plan.own_proc)
         pid = os.fork()
         if pid == 0:
             _run_program(placement, output_write, news_write, given)
@@ -45,6 +56,8 @@ def run_init(placement: Placement, pipes: tuple[int, int], given: tuple[int, ...
             os.close(descriptor)
         while (waited := os.wait())[0] != pid:
             pass
+        if placement.plan.ends_by_scope:
+            _end_scope()
         news: dict[str, object] = {"wait_status": waited[1]}
     except BaseException as error:  # noqa: BLE001 - trusted code; its failure is the machine's and must be reported
         news = {"failure": f"the sandbox's init failed: {type(error).__name__}: {error}"}
@@ -52,9 +65,35 @@ def run_init(placement: Placement, pipes: tuple[int, int], given: tuple[int, ...
     os._exit(0)
 
 
+def _arrange_own_end(plan: Plan) -> None:
+    """If the supervisor dies, or asks by SIGTERM where no PID namespace does it, everything below ends."""
+    if not plan.ends_by_scope:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        return
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    landlock.scope_signals()
+    signal.signal(signal.SIGTERM, lambda number, frame: _end_scope_and_leave())
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end_scope_and_leave() -> NoReturn:
+    _end_scope()
+    os._exit(0)
+
+
+def _end_scope() -> None:
+    """Kill everything in this Landlock scope in one call that no fork can outrun; 0.4 ms for 300 processes."""
+    try:
+        os.kill(os.getppid(), 0)
+    except PermissionError:  # the proof that we are scoped; otherwise -1 would mean every process of the user
+        with contextlib.suppress(OSError):
+            os.kill(-1, signal.SIGKILL)
+
+
 def _run_program(placement: Placement, output_write: int, news_write: int, given: tuple[int, ...]) -> NoReturn:
     """Put on the layers, then run the entry; a layer that does not take hold ends the program before it began."""
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         channel, shared, news = _arrange_descriptors(output_write, news_write, given)
         _confine(placement)
     except BaseException as error:  # noqa: BLE001 - trusted code; no program may run behind half of the layers
@@ -82,18 +121,49 @@ def _arrange_descriptors(
 
 
 def _confine(placement: Placement) -> None:
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Every layer of the plan, in the one order that works."""
+    plan = placement.plan
+    limits.apply(placement.limits, placement.processes)
+    if placement.uid is not None:
+        identity.become(placement.uid)
+    elif os.geteuid() == 0 or plan.user_namespace:
+        identity.drop_capabilities()
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
     os.setsid()
     os.chdir(placement.scratch)
     os.environ.clear()
     os.environ.update(program_environment(placement.scratch, placement.env))
+    tempfile.tempdir = placement.scratch  # the fork server may have settled on another
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if plan.landlock_abi:
+        landlock.restrict(_access(placement), plan.landlock_abi)
+    if plan.seccomp:
+        seccomp.restrict(_reach(placement))
+
+
+def _access(placement: Placement) -> landlock.Access:
+    view = placement.plan.view
+    shm = ("/dev/shm",) if placement.plan.namespaces else ()  # noqa: S108 - a private mount there
+    readable = (*(path for path, _ in view.readable), "/proc")
+    devices = tuple(path for path, _ in view.devices)
+    return landlock.Access(readable, view.listable, devices, (placement.scratch, *shm))
+
+
+def _reach(placement: Placement) -> seccomp.Reach:
+    plan = placement.plan
+    return seccomp.Reach(
+        has_pid_namespace=plan.namespaces,
+        has_ipc_namespace=plan.namespaces,
+        scopes_signals=plan.landlock_abi >= 6,
+        shares_user=placement.uid is None and not plan.namespaces,
+    )
 
 
 def _call_entry(entry: str, channel: int, shared: tuple[int, ...]) -> NoReturn:
     code = 1
     sys.argv = [entry]
-    sys.stdout = open(1, "w", closefd=False)  # noqa: PTH123, SIM115 - the descriptor outlives the object
-    sys.stderr = open(2, "w", closefd=False)  # noqa: PTH123, SIM115 - the descriptor outlives the object
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - the descriptor outlives the object
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - the descriptor outlives the object
     try:
         link = Channel(socket.socket(fileno=channel))
         arguments, _ = link.receive()
@@ -101,12 +171,21 @@ def _call_entry(entry: str, channel: int, shared: tuple[int, ...]) -> NoReturn:
         getattr(importlib.import_module(module), function)(link, arguments, shared)
         code = 0
     except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        code = _exit_code(leaving.code)
     except BaseException:  # noqa: BLE001 - untrusted code runs here; its traceback is its output
         traceback.print_exc()
     finally:
         _flush()
         os._exit(code & 255)
+
+
+def _exit_code(code: object) -> int:
+    """As the interpreter does it: a text is printed and means failure."""
+    if code is None or isinstance(code, int):
+        return int(code or 0)
+    with contextlib.suppress(Exception):  # untrusted code may have replaced the stream with anything
+        print(code, file=sys.stderr)
+    return 1
 
 
 def _flush() -> None:

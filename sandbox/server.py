@@ -1,7 +1,7 @@
 """The fork server's process: import once, then fork a supervisor for each request.
 
-It never runs code of a program and never initialises CUDA. It exits when its owner closes the control socket. As a child
-subreaper it kills what a supervisor that was itself killed may have left behind.
+It never runs code of a program and never initialises CUDA. It exits when its owner closes the control socket. As a
+child subreaper it kills what a supervisor that was itself killed may have left behind.
 
 Limits: one request at a time; a fork takes a few milliseconds.
 """
@@ -20,8 +20,9 @@ from typing import Any, NoReturn
 from sandbox.contract import SandboxUnavailable
 from sandbox.layers.kernel import PR_SET_CHILD_SUBREAPER, prctl
 from sandbox.processes import descendants, freeze, signal_all
-from sandbox.supervisor import Request, supervise
-from sandbox.tiers import Plan, choose
+from sandbox.supervisor import Request, settle, supervise
+from sandbox.tiers import Plan
+from sandbox.trial import choose
 
 _MAX_DESCRIPTORS = 250  # the kernel's bound for one message is 253
 _SWEEP_MS = 1000
@@ -40,15 +41,16 @@ def main(options: dict[str, Any]) -> NoReturn:
 
 
 def _prepare(options: dict[str, Any]) -> Plan:
+    plan = choose(options["strictness"], frozenset(options["without"]), tuple(options["import_path"]))
+    settle(plan)
     for name in options["preload"]:
         try:
             importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - whatever the import of a caller's module raises is reported
+        except Exception as error:
             raise SandboxUnavailable(f"preloading {name} failed: {type(error).__name__}: {error}") from error
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise SandboxUnavailable(f"preloading {options['preload']} left {threads} threads; forking is not safe")
-    plan = choose(options["strictness"], frozenset(options["without"]), tuple(options["import_path"]))
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.freeze()  # the preloaded heap stays shared between the forks
@@ -70,9 +72,7 @@ def _serve(control: socket.socket, plan: Plan, options: dict[str, Any]) -> NoRet
             _kill_strays(strays)
 
 
-def _fork_supervisor(
-    control: socket.socket, plan: Plan, env: dict[str, str], message: tuple[bytes, list[int]]
-) -> int:
+def _fork_supervisor(control: socket.socket, plan: Plan, env: dict[str, str], message: tuple[bytes, list[int]]) -> int:
     text, descriptors = message
     pid = os.fork()
     if pid == 0:

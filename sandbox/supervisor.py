@@ -3,7 +3,7 @@
 It is trusted, runs outside the program's namespaces and learns nothing from the program but its output and exit status.
 If its host goes away it kills the tree; if it is killed itself, the fork server or the PID namespace does.
 
-Limits: a process stuck inside a driver cannot be killed by anyone; after 10 s that is reported as the machine's failure.
+Limits: a process stuck inside a driver cannot be killed by anyone; after 10 s that is reported as the machine's fault.
 """
 
 import json
@@ -19,13 +19,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sandbox.contract import Limits
+from sandbox.layers.filesystem import OWN_SCRATCH_PARENT, enter_own_root
+from sandbox.layers.identity import own_uid
 from sandbox.layers.kernel import PR_SET_CHILD_SUBREAPER, prctl
-from sandbox.processes import descendants, disk_bytes, freeze, memory_bytes, signal_all
+from sandbox.layers.namespaces import enter_namespaces, enter_user_namespace
+from sandbox.processes import (
+    descendants,
+    disk_bytes,
+    freeze,
+    memory_bytes,
+    signal_all,
+    threads_of_user,
+    threads_on_machine,
+)
 from sandbox.program import Placement, run_init
 from sandbox.tiers import Plan
 
 _POLL_MS = 50
 _UNKILLABLE_S = 10.0
+_SCOPE_END_S = 2.0
 _CHUNK_BYTES = 1 << 16
 
 
@@ -81,6 +93,7 @@ class _Watch:
     wait_status: int | None = None
     peak_bytes: int = 0
     next_look_s: float = 0.0
+    threads_before: int = field(default_factory=threads_on_machine)
 
     def is_running(self) -> bool:
         return self.killed is None and self.wait_status is None and self.failure is None
@@ -89,9 +102,14 @@ class _Watch:
         return self.started_s + self.limits.wall_s - time.monotonic()
 
     def look(self) -> None:
-        """Measure the tree; never for more than a tenth of a core."""
+        """Check the clock, and measure the tree for at most a tenth of a core."""
+        if not self.is_running():
+            return
+        if self.remaining_s() <= 0:
+            self.killed = "timeout"
+            return
         began_s = time.monotonic()
-        if began_s < self.next_look_s:
+        if began_s < self.next_look_s and threads_on_machine() - self.threads_before <= self.limits.processes:
             return
         pids = descendants(os.getpid())
         limit_bytes = self.limits.memory_mb << 20
@@ -105,6 +123,14 @@ class _Watch:
             self.killed = "disk"
         ended_s = time.monotonic()
         self.next_look_s = ended_s + max(_POLL_MS / 1000, 10 * (ended_s - began_s))
+
+
+def settle(plan: Plan) -> None:
+    """What is done once, by the fork server, for all programs to come."""
+    if plan.user_namespace:
+        enter_user_namespace()
+    if plan.own_root:
+        enter_own_root(plan.view)
 
 
 def supervise(request: Request, plan: Plan) -> NoReturn:
@@ -124,24 +150,23 @@ def supervise(request: Request, plan: Plan) -> NoReturn:
 def _supervised(request: Request, plan: Plan, status: socket.socket) -> dict[str, Any]:
     os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    scratch = tempfile.mkdtemp(prefix="agent-sandbox-", dir=_scratch_parent())
+    parent = OWN_SCRATCH_PARENT if plan.own_root else "/tmp"  # noqa: S108 - the name below is unpredictable
+    scratch = tempfile.mkdtemp(prefix="agent-sandbox-", dir=parent)
     try:
         return _placed(request, plan, status, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _scratch_parent() -> str:
-    return "/tmp"  # noqa: S108 - mkdtemp makes an unpredictable directory of mode 0700 below it
-
-
 def _placed(request: Request, plan: Plan, status: socket.socket, scratch: str) -> dict[str, Any]:
     limits = request.limits
     output_read, output_write = os.pipe()
     news_read, news_write = os.pipe()
-    placement = Placement(plan, limits, request.text["entry"], scratch, request.env)
+    placement = _placement(request, plan, scratch)
     inodes = frozenset(os.fstat(descriptor).st_ino for descriptor in request.shared)
     watch = _Watch(plan, limits, scratch, inodes, _Output(limits.output_kb * 512))
+    if plan.namespaces:
+        enter_namespaces()
     init = os.fork()
     if init == 0:
         run_init(placement, (output_write, news_write), (request.channel, *request.shared))
@@ -154,24 +179,30 @@ def _placed(request: Request, plan: Plan, status: socket.socket, scratch: str) -
     return _report(watch, wall_s)
 
 
+def _placement(request: Request, plan: Plan, scratch: str) -> Placement:
+    uid = own_uid(os.getpid()) if plan.own_user else None
+    if uid is not None and not plan.namespaces:
+        os.chown(scratch, uid, uid)
+    processes = request.limits.processes
+    if uid is None and not plan.namespaces:  # the kernel's count is the user's, on the whole machine
+        processes += threads_of_user(os.getuid())
+    return Placement(plan, request.limits, request.text["entry"], scratch, request.env, uid, processes)
+
+
 def _watch_until_end(watch: _Watch, pipes: tuple[int, int], status: socket.socket) -> None:
     output_read, news_read = pipes
     poll = select.poll()
     for descriptor in (output_read, news_read, status.fileno()):
         poll.register(descriptor, select.POLLIN)
     while watch.is_running():
-        timeout_ms = max(0.0, min(_POLL_MS, watch.remaining_s() * 1000))
-        for descriptor, _ in poll.poll(timeout_ms):
+        for descriptor, _ in poll.poll(max(0.0, min(_POLL_MS, watch.remaining_s() * 1000))):
             if descriptor == news_read:
                 _take_news(watch, news_read)
             elif descriptor == status.fileno():
                 watch.killed = _kill_reason(status)
             elif not _take_output(watch, output_read):
                 poll.unregister(output_read)
-        if watch.is_running() and watch.remaining_s() <= 0:
-            watch.killed = "timeout"
-        if watch.is_running():
-            watch.look()
+        watch.look()
 
 
 def _take_output(watch: _Watch, output_read: int) -> bool:
@@ -186,8 +217,8 @@ def _take_news(watch: _Watch, news_read: int) -> None:
     """The end of the program, or the layer that did not take hold; written by trusted code only."""
     text = os.read(news_read, _CHUNK_BYTES)
     news = json.loads(text) if text else {"failure": "the program's init process died"}
-    watch.failure = news.get("failure")
-    watch.wait_status = news.get("wait_status")
+    watch.failure = None if "failure" not in news else str(news["failure"])
+    watch.wait_status = None if "wait_status" not in news else int(news["wait_status"])
 
 
 def _kill_reason(status: socket.socket) -> str:
@@ -209,6 +240,9 @@ def _end_tree(watch: _Watch, init: int) -> None:
     give_up_s = time.monotonic() + _UNKILLABLE_S
     if watch.plan.namespaces:
         signal_all([init], signal.SIGKILL)  # the kernel kills the whole PID namespace with its first process
+    elif watch.plan.ends_by_scope:
+        signal_all([init], signal.SIGTERM)
+        _await_end_of(init)
     while _has_children():
         targets = descendants(os.getpid(), depth=1) if watch.plan.namespaces else freeze(os.getpid())
         signal_all(targets, signal.SIGKILL)
@@ -216,6 +250,13 @@ def _end_tree(watch: _Watch, init: int) -> None:
             left = len(descendants(os.getpid()))
             watch.failure = f"{left} processes could not be killed (stuck in a driver?); do not use this device"
             return
+        time.sleep(0.0005)
+
+
+def _await_end_of(init: int) -> None:
+    """Init kills its scope and leaves; stopping it meanwhile would leave the work half done."""
+    give_up_s = time.monotonic() + _SCOPE_END_S
+    while _has_children() and init in descendants(os.getpid(), depth=1) and time.monotonic() < give_up_s:
         time.sleep(0.0005)
 
 

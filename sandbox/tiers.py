@@ -1,18 +1,19 @@
-"""Which layers this machine can give, probed once in throw-away processes, and what remains open with them.
+"""Combinations of layers, their names, and what stays open with them.
 
-    T1  own root view + everything of T2          nothing outside the listed paths exists for a program
-    T2  namespaces + Landlock + seccomp           metadata of outside files is visible
-    T3  some of them missing                      named one by one in `residual`
-    T4  no Landlock                               only file permissions protect what the program's user may read
-    T5  neither Landlock nor namespaces nor an own user: refused unless the caller says "unsafe"
+    T1  T2 and a root of its own: outside the view, nothing exists for a program
+    T2  namespaces, Landlock, seccomp: outside files cannot be read or changed, but their sizes and times can be seen
+    T3  Landlock, and not all of the others; what that leaves open is named in `residual`
+    T4  no Landlock, but namespaces or a user of its own: file permissions and mounts protect what they protect
+    T5  none of them; refused unless the caller says "unsafe"
 
-Limits: a probe shows that a layer takes hold, not that the kernel below it is free of errors. GPU driver calls (ioctl) are
-let through in every tier.
+Limits: values only; which combination a machine gives is found in trial.py. The ioctls of GPU drivers are let through
+in every tier.
 """
 
-import os
 from dataclasses import dataclass
 from typing import Literal
+
+from sandbox.view import View
 
 Strictness = Literal["auto", "strict", "unsafe"]
 
@@ -30,25 +31,61 @@ class Tier:
 class Plan:
     """What the fork server does for every program; chosen once, enforced each time or the program does not run."""
 
-    tier: Tier
-    import_path: tuple[str, ...]
-    user_namespace: bool = False
+    view: View
     namespaces: bool = False
+    user_namespace: bool = False
     own_root: bool = False
+    own_proc: bool = False  # containers that mask parts of /proc forbid to mount a new one
     own_user: bool = False
     landlock_abi: int = 0
     seccomp: bool = False
+    is_root: bool = False
 
+    @property
+    def ends_by_scope(self) -> bool:
+        """Whether a whole tree is ended through Landlock's signal scope, since there is no PID namespace to end."""
+        return not self.namespaces and self.landlock_abi >= 6
 
-def choose(strictness: Strictness, without: frozenset[str], import_path: tuple[str, ...]) -> Plan:
-    """The strongest plan that works here."""
-    del strictness, without
-    return Plan(Tier("T5", ("own process group", "rlimits", "watchdogs"), ("everything the user may do",)), import_path)
+    @property
+    def tier(self) -> Tier:
+        """The name of this combination."""
+        return Tier(self._name(), self._layers(), self._residual())
 
+    def _name(self) -> str:
+        if self.landlock_abi and self.namespaces and self.seccomp:
+            return "T1" if self.own_root else "T2"
+        if self.landlock_abi:
+            return "T3"
+        return "T4" if self.namespaces or self.own_user else "T5"
 
-def probe() -> Tier:
-    """What this machine gives a program, for `agent doctor`."""
-    from sandbox.zygote import Zygote
+    def _layers(self) -> tuple[str, ...]:
+        present = {
+            "pid, network, ipc, uts and mount namespaces": self.namespaces,
+            "user namespace": self.user_namespace,
+            "own root": self.own_root,
+            "read-only mounts": self.namespaces,
+            "size-capped scratch": self.namespaces,
+            f"landlock (abi {self.landlock_abi})": self.landlock_abi > 0,
+            "seccomp": self.seccomp,
+            "own user": self.own_user,
+            "no capabilities": self.is_root or self.user_namespace,
+            "no_new_privs, rlimits, watchdogs": True,
+        }
+        return tuple(name for name, is_present in present.items() if is_present)
 
-    with Zygote(preload=(), strictness="unsafe") as zygote:
-        return zygote.tier
+    def _residual(self) -> tuple[str, ...]:
+        shares_user = not self.own_user and not self.namespaces
+        left = {
+            "the kernel itself and the GPU driver's ioctls": True,
+            "sizes and times of files outside can be seen": not self.own_root,
+            "process ids and command lines of others can be seen": not self.own_proc,
+            "the number of files in scratch is not capped": not self.namespaces,
+            "a fork bomb on many cores may outrun the supervisor": not self.namespaces and self.landlock_abi < 6,
+            "the network is closed by system call filter only": not self.namespaces and self.seccomp,
+            "the network is open": not self.namespaces and not self.seccomp,
+            "rarely used system calls are not filtered": not self.seccomp,
+            "whatever file permissions allow can be read": not self.landlock_abi and not self.own_root,
+            "modes and times of the user's own files can be changed": shares_user and not self.seccomp,
+            "processes of the same user can be signalled": shares_user and not self.seccomp and self.landlock_abi < 6,
+        }
+        return tuple(text for text, is_left in left.items() if is_left)

@@ -32,9 +32,9 @@ _TOOL_VARIABLES = ("CUDA_HOME", "CUDA_PATH", "TRITON_PTXAS_PATH", "TRITON_LIBCUD
 class View:
     """Absolute paths by what they are good for."""
 
-    readable: tuple[str, ...]  # with everything below, executable too
+    readable: tuple[tuple[str, str], ...]  # name and resolved name; with everything below, executable too
     listable: tuple[str, ...]  # names only
-    devices: tuple[str, ...]
+    devices: tuple[tuple[str, str], ...]
     links: tuple[tuple[str, str], ...]  # top-level symbolic links and their targets
 
 
@@ -81,17 +81,18 @@ def _with_real_names(paths: list[str]) -> list[str]:
     return names
 
 
-def _without_nested(paths: list[str]) -> tuple[str, ...]:
+def _without_nested(paths: list[str]) -> tuple[tuple[str, str], ...]:
     kept: list[str] = []
     for path in sorted(set(paths), key=lambda p: (p.count("/"), p)):
         if path != "/" and not any(Path(path).is_relative_to(other) for other in kept):
             kept.append(path)
-    return tuple(kept)
+    return tuple((path, os.path.realpath(path)) for path in kept)
 
 
-def _devices() -> tuple[str, ...]:
+def _devices() -> tuple[tuple[str, str], ...]:
     nvidia = [entry.name for entry in Path("/dev").iterdir() if entry.name.startswith("nvidia")]
-    return tuple(f"/dev/{name}" for name in (*_DEVICES, *nvidia) if Path(f"/dev/{name}").exists())
+    paths = [f"/dev/{name}" for name in (*_DEVICES, *nvidia)]
+    return tuple((path, os.path.realpath(path)) for path in paths if Path(path).exists())
 
 
 def _links() -> tuple[tuple[str, str], ...]:

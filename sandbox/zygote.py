@@ -1,9 +1,9 @@
 """The fork server as its owner sees it: started once on first use, one forked program for each `start`.
 
-The server runs with a scrubbed environment and the preloaded modules, so a program costs a fork, not an import of torch.
+The server runs with a scrubbed environment and the preloaded modules, so a program costs a fork, not an import.
 
-Limits: Linux only. The host's own memory and environment are protected by the layers around each program (tiers.py), not
-by this file.
+Limits: Linux only. The host's own memory and environment are protected by the layers around each program (tiers.py),
+not by this file.
 """
 
 import array

@@ -59,17 +59,23 @@ def _python() -> Finding:
 
 def _torch() -> Finding:
     torch, triton = _version("torch"), _version("triton")
-    return Finding("torch and triton", bool(torch and triton), f"torch {torch}, triton {triton}", "nothing can be judged")
+    return Finding(
+        "torch and triton", bool(torch and triton), f"torch {torch}, triton {triton}", "nothing can be judged"
+    )
 
 
 def _ptxas() -> Finding:
     spec = importlib.util.find_spec("triton")
     folder = Path(spec.origin).parent / "backends/nvidia/bin" if spec and spec.origin else Path()
-    return _tool("ptxas and cuobjdump", [str(folder / "ptxas"), "--version"], "Triton kernels cannot be compiled for the target")
+    return _tool(
+        "ptxas and cuobjdump", [str(folder / "ptxas"), "--version"], "Triton kernels cannot be compiled for the target"
+    )
 
 
 def _nvcc() -> Finding:
-    return _tool("nvcc", [shutil.which("nvcc") or "nvcc", "--version"], "CUDA candidates stay unverified; Triton is not affected")
+    return _tool(
+        "nvcc", [shutil.which("nvcc") or "nvcc", "--version"], "CUDA candidates stay unverified; Triton is not affected"
+    )
 
 
 def _gxx() -> Finding:
@@ -97,7 +103,9 @@ def _gpu() -> Finding:
     try:
         gpu = detect_gpu()
     except AgentError as error:
-        return Finding("gpu", False, str(error), "speed is estimated, never measured; correctness runs in the interpreter")
+        return Finding(
+            "gpu", False, str(error), "speed is estimated, never measured; correctness runs in the interpreter"
+        )
     return Finding("gpu", True, f"{gpu.name} ({gpu.arch})")
 
 
@@ -120,7 +128,9 @@ def _record() -> Finding:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        return Finding("runs directory", False, f"{existing}: {error.strerror}", "runs cannot be recorded; set AGENT_RUNS_DIR")
+        return Finding(
+            "runs directory", False, f"{existing}: {error.strerror}", "runs cannot be recorded; set AGENT_RUNS_DIR"
+        )
     return Finding("runs directory", free_gb > 0.1, f"{directory}, {free_gb:.0f} GB free", "free some space")
 
 
@@ -128,7 +138,9 @@ def _tool(name: str, command: list[str], limits: str) -> Finding:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_WALL_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(name, False, f"{Path(command[0]).name}: {getattr(error, 'strerror', None) or 'no answer'}", limits)
+        return Finding(
+            name, False, f"{Path(command[0]).name}: {getattr(error, 'strerror', None) or 'no answer'}", limits
+        )
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     said = next((line for line in lines if "release" in line.lower()), lines[0] if lines else "")
     return Finding(name, done.returncode == 0, f"{command[0]}: {said.strip()}", limits)
@@ -139,5 +151,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from runs.show import evaluation_lines
+
 from agent.exits import code_of, figure_text
 from agent.reply import read_reply
 from evaluators.candidate import Candidate, candidate_from
@@ -15,7 +17,6 @@ from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
 from evaluators.problem_catalog import load_problem
-from runs.show import evaluation_lines
 
 
 def evaluate(file: Path, *, problem: str, gpu: str, as_json: bool) -> None:

@@ -5,25 +5,27 @@ Limits: wiring and the final word; the run itself is agent/loop.py.
 
 import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from runs.export import export_best
+
 from agent.context import Subject
 from agent.exits import finish
 from agent.loop import Loop
-from agent.proposers import proposer_for
+from agent.proposers import Caller, Proposer, proposer_for
 from evaluators.client import JudgeClient
-from evaluators.errors import UsageError
+from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
 from prompts.stages import all_stages
-from runs.export import export_best
-from runs.live import view_for
+from runs.live import View, view_for
 from runs.nouns import Budget, Resumed, Run, RunConfig
 from runs.record import open_record
 from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory
@@ -117,17 +119,39 @@ def _go(
         budget = resumed or config.budget
         view = stack.enter_context(view_for(sys.stderr, budget=budget, plain=plain, state=record.state))
         view.note(f"run {directory.id} in {directory.path}")
-        for line in (*problem.notes, f"target {gpu.name} ({gpu.arch}); no clock: figures are compiled or estimated"):
+        for line in (
+            *problem.notes,
+            *filter(None, [gpu.notes]),
+            f"target {gpu.name} ({gpu.arch}); no clock: figures are compiled or estimated",
+        ):
             view.note(line)
         subject = Subject(problem, judge.facts(problem), gpu, config.seed_code)
         for warning in subject.facts.warnings if subject.facts else ():
             view.note(f"problem: {warning}")
         if record.state.best:
             export_best(directory)
-        proposer = proposer_for(config.model, base_url=config.base_url, runs_dir=directory.path.parent)
+        proposer = stack.enter_context(_proposer(directory, view))
         loop = Loop(subject, all_stages(), proposer, judge, record, view)
-        reason = loop.run(budget)
+        try:
+            reason = loop.run(budget)
+        except AgentError:
+            view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
+            raise
+        view.finish(reason)
     finish(directory, reason, as_json=as_json)
+
+
+@contextmanager
+def _proposer(directory: RunDirectory, view: View) -> Iterator[Proposer]:
+    config = directory.run.config
+    caller = Caller(on_wait=lambda seconds, why: view.note(f"waiting {seconds:.0f} s: {why}"), on_note=view.note)
+    proposer = proposer_for(config.model, config.base_url, runs_dir=directory.path.parent, caller=caller)
+    try:
+        yield proposer
+    finally:
+        close = getattr(proposer, "close", None)
+        if close is not None:
+            close()
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

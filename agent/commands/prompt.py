@@ -13,7 +13,7 @@ from evaluators.gpu_catalog import load_gpu
 from evaluators.problem_catalog import load_problem
 from prompts.context import Base, Context, Metrics
 from prompts.render import render
-from prompts.stages import load_stage
+from prompts.stages import load_stage, missing_metrics
 from runs.store import open_run, runs_directory
 
 
@@ -34,7 +34,6 @@ def print_prompt(
     history = past_attempts(open_run(run, runs_directory(runs_dir)).state()) if run else ()
     with JudgeClient() as judge:
         facts = judge.facts(subject)
-    delivered = {name for values in measured.values() for name, value in values.items() if value is not None}
     context = Context(
         role="optimize" if source else "propose",
         problem=subject,
@@ -43,9 +42,7 @@ def print_prompt(
         stage=step,
         base=Base(number=None, source=source) if source else None,
         metrics=measured,
-        missing_metrics=tuple(
-            metric.name for metric in step.metrics if metric.origin == "measured" and metric.name not in delivered
-        ),
+        missing_metrics=missing_metrics(step, measured),
         history=history,
     )
     print(render(context), end="")

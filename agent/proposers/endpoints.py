@@ -1,4 +1,4 @@
-"""Where a model answers: the URL, the key that belongs to it, and the dialect of the protocol it speaks.
+"""Where a model answers: the URL and the key that belongs to it.
 
 Keys come from the environment only. A known provider's key is taken from that provider's variable and nowhere else, so
 that a key of one provider is never sent to another; every other URL gets OPENAI_API_KEY, and a loopback URL needs none.
@@ -10,10 +10,10 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
+from agent.proposers.dialect import Dialect
 from agent.proposers.errors import BadEndpoint, KeyMissing
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -25,35 +25,6 @@ KEY_VARIABLES = {
     "openrouter.ai": ("OPENROUTER_API_KEY",),
 }
 _KEY_SHAPE = re.compile(r"\b(sk-[\w-]{8,}|AIza[\w-]{20,})|(?<=[Bb]earer )\S+")
-_UNSUPPORTED = re.compile(
-    r"unsupported|not supported|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra (inputs|fields)",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How this endpoint names the optional parts of a request. Starts with the usual names, learns from refusals."""
-
-    output_limit: str = "max_tokens"
-    sends_stream_options: bool = True
-    renamed: bool = False
-
-    def arguments(self, max_output_tokens: int) -> dict[str, Any]:
-        """The optional parts of a request."""
-        options = {"stream_options": {"include_usage": True}} if self.sends_stream_options else {}
-        return {self.output_limit: max_output_tokens, **options}
-
-    def after_refusal(self, message: str, code: str | None) -> "Dialect | None":
-        """The dialect to try once after this refusal, or None where the refusal is about something else."""
-        if code != "unsupported_parameter" and not _UNSUPPORTED.search(message):
-            return None
-        if re.search(rf"\b{self.output_limit}\b", message) and not self.renamed:
-            other = "max_tokens" if self.output_limit == "max_completion_tokens" else "max_completion_tokens"
-            return replace(self, output_limit=other, renamed=True)
-        if "stream_options" in message and self.sends_stream_options:
-            return replace(self, sends_stream_options=False)
-        return None
 
 
 @dataclass(frozen=True)
@@ -74,10 +45,10 @@ class Endpoint:
         """Whether the URL names this machine."""
         return _is_loopback(urlsplit(self.url).hostname or "")
 
-    @property
-    def dialect(self) -> Dialect:
+    def dialect(self, max_output_tokens: int) -> Dialect:
         """What to try first: OpenAI itself wants `max_completion_tokens`, the others know `max_tokens`."""
-        return Dialect("max_completion_tokens" if self.url.startswith(OPENAI_URL) else "max_tokens")
+        is_openai = urlsplit(self.url).hostname == "api.openai.com"
+        return Dialect("max_completion_tokens" if is_openai else "max_tokens", max_output_tokens)
 
     def redact(self, text: str) -> str:
         """`text` without the key and without anything shaped like one."""

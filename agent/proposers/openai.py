@@ -7,13 +7,16 @@ Limits: one prompt, one reply; no tools, no structured output (support differs t
 read from the environment by endpoints.py and appears in no message, repr or record.
 """
 
+import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.proposers import NO_LIMITS, Caller, Proposal, prices
-from agent.proposers.endpoints import Dialect, endpoint_for
+from agent.proposers.dialect import Dialect
+from agent.proposers.endpoints import endpoint_for
 from agent.proposers.errors import BrokenReply, ContentFiltered, EmptyReply, ProposerError, Unreachable
-from agent.proposers.prices import Bill
+from agent.proposers.prices import Bill, Tariff
 from agent.proposers.retries import DEFAULT_RETRIES, Patience, Retries, call_with_retries
 from agent.proposers.streams import NotStreamed, Received, chunks_of
 from prompts.context import Context
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
     import openai
 
 CONNECT_TIMEOUT_S = 10.0
+MOST_DIALECTS = 4  # changes of dialect before a refusal counts
 SILENCE_TIMEOUT_S = 600.0  # a reasoning model may think for minutes before its first token
-REFUSED_STATUSES = {400, 422}
 
 
 class OpenAIProposer:
@@ -44,11 +47,13 @@ class OpenAIProposer:
         self._caller = caller
         self._retries = retries
         self._silence_timeout_s = silence_timeout_s
-        self._dialect = self.endpoint.dialect
+        self._dialect = self.endpoint.dialect(caller.max_output_tokens)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._client: openai.OpenAI | None = None
         self._has_answered = False
+        self._tariff = Tariff(model, self.endpoint.url)
+        self._has_asked_prices = False
         self._charged = Usage()  # the latest proposal a provider put a price on
 
     def __repr__(self) -> str:
@@ -56,7 +61,7 @@ class OpenAIProposer:
 
     def propose(self, context: Context, prompt: str) -> Proposal:
         """Send the prompt and return the reply with what it cost. Raises ProposerError, its `usage` filled in."""
-        bill, request_ids = Bill(self.name, self.endpoint.url), list[str]()
+        bill, request_ids = Bill(self._tariff), list[str]()
         patience = Patience(self._caller.remaining_s, self._caller.on_wait, self._stopped)
         try:
             received = call_with_retries(lambda: self._ask(prompt, bill, request_ids), self._retries, patience)
@@ -76,10 +81,13 @@ class OpenAIProposer:
         )
 
     def worst_case_cost_usd(self, prompt: str) -> float | None:
-        """The most the next request can cost: by the price table, else by what was charged before; None: unknown."""
-        limit = self._caller.max_output_tokens
-        by_table = prices.worst_case_cost(prompt, self.name, limit, base_url=self.endpoint.url)
-        return by_table if by_table is not None else prices.worst_case_from(self._charged, prompt, limit)
+        """The most the next request can cost: by table, by the endpoint's list, or by what was charged before."""
+        limit = self._dialect.max_output_tokens
+        cost = prices.worst_case_cost(prompt, self._tariff, limit)
+        if cost is None and not self._has_asked_prices:
+            self._ask_prices()
+            cost = prices.worst_case_cost(prompt, self._tariff, limit)
+        return cost if cost is not None else prices.worst_case_from(self._charged, prompt, limit)
 
     def close(self) -> None:
         """End every wait between retries and close the connections."""
@@ -88,20 +96,30 @@ class OpenAIProposer:
             if self._client is not None:
                 self._client.close()
 
+    def _ask_prices(self) -> None:
+        """Read the endpoint's list of models once; a failure leaves the price unknown, which is what it means."""
+        self._has_asked_prices = True
+        try:
+            models = self._connected().models.list(timeout=CONNECT_TIMEOUT_S).data
+        except (_sdk().OpenAIError, json.JSONDecodeError):
+            return
+        self._tariff = replace(self._tariff, listed_usd=prices.listed_prices(models or (), self.name))
+
     def _ask(self, prompt: str, bill: Bill, request_ids: list[str]) -> Received:
         """One try: a request, or two where the endpoint has to be asked in another dialect."""
         received, failure = Received(), None
         try:
             with self._open_stream(prompt, bill) as stream:
                 self._has_answered = True
-                request_ids.append(stream.response.headers.get("x-request-id", ""))
+                request_ids += filter(None, [stream.response.headers.get("x-request-id")])
                 received.take(chunks_of(stream))
         except NotStreamed as answer:
             failure = self._not_streamed(answer)
-        except ValueError as error:  # an event of the stream is not JSON
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             failure = BrokenReply(f"{self.endpoint.host} sent an event that is not JSON ({error})")
         except _sdk().OpenAIError as error:
-            failure = self._translated(error, received)
+            request_ids += filter(None, [getattr(error, "request_id", None)])
+            failure = self._translated(error, received, bill)
         finally:
             self._charge(received, bill)
         # Raised out here because the SDK's exception holds the request and, in its headers, the key.
@@ -111,31 +129,31 @@ class OpenAIProposer:
         return received
 
     def _open_stream(self, prompt: str, bill: Bill) -> Any:
-        """Send the request; once more in another dialect where this one is refused."""
-        while True:
+        """Send the request; again in another dialect where this one is refused (a handful of changes at most)."""
+        for _ in range(MOST_DIALECTS):
             dialect = self._dialect
-            bill.requests += 1
             try:
-                return self._send(prompt, dialect)
-            except _sdk().APIStatusError as error:
-                told = str(getattr(error, "message", "")) + str(error.param or "")
-                other = dialect.after_refusal(told, error.code) if error.status_code in REFUSED_STATUSES else None
+                return self._send(prompt, dialect, bill)
+            except (_sdk().BadRequestError, _sdk().UnprocessableEntityError) as error:
+                other = dialect.after_refusal(f"{error.message} {error.body} {error.param}", error.code)
                 if other is None:
                     raise
                 self._dialect = other
+        return self._send(prompt, self._dialect, bill)
 
-    def _send(self, prompt: str, dialect: Dialect) -> Any:
+    def _send(self, prompt: str, dialect: Dialect, bill: Bill) -> Any:
         create: Any = self._connected().chat.completions.create
         remaining_s = self._caller.remaining_s()
-        silence_s = (
-            self._silence_timeout_s if remaining_s is None else min(self._silence_timeout_s, max(remaining_s, 1.0))
-        )
+        silence_s = self._silence_timeout_s
+        if remaining_s is not None:
+            silence_s = min(silence_s, max(remaining_s, 1.0))
+        bill.requests += 1
         return create(
             model=self.name,
             messages=[{"role": "user", "content": prompt.encode("utf-8", "replace").decode()}],
             stream=True,
             timeout=_sdk().Timeout(silence_s, connect=min(CONNECT_TIMEOUT_S, silence_s)),
-            **dialect.arguments(self._caller.max_output_tokens),
+            **dialect.arguments(),
         )
 
     def _connected(self) -> "openai.OpenAI":
@@ -149,9 +167,13 @@ class OpenAIProposer:
                 )
             return self._client
 
-    def _translated(self, error: "openai.OpenAIError", received: Received) -> ProposerError:
+    def _translated(self, error: "openai.OpenAIError", received: Received, bill: Bill) -> ProposerError:
         from agent.proposers.translation import translate
 
+        sdk = _sdk()
+        self._has_answered |= isinstance(error, sdk.APIStatusError)
+        if isinstance(error, sdk.APITimeoutError) and not received.has_begun:
+            bill.unmetered += 1  # the model may have been thinking all the time
         failure = translate(error, self.endpoint, self.name, has_begun=received.choices > 0)
         if isinstance(failure, Unreachable) and not self._has_answered:
             failure.is_transient = False  # most likely a wrong URL: say so now rather than after minutes of waiting
@@ -173,7 +195,7 @@ class OpenAIProposer:
             return EmptyReply(f"{host} answered without any choice (request {bill.requests}); try another model")
         if finish is None:
             return BrokenReply(f"the reply of {host} ended without a finish reason, so its end may be missing")
-        if not received.text.strip() and finish != "length":
+        if not (received.text.strip() or received.thoughts) and finish != "length":
             return EmptyReply(
                 f"{self.name} at {host} answered with no text (finish reason {finish}); try another model"
             )

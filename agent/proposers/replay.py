@@ -28,7 +28,7 @@ class ReplayProposer:
             raise NotReplayable(f"run {run.id} holds no reply to replay; choose another with `agent runs`")
 
     def propose(self, context: Context, prompt: str) -> Proposal:
-        """The next recorded reply; its tokens are the recorded ones, its cost is 0. Raises NothingToPropose at the end."""
+        """The next recorded reply; recorded tokens, cost 0. Raises NothingToPropose at the end."""
         recorded = self._take()
         reply = self._run.attempt_file(recorded.number, "reply.md")
         if not reply.is_file():

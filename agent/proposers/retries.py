@@ -63,14 +63,16 @@ def call_with_retries(ask: Callable[[], Reply], retries: Retries, patience: Pati
         _refuse_long_wait(error, seconds, retries.wait_limit_s, patience.remaining_s())
         patience.on_wait(seconds, str(error))
 
+    def sleep(seconds: float) -> None:
+        if patience.stopped.wait(seconds):
+            raise Overloaded("stopped while waiting for the model; `agent resume` goes on from here")
+
     loop = tenacity.Retrying(
-        stop=tenacity.stop_any(
-            tenacity.stop_after_attempt(retries.attempts), tenacity.stop_when_event_set(patience.stopped)
-        ),
+        stop=tenacity.stop_after_attempt(retries.attempts),
         wait=retries.wait_s,
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, ProposerError) and error.is_transient),
         before_sleep=before_sleep,
-        sleep=tenacity.nap.sleep_using_event(patience.stopped),
+        sleep=sleep,
         reraise=True,
     )
     return loop(ask)

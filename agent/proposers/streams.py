@@ -60,22 +60,18 @@ class Received:
     def _take_chunk(self, chunk: Any) -> int:
         self.usage = getattr(chunk, "usage", None) or self.usage
         self.model = getattr(chunk, "model", None) or self.model
-        before = len(self.texts) + len(self.thoughts)
+        length = 0
         for choice in getattr(chunk, "choices", None) or ():
             self.choices += 1
             self.finish_reason = getattr(choice, "finish_reason", None) or self.finish_reason
-            part = getattr(choice, "delta", None) or getattr(choice, "message", None)
-            self._take_text(part)
-        arrived = (self.texts + self.thoughts)[before:] if before == 0 else [*self.texts[-1:], *self.thoughts[-1:]]
-        return sum(map(len, arrived))
+            length += self._take_part(getattr(choice, "delta", None) or getattr(choice, "message", None))
+        return length
 
-    def _take_text(self, part: Any) -> None:
-        for text in (getattr(part, "content", None), getattr(part, "refusal", None)):
-            if isinstance(text, str) and text:
-                self.texts.append(text)
-        thought = _thought(part)
-        if thought:
-            self.thoughts.append(thought)
+    def _take_part(self, part: Any) -> int:
+        text, thought = _text(part), _thought(part)
+        self.texts += [text] if text else []
+        self.thoughts += [thought] if thought else []
+        return len(text) + len(thought)
 
 
 def chunks_of(stream: Any) -> Iterator[Any]:
@@ -106,6 +102,12 @@ def _whole(response: Any) -> str:
         if len(data) > WHOLE_ANSWER_BYTES:
             break
     return data.decode("utf-8", "replace")
+
+
+def _text(part: Any) -> str:
+    """The text of a delta; a refusal is what the model wrote, too."""
+    texts = (getattr(part, "content", None), getattr(part, "refusal", None))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _thought(part: Any) -> str:

@@ -1,11 +1,14 @@
 """The trusted end of a capture: start the child, read what it claims, say how it ended.
 
-Every message is validated and bounded; an end of the child without a proper last message is a finding about the candidate.
-Limits: reads the protocol of evaluators/inside/capture.py; what the binaries need is resources.py's business.
+Every message is validated and bounded; an end of the child without a proper last message is a finding about the
+candidate.
+Limits: reads the protocol of evaluators/inside/capture.py; what the binaries need is resources.py's
+business.
 """
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +24,18 @@ from evaluators.compiled.messages import (
     StageMessage,
 )
 from evaluators.evaluation import Kind
-from evaluators.rungs import CapturedLaunch, Failure
+from evaluators.rungs import CapturedLaunch, Failure, OperatorCalls
 from sandbox import Child, ChildEnded, Limits, Outcome
 
 if TYPE_CHECKING:
     from evaluators.rungs import Task
 
 ENTRY = "evaluators.inside.capture:main"
-_MAX_MESSAGES = 100_000
+_MAX_MESSAGES = 20_000
+_MAX_KERNELS = 256  # each costs the judge a disassembly; a minute of compiling yields fewer
+_MAX_KERNEL_BYTES = 16 << 20  # the largest cubin seen had 0.1 MB
 _MAX_TEXT = 3000
+_GRACE_S = 5.0  # the sandbox ends the child at the wall limit itself; only if it does not, we do
 _Message = StageMessage | KernelMessage | LaunchMessage | RefusalMessage | FinishedMessage | FailedMessage
 _messages: TypeAdapter[_Message] = TypeAdapter(_Message)
 _KINDS_OF_KILLS: dict[str, Kind] = {
@@ -49,14 +55,19 @@ class Capture:
     launches: list[CapturedLaunch] = field(default_factory=list)
     refusals: list[RefusalMessage] = field(default_factory=list)
     outputs: tuple[Output, ...] = ()
+    operators: tuple[OperatorCalls, ...] = ()
     failure: Failure | None = None
     uncaptured: str = ""
 
 
-def capture(task: "Task", *, limits: Limits) -> Capture:
-    """Run one candidate through the capture in a sandboxed child and collect its launches."""
+def capture(task: "Task", *, limits: Limits, on_cubin: Callable[[bytes], object] = lambda cubin: None) -> Capture:
+    """Run one candidate through the capture in a sandboxed child and collect its launches.
+
+    `on_cubin` gets every binary as soon as it is compiled, while the child compiles the next one.
+    """
     with task.zygotes.compile.start(ENTRY, limits=limits) as child:
-        return _Session(child, limits).run(request_for(task), task.candidate.source.encode("utf-8", "surrogatepass"))
+        session = _Session(child, limits, on_cubin)
+        return session.run(request_for(task), task.candidate.source.encode("utf-8", "surrogatepass"))
 
 
 def request_for(task: "Task") -> dict[str, Any]:
@@ -72,20 +83,22 @@ def request_for(task: "Task") -> dict[str, Any]:
 class _Session:
     """One conversation with one child."""
 
-    def __init__(self, child: Child, limits: Limits) -> None:
+    def __init__(self, child: Child, limits: Limits, on_cubin: Callable[[bytes], object]) -> None:
         self._child = child
         self._limits = limits
-        self._deadline_s = time.monotonic() + limits.wall_s
+        self._on_cubin = on_cubin
+        self._deadline_s = time.monotonic() + limits.wall_s + _GRACE_S
         self._at = StageMessage(event="stage", stage="import", doing="")
         self._kernels: dict[str, tuple[KernelMessage, bytes]] = {}
         self._capture = Capture()
 
     def run(self, request: dict[str, Any], source: bytes) -> Capture:
+        """Hand the candidate over and read messages until the last one or the child's end."""
         try:
             self._child.send(request, source)
             for _ in range(_MAX_MESSAGES):
                 remaining_s = max(0.0, self._deadline_s - time.monotonic())
-                if self._take(*self._child.receive(remaining_s)):
+                if self._take(*self._child.receive(remaining_s, _MAX_KERNEL_BYTES)):
                     return self._capture
             raise ChildEnded(self._child.kill("protocol"), f"sent more than {_MAX_MESSAGES} messages")
         except ChildEnded as ended:
@@ -102,12 +115,18 @@ class _Session:
                 self._at = stage
             case KernelMessage() as kernel:
                 self._kernels[kernel.kernel] = (kernel, payload)
+                if len(self._kernels) > _MAX_KERNELS:
+                    raise ChildEnded(self._child.kill("protocol"), f"sent more than {_MAX_KERNELS} kernels")
+                self._on_cubin(payload[: kernel.cubin_bytes])
             case LaunchMessage() as launch:
                 self._capture.launches.append(launch.captured(*self._kernels[launch.kernel]))
             case RefusalMessage() as refusal:
                 self._capture.refusals.append(refusal)
             case FinishedMessage() as finished:
                 self._capture.outputs = finished.outputs
+                self._capture.operators = tuple(
+                    OperatorCalls(name, calls, moved) for name, (calls, moved) in finished.operators.items()
+                )
                 return True
             case FailedMessage() as failed:
                 self._fail(failed)
@@ -119,7 +138,8 @@ class _Session:
             self._capture.uncaptured = failed.message
         else:
             stage = {"import": "importing the file", "__init__": "ModelNew.__init__", "forward": "ModelNew.forward"}
-            self._capture.failure = Failure(failed.kind, f"{stage[failed.stage]}: {failed.message}")
+            where = "" if failed.kind == "rejected" else f"{stage[failed.stage]}: "
+            self._capture.failure = Failure(failed.kind, where + failed.message)
 
     def _ended(self, outcome: Outcome, detail: str) -> Failure:
         kind = _KINDS_OF_KILLS.get(outcome.killed or "", "crashed")

@@ -15,7 +15,7 @@ Text = Annotated[str, Field(max_length=20_000)]
 Name = Annotated[str, Field(max_length=500)]
 Stage = Literal["import", "__init__", "forward"]
 Texts = Annotated[dict[Name, Name], Field(max_length=256)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class StageMessage(Frozen):
@@ -47,7 +47,7 @@ class LaunchMessage(Frozen):
     config: Texts
     arguments: Annotated[dict[Name, bool | int | float | None], Field(max_length=1024)]
     pointer_bytes: Annotated[dict[Name, Count], Field(max_length=1024)]
-    launches: Annotated[int, Field(ge=1)]
+    launches: Annotated[int, Field(ge=1, lt=2**31)]
     tuned_group: int | None
 
     def captured(self, kernel: KernelMessage, payload: bytes) -> CapturedLaunch:
@@ -69,14 +69,11 @@ class LaunchMessage(Frozen):
 
 
 class RefusalMessage(Frozen):
-    """A launch that raised; `tuning` where the autotuner may skip the configuration."""
+    """A launch that raised, although the candidate (or the autotuner) may have gone on."""
 
     event: Literal["refusal"]
-    kernel: Name
-    config: Texts
     kind: Literal["compile_error", "runtime_error"]
     message: Text
-    tuning: bool
 
 
 class Output(Frozen):
@@ -92,6 +89,7 @@ class FinishedMessage(Frozen):
 
     event: Literal["finished"]
     outputs: Annotated[tuple[Output, ...], Field(max_length=1024)]
+    operators: Annotated[dict[Name, tuple[Count, Count]], Field(max_length=1024)]  # calls, bytes moved
 
 
 class FailedMessage(Frozen):

@@ -1,8 +1,10 @@
 """Theoretical occupancy: how many blocks of a kernel fit on one SM, and what stops the next one.
 
-The formula is NVIDIA's (cuda_occupancy.h of the CUDA toolkit): registers are handed out per warp in units of 256 from the
-four schedulers' partitions, shared memory in units of 128 bytes with 1 KiB reserved per block from CC 8.0 on.
-Limits: compute capability 7.5 and later; an upper bound of what a profiler would measure; clusters are not modelled.
+The formula is NVIDIA's (cuda_occupancy.h of the CUDA toolkit): registers are handed out per warp in units of 256
+from the four schedulers' partitions, shared memory in units of 128 bytes with 1 KiB reserved per block from CC
+8.0 on.
+Limits: compute capability 7.5 and later; an upper bound of what a profiler would measure; clusters are
+not modelled.
 """
 
 from evaluators.frozen import Frozen

@@ -4,35 +4,38 @@ Limits: classes by prefix of the mnemonic; an opcode that no prefix covers is co
 """
 
 import functools
+import math
 import re
 
 _PREFIXES: tuple[tuple[str, str], ...] = (
     ("tensor", r"[HIBDQO]MMA|[HIQ]GMMA|UTC\w*MMA"),
+    ("async_copy", r"LDGSTS|UBLKCP|UTMALDG|UTMASTG|UBLKPF"),
+    ("uniform", r"U(?!CGABAR)"),  # once per warp, on a pipe of its own
     ("fp32", r"FFMA|FADD|FMUL|FMNMX|FSEL|FSET|FCHK|FSWZADD"),
     ("fp16", r"HADD2|HMUL2|HFMA2|HSET2|HSETP2|HMNMX2"),
     ("fp64", r"DADD|DMUL|DFMA|DSETP"),
     ("special_function", r"MUFU"),
-    ("move", r"U?MOV|IMAD\.MOV|S2R|S2UR|CS2R|R2UR|R2B|B2R|U?LDC|LDCU|MOVM"),
-    ("integer_multiply", r"U?IMAD|IDP|XMAD"),
+    ("move", r"MOV|IMAD\.MOV|S2R|S2UR|CS2R|R2UR|R2B|B2R|LDC"),
+    ("integer_multiply", r"IMAD|IDP|XMAD"),
     (
         "integer",
-        r"U?IADD|U?LEA|U?LOP|U?SHF|U?ISETP|IABS|U?SEL|IMNMX|VIADD|VIMNMX|U?PLOP|P2R|R2P|U?BREV|U?FLO|U?POPC|U?PRMT"
-        r"|U?SGXT|U?BMSK|VABSDIFF|U?P2UR",
+        r"IADD|LEA|LOP|SHF|ISETP|IABS|SEL|IMNMX|VIADD|VIMNMX|PLOP|P2R|R2P|BREV|FLO|POPC|PRMT|SGXT|BMSK|VABSDIFF",
     ),
-    ("async_copy", r"LDGSTS|UBLKCP|UTMALDG|UTMASTG|UBLKPF"),
-    ("barrier", r"BAR|DEPBAR|LDGDEPBAR|MEMBAR|SYNCS|WARPSYNC|ERRBAR|CCTL|FENCE|ARRIVES|U?CGABAR"),
+    ("tensor_memory", r"LDTM|STTM"),
+    ("barrier", r"BAR|WARPGROUP|ELECT|DEPBAR|LDGDEPBAR|MEMBAR|SYNCS|WARPSYNC|ERRBAR|CCTL|FENCE|ARRIVES|U?CGABAR"),
     ("global_load", r"LDG|LD$|LD\."),
     ("global_store", r"STG|ST$|ST\."),
-    ("shared_load", r"LDS|ULDS"),
+    ("shared_load", r"LDS"),
     ("shared_store", r"STS"),
     ("local", r"LDL|STL"),
     ("atomic", r"ATOM|RED(?!UX)"),
-    ("shuffle", r"SHFL|VOTE|MATCH|U?C?REDUX"),
+    ("shuffle", r"SHFL|VOTE|MATCH|C?REDUX"),
     ("convert", r"F2F|F2I|I2F|I2I|F2FP|I2FP|FRND|F2IP"),
     ("branch", r"BRA|BRX|EXIT|CALL|RET|BSSY|BSYNC|BREAK|JMP|KILL|NANOSLEEP|YIELD"),
 )
 _CLASSES = tuple((name, re.compile(pattern)) for name, pattern in _PREFIXES)
 _WIDTH = re.compile(r"\.(?:[US])?(8|16|64|128|256)\b")
+_WARPGROUP_SHAPE = re.compile(r"\.(\d+)x(\d+)x(\d+)\b")
 
 # Multiply-accumulates of one tensor-core instruction by its shape suffix, as M x N x K.
 MMA_SHAPES = {
@@ -58,6 +61,9 @@ def access_bits(opcode: str) -> int:
 
 
 def mma_flop(opcode: str) -> int | None:
-    """FLOP of one warp-wide `HMMA` or similar; None where its shape is not in the mnemonic (wgmma, tcgen05)."""
+    """FLOP of one warp's share of a tensor-core instruction; None where the mnemonic names no shape (tcgen05)."""
+    group = _WARPGROUP_SHAPE.search(opcode)
+    if group:  # four warps execute it together
+        return 2 * math.prod(map(int, group.groups())) // 4
     shape = next((MMA_SHAPES[part] for part in opcode.split(".") if part in MMA_SHAPES), None)
     return None if shape is None else 2 * shape

@@ -1,6 +1,7 @@
 """From a captured launch to `KernelResources`: what the binary needs and how it fills the target GPU.
 
-Limits: theoretical occupancy and waves are arithmetic on the binary's needs, an upper bound of what a profiler would show.
+Limits: theoretical occupancy and waves are arithmetic on the binary's needs, an upper bound of what a profiler
+would show.
 """
 
 import math
@@ -38,6 +39,6 @@ def resources_of(launch: CapturedLaunch, gpu: GpuSpec) -> KernelResources:
 
 
 def _spill_bytes(usage: cubin.FunctionUsage, code: sass.Listing) -> int:
-    """Spilled registers live in the stack frame; a frame that no instruction touches (printf, a call) is not a spill."""
+    """Spilled registers live in the stack frame; one that no instruction touches (printf, a call) is no spill."""
     touches = code.counts()["local"]
     return usage.stack_bytes + usage.local_bytes if touches else 0

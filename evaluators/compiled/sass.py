@@ -15,7 +15,7 @@ from evaluators.compiled.opcodes import access_bits, class_of
 from evaluators.compiled.toolkit import run_tool
 
 _INSTRUCTION = re.compile(
-    r"^\s*/\*([0-9a-f]{4,6})\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*?);", re.MULTILINE
+    r"^\s*/\*([0-9a-f]{4,6})\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)(.*?);", re.MULTILINE
 )
 _FUNCTION = re.compile(r"^\s*Function : (\S+)\s*$", re.MULTILINE)
 _TARGET = re.compile(r"0x([0-9a-f]+)")

@@ -1,7 +1,7 @@
 """Find `kernel<<<grid, block, bytes, stream>>>(arguments)` in CUDA text and rewrite it for the CPU emulation.
 
-Limits: launches through cudaLaunchKernel, CUDA graphs or macros that hide the brackets are not found; the rewritten text
-keeps the number of lines, so that compiler messages still name the candidate's lines.
+Limits: launches through cudaLaunchKernel, CUDA graphs or macros that hide the brackets are not found. The rewritten
+text keeps the number of lines, so that compiler messages still name the candidate's lines.
 """
 
 from dataclasses import dataclass
@@ -77,12 +77,16 @@ def _qualified_start(tokens: list[Token], name: int) -> int:
 
 def _opening(tokens: list[Token], closed: int, opener: str, closer: str) -> int:
     """Index of the `opener` that matches the `closer` at `closed`, walking back; -1 where it never opens."""
-    depth = 0
+    depth = nested = 0
     for index in range(closed, -1, -1):
-        depth += (tokens[index].text == closer) - (tokens[index].text == opener)
-        if depth == 0:
+        text = tokens[index].text
+        if closer == ">":  # a comparison inside brackets is no template bracket
+            nested += (text in (")", "]", "}")) - (text in ("(", "[", "{"))
+        if nested == 0:
+            depth += (text == closer) - (text == opener)
+        if depth == 0 and nested == 0:
             return index
-        if tokens[index].text == ";":
+        if text == ";":
             return -1
     return -1
 
@@ -99,7 +103,7 @@ def _name(callee: list[Token]) -> str:
 
 
 def for_emulation(source: str) -> str:
-    """The same text with launches as calls of the emulation and `extern __shared__` arrays as pointers into its buffer."""
+    """The text with launches as calls of the emulation and `extern __shared__` arrays as pointers into its buffer."""
     tokens = tokens_of(source)
     out: list[str] = [token.text for token in tokens]
     for launch in launches_in(tokens):

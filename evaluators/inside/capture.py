@@ -1,29 +1,33 @@
 """Entry of the sandboxed build: run a candidate once at full size without a GPU and hand over every kernel it launches.
 
-The candidate is imported, `ModelNew` is built and its forward is called on meta tensors, which have shapes but no memory. Every
-Triton launch, each autotune configuration included, is specialised and compiled for the target by Triton and its ptxas.
+The candidate is imported, `ModelNew` is built and its forward is called on meta tensors, which have shapes but no
+memory. Every Triton launch, each autotune configuration included, is specialised and compiled for the target by
+Triton and its ptxas.
 
-Protocol: receives {gpu, init, inputs} with the source as payload; sends `stage`, `kernel` (payload: cubin, then TTIR), `launch`,
-`refusal` and finally `finished` or `failed`.
+Protocol: receives {gpu, init, inputs} with the source as payload; sends `stage`, `kernel` (payload: cubin, then
+TTIR), `launch`, `refusal` and finally `finished` or `failed`.
 
-Limits: this process runs the candidate, so everything it sends is a claim that the judge checks or reads from the binaries.
-Code that depends on the values of tensors cannot be captured and is reported as such.
+Limits: this process runs the candidate, so everything it sends is a claim that the judge checks or reads from the
+binaries. Code that depends on the values of tensors cannot be captured and is reported as such.
 """
 
 import ast
 import importlib.util
 import re
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+import torch.fx.experimental.symbolic_shapes  # torch.randn on meta imports it, and sympy with it: 0.4 s per candidate
 from triton.runtime.cache import triton_key
 
 from evaluators.gpu import GpuSpec
 from evaluators.inside import capture_driver, capture_hooks
+from evaluators.inside.capture_operators import OperatorCount
 from evaluators.inside.capture_report import CANDIDATE_FILE, exception_text, refusal_text
 from evaluators.inside.capture_tape import Launch, Refusal, Tape
 from evaluators.inside.spoof import cuda_device
@@ -35,7 +39,7 @@ triton_key()  # hashes Triton's own files (0.3 s), once per fork server instead 
 _NEEDS_VALUES = re.compile(r"\bmeta\b|data-dependent|DataDependent", re.IGNORECASE)
 
 
-class _Ended(Exception):  # noqa: N818 - the end of the capture with a verdict, already worded
+class _Ended(Exception):
     """The candidate cannot be captured any further; the reason was worded where it was found."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -46,39 +50,43 @@ class _Ended(Exception):  # noqa: N818 - the end of the capture with a verdict, 
 
 def main(channel: Channel, arguments: dict[str, Any], shared: Sequence[int]) -> None:
     """Capture one candidate; see the module's docstring for the protocol."""
+    tempfile.tempdir = str(Path.cwd())  # the scratch directory: Triton writes PTX to temporary files
     request, source = channel.receive()
     gpu = GpuSpec.model_validate(request["gpu"])
     stage = {"event": "stage", "stage": "import"}
-    tape = Tape(announce=lambda doing: channel.send({**stage, "doing": doing}))
+    tape = Tape(
+        announce=lambda doing: channel.send({**stage, "doing": doing}),
+        compiled=lambda kernel: _send_kernel(channel, kernel),
+    )
     capture_driver.install(gpu, tape)
     capture_hooks.install(tape)
     try:
         with cuda_device(gpu):
-            outputs = _run(channel, stage, request, source)
-        last = {"event": "finished", "outputs": outputs}
+            last = {"event": "finished", **_run(channel, stage, request, source)}
     except _Ended as end:
         last = {"event": "failed", "stage": stage["stage"], "kind": end.kind, "message": end.message}
     _hand_over(channel, tape)
     channel.send(last)
 
 
-def _run(channel: Channel, stage: dict[str, str], request: dict[str, Any], source: bytes) -> list[dict[str, Any]]:
-    model, result = None, None
-    for name in ("import", "__init__", "forward"):
+def _run(channel: Channel, stage: dict[str, str], request: dict[str, Any], source: bytes) -> dict[str, Any]:
+    operators = OperatorCount()
+    steps: dict[str, Callable[[Any], Any]] = {
+        "import": lambda _: _load(source),
+        "__init__": lambda module: _build(module, request["init"]),
+        "forward": lambda model: _call(model, _inputs(request["inputs"]), operators),
+    }
+    result: Any = None
+    for name, step in steps.items():
         stage["stage"] = name
         channel.send({**stage, "doing": ""})
         try:
-            if name == "import":
-                module = _load(source)
-            elif name == "__init__":
-                model = _build(module, request["init"])
-            else:
-                result = model(*_inputs(request["inputs"]))
+            result = step(result)
         except _Ended:
             raise
         except BaseException as error:  # the candidate's own code: whatever it raises (SystemExit too) is a finding
             raise _Ended(*_verdict(error)) from error
-    return _outputs(result)
+    return {"outputs": _outputs(result), "operators": operators.calls}
 
 
 def _load(source: bytes) -> ModuleType:
@@ -107,6 +115,11 @@ def _inputs(facts: Sequence[dict[str, Any]]) -> list[Any]:
     ]
 
 
+def _call(model: Any, inputs: Sequence[Any], operators: OperatorCount) -> Any:
+    with operators:
+        return model(*inputs)
+
+
 def _outputs(result: object) -> list[dict[str, Any]]:
     values = result if isinstance(result, tuple | list) else (result,)
     return [
@@ -130,25 +143,24 @@ def _verdict(error: BaseException) -> tuple[str, str]:
 
 def _hand_over(channel: Channel, tape: Tape) -> None:
     for refusal in tape.refusals:
-        channel.send({"event": "refusal", **vars(refusal), "config": dict(refusal.config)})
-    for key in {launch.kernel: None for launch in tape.counts}:
-        _send_kernel(channel, key, tape.kernels[key])
+        channel.send({"event": "refusal", "kind": refusal.kind, "message": refusal_text(refusal)})
     for launch, count in tape.counts.items():
         channel.send(_launch_message(launch, count, tape.group_of(launch)))
 
 
-def _send_kernel(channel: Channel, key: str, kernel: Any) -> None:
-    cubin, ttir = kernel.asm["cubin"], kernel.asm.get("ttir", "").encode()
+def _send_kernel(channel: Channel, kernel: Any) -> None:
+    cubin = kernel.asm["cubin"]
+    text = kernel.asm.get("ttir") or kernel.asm.get("ttgir", "")  # Gluon begins at TTGIR
     message = {
         "event": "kernel",
-        "kernel": key,
+        "kernel": kernel.hash,
         "name": kernel.metadata.name,
         "num_warps": kernel.metadata.num_warps,
         "num_stages": getattr(kernel.metadata, "num_stages", 1),
         "shared_memory_bytes": kernel.metadata.shared,
         "cubin_bytes": len(cubin),
     }
-    channel.send(message, cubin + ttir)
+    channel.send(message, cubin + text.encode())
 
 
 def _launch_message(launch: Launch, count: int, group: int | None) -> dict[str, Any]:

@@ -25,16 +25,18 @@ class Launcher:
         """`src` and `metadata` are those of the compiled kernel."""
         self._tape = tape
         self._hash: str = metadata.hash
-        self._names: list[str] = list(getattr(src, "fn", None).arg_names) if hasattr(src, "fn") else []
+        self._parameters: list[Any] = list(src.fn.params) if hasattr(src, "fn") else []
 
     def __call__(self, grid_x: Any, grid_y: Any, grid_z: Any, *rest: Any) -> None:
-        """Check the grid as the driver would and record the launch; an empty grid launches nothing, as on the device."""
+        """Check the grid as the driver would and record the launch; an empty grid launches nothing."""
         grid = (operator.index(grid_x), operator.index(grid_y), operator.index(grid_z))
         if any(size < 0 or size > limit for size, limit in zip(grid, _MAX_GRID, strict=True)):
             raise RuntimeError(f"Triton Error [CUDA]: invalid argument: grid {grid} exceeds {_MAX_GRID}")
         arguments = rest[6:]  # stream, function, packed metadata, launch metadata, enter hook, exit hook
         if 0 not in grid:
-            self._tape.launched(self._hash, grid, dict(zip(self._names, arguments, strict=False)))
+            names = [parameter.name for parameter in self._parameters]
+            constants = [parameter.name for parameter in self._parameters if parameter.is_constexpr]
+            self._tape.launched(self._hash, grid, dict(zip(names, arguments, strict=False)), constants)
 
 
 class Properties:
@@ -57,7 +59,7 @@ class Properties:
         }
 
     def load_binary(self, name: str, cubin: bytes, shared: int, device: int) -> tuple[int, int, int, int, int]:
-        """Module, function, registers, spills, threads. The judge reads registers from the cubin; here they are unknown."""
+        """Module, function, registers, spills, threads; the judge reads registers from the cubin, here they are -1."""
         return 1, 1, -1, -1, self._gpu.max_threads_per_block
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

@@ -96,4 +96,7 @@ def _hook_autotuner(tape: Tape) -> None:
 
 
 def _config(config: Any) -> dict[str, str]:
-    return {name: str(value) for name, value in config.all_kwargs().items() if value is not None}
+    """What was tuned: meta-parameters, warps, stages, and the other options where they are not at their default."""
+    options = {"num_ctas": config.num_ctas if config.num_ctas != 1 else None, "maxnreg": config.maxnreg}
+    named = {**config.kwargs, "num_warps": config.num_warps, "num_stages": config.num_stages, **options}
+    return {name: str(value) for name, value in named.items() if value is not None}

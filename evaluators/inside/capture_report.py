@@ -4,6 +4,7 @@ Limits: wording only; which kind a failure is was decided where it was caught.
 """
 
 import linecache
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from evaluators.inside.capture_tape import Refusal
 
 CANDIDATE_FILE = "candidate.py"
 MAX_TEXT = 3000
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # differs from run to run and says nothing
 
 
 def config_text(config: Mapping[str, str] | None) -> str:
@@ -23,7 +25,7 @@ def exception_text(error: BaseException) -> str:
     """`Type: message` and the last lines of the candidate's own file that led there."""
     lines = [f"{type(error).__name__}: {error}".strip()]
     lines += [
-        f"  {CANDIDATE_FILE}:{frame.lineno} in {frame.name}: {linecache.getline(frame.filename, frame.lineno or 0).strip()}"
+        f"  {CANDIDATE_FILE}:{frame.lineno} in {frame.name}: {(frame.line or '').strip()}"
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename.endswith(CANDIDATE_FILE)
     ][-4:]
@@ -52,7 +54,7 @@ def _own_text(error: BaseException, kernel: Any) -> str:
     line = getattr(getattr(error, "node", None), "lineno", None)
     source = getattr(error, "src", None)
     if line is None or source is None:
-        return f"{type(error).__name__}: {text}"
+        return _ADDRESS.sub("", f"{type(error).__name__}: {text}")
     start = _first_line(kernel, source)
     where = f"{CANDIDATE_FILE}:{start + line - 1}: " if start else ""
     return f"{where}{type(error).__name__} {text}"

@@ -1,10 +1,11 @@
 """The tape: every kernel launch of one candidate, equal ones counted once, autotune configurations kept apart.
 
-Limits: lives in the candidate's process, so what it says is a claim; the judge reads resources from the cubins themselves.
+Limits: lives in the candidate's process, so what it says is a claim; the judge reads resources from the cubins
+themselves.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,40 +29,41 @@ class Launch:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A launch that raised. `tuning`: inside autotune, where Triton skips a configuration that does not fit."""
+    """A launch that raised; inside autotune Triton skips a configuration that does not fit."""
 
     kernel: str
     config: tuple[tuple[str, str], ...]
     kind: str
     message: str
-    tuning: bool
 
 
 @dataclass
 class Tape:
-    """What was launched so far. `announce` tells the judge what is being compiled, so that a hang can be placed."""
+    """What was launched so far.
+
+    `announce` tells the judge what is being compiled, so that a hang can be placed; `compiled` hands a kernel over as
+    soon as it exists, so that the judge reads it while the next one compiles.
+    """
 
     announce: Callable[[str], None]
-    kernels: dict[str, Any] = field(default_factory=dict)
+    compiled: Callable[[Any], None]
     counts: dict[Launch, int] = field(default_factory=dict)
     groups: dict[frozenset[Launch], int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     config: dict[str, str] | None = None
     _alternatives: list[Launch] | None = None
 
-    def compiled(self, kernel: Any) -> None:
-        """Remember a compiled kernel by its hash."""
-        self.kernels[kernel.hash] = kernel
-
-    def launched(self, kernel: str, grid: tuple[int, int, int], arguments: dict[str, Any]) -> None:
-        """Record one launch."""
+    def launched(
+        self, kernel: str, grid: tuple[int, int, int], arguments: dict[str, Any], constants: Sequence[str]
+    ) -> None:
+        """Record one launch; without autotune its compile-time arguments, `constants`, stand for a configuration."""
         scalars = {name: _scalar(value) for name, value in arguments.items() if _is_scalar(value)}
         launch = Launch(
             kernel=kernel,
             grid=grid,
             arguments=tuple(scalars.items()),
             pointer_bytes=tuple(_pointers(arguments)),
-            config=tuple((self.config if self.config is not None else _constants(arguments)).items()),
+            config=tuple((self.config or {name: str(arguments.get(name)) for name in constants}).items()),
         )
         if self._alternatives is None:
             self._count(launch)
@@ -87,7 +89,7 @@ class Tape:
     def refused(self, kernel: str, kind: str, message: str) -> Refusal:
         """Record a launch that raised."""
         config = tuple((self.config or {}).items())
-        refusal = Refusal(kernel, config, kind, message, tuning=self._alternatives is not None)
+        refusal = Refusal(kernel, config, kind, message)
         if len(self.refusals) < MAX_DISTINCT_LAUNCHES:
             self.refusals.append(refusal)
         return refusal
@@ -103,17 +105,14 @@ class Tape:
 
 
 def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float) or isinstance(getattr(value, "value", ""), int | float)
+    return (
+        value is None or isinstance(value, bool | int | float) or isinstance(getattr(value, "value", ""), int | float)
+    )
 
 
 def _scalar(value: Any) -> Scalar:
     plain = value if value is None or isinstance(value, bool | int | float) else value.value  # tl.constexpr
     return None if isinstance(plain, float) and not math.isfinite(plain) else plain
-
-
-def _constants(arguments: dict[str, Any]) -> dict[str, str]:
-    """Upper-case scalar arguments: by convention the compile-time constants, block sizes among them."""
-    return {name: str(_scalar(value)) for name, value in arguments.items() if name.isupper() and _is_scalar(value)}
 
 
 def _pointers(arguments: dict[str, Any]) -> Iterator[tuple[str, int]]:

@@ -1,8 +1,9 @@
 """A candidate's Triton kernels on CPU tensors, in Triton's own interpreter, under watch.
 
-Entry of the sandboxed process: `main(channel, arguments, shared)`; imported once by the fork server with TRITON_INTERPRET=1.
-Limits: programs run one after another (races look right); pipelining, shared memory and warps do not exist here; products are exact
-in float32 unless TF32 rounding is emulated.
+Entry of the sandboxed process: `main(channel, arguments, shared)`; imported once by the fork server,
+TRITON_INTERPRET=1.
+Limits: programs run one after another (races look right); pipelining, shared memory and warps do not exist here;
+products are exact in float32 unless TF32 rounding is emulated.
 """
 
 import warnings
@@ -15,6 +16,7 @@ import torch
 from evaluators.inside import interpreter_language
 from evaluators.inside.interpreter_device import CudaOnCpu, pretend_cuda
 from evaluators.inside.interpreter_launches import Recorder, install
+from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.serving import Channel, serve
 
 interpreter_language.install()
@@ -26,21 +28,25 @@ class InterpreterHarness:
     def __init__(self, recorder: Recorder, device: CudaOnCpu) -> None:
         self._recorder = recorder
         self._device = device
+        self._operators = OperatorRecord()
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """The candidate sees its tensors on a CUDA device."""
-        with self._device:
+        with self._device, self._operators:
             yield
 
     def begin(self, options: dict[str, Any]) -> None:
         """Forget the last call. Uninitialised memory reads as NaN unless pages must stay untouched (full size)."""
         self._recorder.begin(options)
-        torch.use_deterministic_algorithms("sample" not in options, warn_only=True)
+        self._operators.forget()
+        fills = not options.get("lazy")  # the public setter imports torch._inductor, 1 s in every process
+        torch._C._set_deterministic_algorithms(fills, warn_only=True)
 
     def report(self, outputs: list[torch.Tensor]) -> tuple[dict[str, Any], bytes]:
         """Launches and what was seen in them."""
-        return self._recorder.report(outputs)
+        message, data = self._recorder.report(outputs)
+        return {**message, "operators": self._operators.names}, data
 
     def unsupported(self, error: BaseException) -> str:
         """Constructs the interpreter cannot run."""

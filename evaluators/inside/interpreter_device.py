@@ -1,7 +1,7 @@
 """CPU tensors that a candidate takes for CUDA tensors, and a `torch.cuda` that answers for the target GPU.
 
-Without this a guard such as `if not x.is_cuda: return library(x)` would pass with no kernel run. The mode rewrites what the
-candidate asks and says; inside torch it is off. Limits: streams and events do nothing; no clock of the device exists.
+Without this a guard such as `if not x.is_cuda: return library(x)` would pass with no kernel run. The mode rewrites what
+the candidate asks and says; inside torch it is off. Limits: streams and events do nothing; the device has no clock.
 """
 
 from types import SimpleNamespace

@@ -1,8 +1,9 @@
 """The candidate's side of a conversation with the judge: load, build, take weights, answer calls.
 
-Runs inside the sandbox, next to untrusted code: nothing it reports decides anything. The judge draws the inputs, poisons the output
-region and compares the bytes it finds there; what stands in the messages (shapes, launches, errors) explains a verdict and can
-only worsen it. Limits: knows neither a reference nor a tolerance; how a kernel is run is the harness's part.
+Runs inside the sandbox, next to untrusted code: nothing it reports decides anything. The judge draws the inputs,
+poisons the output region and compares the bytes it finds there; what stands in the messages (shapes, launches,
+errors) explains a verdict and can only worsen it. Limits: knows neither a reference nor a tolerance; how a kernel is
+run is the harness's.
 """
 
 import ast
@@ -47,7 +48,7 @@ class Harness(Protocol):
 
 
 class CallStopped(BaseException):
-    """Raised by a harness to leave `forward` once it has seen enough; not an Exception so that candidates let it pass."""
+    """Raised by a harness to leave `forward` once it has seen enough; no Exception, so that candidates let it pass."""
 
 
 def serve(channel: Channel, shared: tuple[int, ...], harness: Harness) -> None:
@@ -59,6 +60,7 @@ def serve(channel: Channel, shared: tuple[int, ...], harness: Harness) -> None:
         "weights": session.weights,
         "call": session.call,
         "reread": session.reread,
+        "read_weights": session.read_weights,
     }
     while True:
         try:
@@ -139,6 +141,13 @@ class _Session:
         """Write the outputs of an earlier call out again."""
         self._write_out(self._kept[request["call"]], request["outputs"])
         return {"did": "reread"}, b""
+
+    def read_weights(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
+        """Write the model's weights out as they are now."""
+        state = self._model.state_dict()
+        for spec in request["tensors"]:
+            self._view(spec).copy_(state[spec["name"]])
+        return {"did": "read_weights"}, b""
 
     def fault(self, error: BaseException) -> Message:
         """What the candidate's code raised, in words, with the line it came from."""

@@ -1,10 +1,11 @@
 """Let code believe it runs on a CUDA device although its tensors live on `meta` (or `cpu`).
 
-Guards such as `if not x.is_cuda`, `x.device.type == "cuda"`, `.cuda()`, `device="cuda"`, device properties and streams then take
-the branch that they would take on the target GPU. The properties shown are those of the target's GpuSpec.
+Guards such as `if not x.is_cuda`, `x.device.type == "cuda"`, `.cuda()`, `device="cuda"`, device properties and
+streams then take the branch that they would take on the target GPU. The properties shown are those of the
+target's GpuSpec.
 
-Limits: Python-level access on the thread that entered it. Legacy constructors (`torch.FloatTensor`) and code that reads the
-device in C++ see the truth.
+Limits: Python-level access on the thread that entered it. Legacy constructors (`torch.FloatTensor`) and code that
+reads the device in C++ see the truth.
 """
 
 import types
@@ -19,8 +20,29 @@ from evaluators.gpu import GpuSpec
 
 # Factories that put a tensor on the default device unless told otherwise.
 _FACTORIES = frozenset(
-    "empty zeros ones full rand randn randint arange eye linspace tensor empty_strided empty_permuted randperm logspace"
-    " scalar_tensor as_tensor from_numpy tril_indices triu_indices normal complex range".split()
+    {
+        "empty",
+        "zeros",
+        "ones",
+        "full",
+        "eye",
+        "tensor",
+        "as_tensor",
+        "scalar_tensor",
+        "empty_strided",
+        "empty_permuted",
+        "rand",
+        "randn",
+        "randint",
+        "randperm",
+        "normal",
+        "arange",
+        "range",
+        "linspace",
+        "logspace",
+        "tril_indices",
+        "triu_indices",
+    }
 )
 _STAYS_WHERE_IT_IS = frozenset(("cuda", "cpu", "pin_memory"))
 
@@ -28,8 +50,8 @@ _STAYS_WHERE_IT_IS = frozenset(("cuda", "cpu", "pin_memory"))
 class CudaTensors(TorchFunctionMode):
     """Every tensor of the caller is kept on `storage` and reports `cuda:0`.
 
-    Only attribute reads of the caller are answered so: inside torch's own functions the mode is off, so meta kernels see
-    the true device (patching `torch.Tensor.device` itself breaks them).
+    Only attribute reads of the caller are answered so: inside torch's own functions the mode is off, so meta kernels
+    see the true device (patching `torch.Tensor.device` itself breaks them).
     """
 
     def __init__(self, storage: str) -> None:
@@ -63,7 +85,7 @@ class CudaTensors(TorchFunctionMode):
         return (*args[:1], *(self._storage if _is_device(arg) else arg for arg in args[1:]))
 
     def _kwargs_here(self, name: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-        if kwargs.get("device") is not None or (name in _FACTORIES and name != "from_numpy"):
+        if kwargs.get("device") is not None or name in _FACTORIES:
             kwargs["device"] = self._storage
         if self._storage == "meta":
             kwargs.pop("pin_memory", None)
@@ -71,7 +93,9 @@ class CudaTensors(TorchFunctionMode):
 
 
 def _is_device(value: object) -> bool:
-    return isinstance(value, torch.device) or (isinstance(value, str) and value.split(":")[0] in ("cuda", "cpu", "meta"))
+    return isinstance(value, torch.device) or (
+        isinstance(value, str) and value.split(":")[0] in ("cuda", "cpu", "meta")
+    )
 
 
 class Inert:
@@ -91,10 +115,23 @@ class Inert:
     def __exit__(self, *exc: object) -> None:
         return None
 
+    def elapsed_time(self, end: object) -> float:
+        """No time passes."""
+        return 0.0
+
+    def query(self) -> bool:
+        """Everything is already done."""
+        return True
+
+    def record(self, *args: object, **kwargs: object) -> None:
+        """Nothing to record."""
+
+    wait = synchronize = wait_event = wait_stream = record_event = replay = record
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
-        return lambda *args, **kwargs: 0.0 if name == "elapsed_time" else True
+        return lambda *args, **kwargs: None
 
 
 def device_properties(gpu: GpuSpec) -> types.SimpleNamespace:

@@ -1,7 +1,7 @@
 """Is an answer exact enough? One rule, stated by `evaluators.problem.Tolerance`, applied to every output of every call.
 
-The error of a result is taken per slice along its first dimension (a batch item, a row), so that a small item cannot hide behind a
-large one; the worst slice counts. Limits: compares values; shape, dtype and layout are checked before.
+The error of a result is taken per slice along its first dimension (a batch item, a row), so that a small item cannot
+hide behind a large one; the worst slice counts. Limits: compares values; shape, dtype and layout are checked before.
 """
 
 from dataclasses import dataclass
@@ -90,8 +90,7 @@ def _slice_error(difference: torch.Tensor, y64: torch.Tensor) -> float:
     errors = torch.linalg.vector_norm(_per_slice(difference), dim=1)
     norms = _norms(y64)
     ratio = torch.where(norms > 0, errors / norms, torch.where(errors > 0, inf, 0.0))
-    worst = float(torch.nan_to_num(ratio, nan=inf).max())
-    return worst
+    return float(torch.nan_to_num(ratio, nan=inf).max())
 
 
 def _described(got: torch.Tensor, y64: torch.Tensor, wrong: torch.Tensor, base: Comparison) -> Comparison:

@@ -1,7 +1,8 @@
 """Legal geometries of convolutions that a problem did not publish, from the names of its Model's parameters.
 
-Each case separates mistakes that the others hide: distinct kernel dimensions, strides that do not divide, strides larger than
-the kernel, paddings, groups, a bias. Limits: one tensor input of shape (N, C, *space); other operators get none of these.
+Each case separates mistakes that the others hide: distinct kernel dimensions, strides that do not divide, strides
+larger than the kernel, paddings, groups, a bias. An argument that the reference ignores keeps its published value.
+Limits: one tensor input of shape (N, C, *space); other operators get none of these.
 """
 
 import inspect
@@ -48,7 +49,7 @@ class Variation:
 
 
 def legal_geometries(
-    signature: inspect.Signature, published: tuple[Any, ...], inputs: list[Any]
+    signature: inspect.Signature, published: tuple[Any, ...], inputs: list[Any], ignored: frozenset[str]
 ) -> Iterator[Variation]:
     """Variations of a convolution-like Model; none when the names or the inputs are of another kind."""
     try:
@@ -64,7 +65,9 @@ def legal_geometries(
     if any(p.kind is not p.POSITIONAL_OR_KEYWORD for p in signature.parameters.values()):
         return
     for case in CASES:
-        values = {n: _value(case, n, bound.arguments[n], dimensions) for n in names}
+        values = {
+            n: bound.arguments[n] if n in ignored else _value(case, n, bound.arguments[n], dimensions) for n in names
+        }
         kept = _trimmed(names, values, signature, len(given) - 1)
         shape = (2, values["in_channels"], *case.space[-dimensions:])
         named = ", ".join(f"{n}={values[n]!r}" for n in names[:kept])
@@ -84,7 +87,7 @@ def _value(case: Case, name: str, published: Any, dimensions: int) -> Any:
 
 
 def _trimmed(names: list[str], values: dict[str, Any], signature: inspect.Signature, published: int) -> int:
-    """How many arguments must be passed: at least the published ones, and none after the last that differs from its default."""
+    """How many arguments to pass: at least the published ones, none after the last that differs from its default."""
     kept = len(names)
     while kept > published and values[names[kept - 1]] == signature.parameters[names[kept - 1]].default:
         kept -= 1

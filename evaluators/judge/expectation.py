@@ -1,6 +1,7 @@
-"""What the reference gives: in float64 as the truth, at its own precision as the yardstick, and which arithmetic it uses.
+"""What the reference gives: float64 as the truth, its own precision as the yardstick, and which arithmetic it uses.
 
-Limits: runs on the CPU. The reference's error in TF32 on a GPU cannot be measured here; `Tolerance.tf32_floor` stands for it.
+Limits: runs on the CPU. The reference's error in TF32 on a GPU cannot be measured here; `Tolerance.tf32_floor` stands
+for it.
 """
 
 import copy
@@ -10,9 +11,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from evaluators.errors import BadProblem
 from evaluators.judge.compare import Expected
-from evaluators.judge.reference import describe, flatten_outputs
+from evaluators.judge.reference import blaming, flatten_outputs
 from evaluators.problem import Tolerance
 
 Weights = Mapping[str, torch.Tensor]
@@ -20,14 +20,9 @@ Weights = Mapping[str, torch.Tensor]
 
 def run(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[torch.Tensor]:
     """Outputs of a reference on the CPU; the model and the inputs are left unchanged. Raises BadProblem."""
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return flatten_outputs(copy.deepcopy(model)(*[_copied(value) for value in inputs]), key)
-    except BadProblem:
-        raise
-    except Exception as error:  # code of the reference; reported as the problem's fault
-        raise BadProblem(f"{key}: reference not runnable on CPU: {describe(error)}") from error
+    with blaming(f"{key}: reference not runnable on CPU"), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return flatten_outputs(copy.deepcopy(model)(*[_copied(value) for value in inputs]), key)
 
 
 def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: Tolerance) -> list[Expected]:
@@ -67,10 +62,14 @@ def _doubled(value: Any) -> Any:
     return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
-class _OperatorNames(TorchDispatchMode):
+class _OperatorNames(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: set[str] = set()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # True imports torch._dynamo at the first operator, 1.2 s
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -84,7 +83,7 @@ MATRIX_PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "a
 
 
 def allows_tf32(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> bool:
-    """Whether this reference, at its settings on a GPU, computes in TF32: convolutions by default, products only if it asks."""
+    """Whether the reference computes in TF32 on a GPU: convolutions do by default, products only if it asks."""
     with _OperatorNames() as seen:
         run(model, inputs, key)
     convolves = bool(seen.names & CONVOLUTIONS) and bool(torch.backends.cudnn.allow_tf32)

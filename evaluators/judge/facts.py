@@ -2,8 +2,9 @@
 
     python -m evaluators.judge.facts convt3d-68      prints them as JSON
 
-Nothing is measured. FLOP of transposed convolutions are exact (evaluators/judge/transposed.py), of other matrix-like operators
-torch's own formulas; an operator without a formula (elementwise, reductions) adds none, and a problem of only such has None.
+Nothing is measured. FLOP of transposed convolutions are exact (evaluators/judge/transposed.py); those of other
+matrix-like operators are torch's own formulas. An operator without a formula (elementwise, reductions) adds none, and
+a problem of only such operators has None.
 
 Limits: one forward pass on meta tensors; a reference that needs real values has no FLOP and a warning that says so.
 """
@@ -14,18 +15,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import flop_registry
 
 from evaluators.judge.lint import warnings_about
-from evaluators.judge.meta_run import MetaRun, OperatorCall, run_on_meta
-from evaluators.judge.operators import convolution_hyperparameters, operator_name, transposed_convolution
+from evaluators.judge.meta_run import OperatorCall, run_on_meta, tensors_in
+from evaluators.judge.operators import convolution_hyperparameters, flop_of, operator_name
 from evaluators.problem import Problem, ProblemFacts, TensorFact
 
 
 def facts_of(problem: Problem) -> ProblemFacts:
     """What can be known about a problem without a GPU. Raises BadProblem where it does not load."""
     run = run_on_meta(problem)
-    heaviest = max(run.calls, key=lambda call: flop_of(call) or 0, default=None)
+    working = [call for call in run.calls if not call.is_view]
+    heaviest = max(working, key=_cost, default=None)
     inputs, outputs = _facts_by_position("input", run.inputs), _facts_by_position("output", run.outputs)
     parameters = tuple(_tensor_fact(name, value) for name, value in run.model.state_dict().items())
     flops = [flop for flop in map(flop_of, run.calls) if flop is not None]
@@ -35,7 +36,7 @@ def facts_of(problem: Problem) -> ProblemFacts:
         outputs=outputs,
         init_args=", ".join(f"{name}={value!r}" for name, value in run.init_arguments.items()),
         operator=_operator(heaviest),
-        operators=_operators(run),
+        operators=tuple(dict.fromkeys(map(operator_name, working))),
         hyperparameters=convolution_hyperparameters(heaviest) if heaviest else {},
         flop=sum(flops) if flops and not run.failure else None,
         bytes_moved=_bytes((*run.inputs, *run.model.state_dict().values(), *run.outputs)),
@@ -43,21 +44,13 @@ def facts_of(problem: Problem) -> ProblemFacts:
     )
 
 
-def flop_of(call: OperatorCall) -> int | None:
-    """FLOP of one executed operator; None where no formula is known."""
-    convolution = transposed_convolution(call)
-    if convolution:
-        return convolution.flop
-    formula = flop_registry.get(call.operator.overloadpacket)
-    return int(formula(*call.arguments, **call.keywords, out_val=call.result)) if formula else None
-
-
 def _operator(heaviest: OperatorCall | None) -> str:
     return operator_name(heaviest) if heaviest else "unknown"
 
 
-def _operators(run: MetaRun) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(operator_name(call) for call in run.calls))
+def _cost(call: OperatorCall) -> tuple[int, int]:
+    """What orders operators by work: FLOP, then elements written."""
+    return flop_of(call) or 0, sum(tensor.numel() for tensor in tensors_in(call.result))
 
 
 def _facts_by_position(role: str, values: Iterable[Any]) -> tuple[TensorFact, ...]:

@@ -1,6 +1,6 @@
 """The problem linter: what is odd about a reference, found before anything is spent on it.
 
-Each rule is a function from the problem and its run on meta tensors to warnings; `RULES` holds them in the order they print.
+Each rule is a function from the problem and its run on meta tensors to warnings; `RULES` holds them in printing order.
 
 Limits: warnings, never refusals. Values are looked at only where the reference is small enough to run here in a moment
 (`_SMALL_FLOP`, `_SMALL_BYTES`); for larger ones near-zero outputs are not looked for.
@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import flop_registry
 
 from evaluators.judge.meta_run import MetaRun, OperatorCall, init_arguments, load_module, one_line, tensors_in
-from evaluators.judge.operators import convolution_hyperparameters, operator_name, transposed_convolution
+from evaluators.judge.operators import convolution_hyperparameters, flop_of, operator_name, transposed_convolution
 from evaluators.problem import Problem
 
 _SMALL_FLOP = 500_000_000  # about 0.1 s on one core
@@ -112,9 +111,9 @@ def uninformative_output(problem: Problem, run: MetaRun) -> Iterator[str]:
     for number, output in enumerate(outputs):
         values = output.double().flatten()
         if values.numel() and values.abs().max() < _ABSOLUTE_TOLERANCE:
-            yield f"every element of output{number} is below {_ABSOLUTE_TOLERANCE:g}: an absolute tolerance accepts zeros"
+            yield f"every element of output{number} is below {_ABSOLUTE_TOLERANCE:g}: an absolute tolerance takes zeros"
         elif values.numel() > 1 and (values.max() - values.min()) == 0:
-            yield f"output{number} is the constant {values[0].item():g} whatever the input values"
+            yield f"output{number} is the constant {values[0].item():g}: a kernel that only writes it passes"
 
 
 RULES: tuple[Rule, ...] = (
@@ -172,13 +171,8 @@ def _per_axis(stated: Any, effective: Any) -> Any:
 
 def _is_small(run: MetaRun) -> bool:
     tensors = (*tensors_in(run.inputs), *run.model.state_dict().values(), *run.outputs)
-    flop = sum(_flop(call) for call in run.calls)
+    flop = sum(flop_of(call) or 0 for call in run.calls)
     return flop <= _SMALL_FLOP and sum(math.prod(t.shape) * t.element_size() for t in tensors) <= _SMALL_BYTES
-
-
-def _flop(call: OperatorCall) -> int:
-    formula = flop_registry.get(call.operator.overloadpacket)
-    return int(formula(*call.arguments, **call.keywords, out_val=call.result)) if formula else 0
 
 
 def _run_for_real(problem: Problem) -> tuple[torch.Tensor, ...]:

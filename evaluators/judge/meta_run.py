@@ -1,7 +1,7 @@
 """Run a reference on meta tensors and record every operator it executes: full shapes, no memory, no arithmetic.
 
-Limits: a reference whose control flow depends on values cannot run here; `MetaRun.failure` then says so. The module is the
-user's own and is executed in this process: the judge trusts references, never candidates.
+Limits: a reference whose control flow depends on values cannot run here; `MetaRun.failure` then says so. The module is
+the user's own and is executed in this process: the judge trusts references, never candidates.
 """
 
 import inspect
@@ -31,6 +31,13 @@ class OperatorCall:
     def name(self) -> str:
         """ATen's name without the overload: `convolution`, `native_dropout`."""
         return str(self.operator.overloadpacket.__name__)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the result is its argument seen otherwise: no work."""
+        returns = self.operator._schema.returns
+        aliased = any(item.alias_info is not None and not item.alias_info.is_write for item in returns)
+        return aliased or self.name.startswith("_unsafe_")
 
 
 @dataclass(frozen=True)

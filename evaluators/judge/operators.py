@@ -1,12 +1,13 @@
-"""Read executed ATen operators: the field's name for them, and the hyperparameters they really ran with.
+"""Read executed ATen operators: the field's name for them, their FLOP, and the hyperparameters they really ran with.
 
-Limits: convolutions in full; other operators by name only.
+Limits: convolutions in full; other operators by name and torch's own FLOP formula only.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import flop_registry
 
 from evaluators.judge.meta_run import OperatorCall
 from evaluators.judge.transposed import Axis, TransposedConvolution
@@ -66,6 +67,15 @@ def transposed_convolution(call: OperatorCall) -> TransposedConvolution | None:
     )
 
 
+def flop_of(call: OperatorCall) -> int | None:
+    """FLOP of one executed operator; None where no formula is known."""
+    convolution = transposed_convolution(call)
+    if convolution:
+        return convolution.flop
+    formula = flop_registry.get(call.operator.overloadpacket)
+    return int(formula(*call.arguments, **call.keywords, out_val=call.result)) if formula else None
+
+
 def convolution_hyperparameters(call: OperatorCall) -> dict[str, str]:
     """What a convolution ran with, as Python literals; empty for any other operator."""
     convolution = _convolution(call)
@@ -90,5 +100,7 @@ def _convolution(call: OperatorCall) -> _Convolution | None:
         return None
     source, weight, bias, stride, padding, dilation, transposed, output_padding, groups = call.arguments
     rank = source.dim() - 2
-    per_axis = [tuple(sizes) * (rank if len(sizes) == 1 else 1) for sizes in (stride, padding, dilation, output_padding)]
+    per_axis = [
+        tuple(sizes) * (rank if len(sizes) == 1 else 1) for sizes in (stride, padding, dilation, output_padding)
+    ]
     return _Convolution(source, weight, bias, *per_axis[:3], transposed, per_axis[3], groups)

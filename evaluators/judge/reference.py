@@ -9,7 +9,8 @@ import inspect
 import itertools
 import linecache
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -32,14 +33,23 @@ def load_module(source: str, key: str) -> ModuleType:
     module.__file__ = filename
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     sys.modules[name] = module
-    try:
+    with blaming(f"{key}: the reference does not load"):
         exec(compile(source, filename, "exec"), module.__dict__)  # noqa: S102 - the reference is trusted by definition
-    except Exception as error:  # whatever the import raises is the answer
-        raise BadProblem(f"{key}: the reference does not load: {describe(error)}") from error
     missing = [required for required in REQUIRED_NAMES if not callable(getattr(module, required, None))]
     if missing:
         raise BadProblem(f"{key}: the reference lacks {', '.join(missing)}; a KernelBench file defines all three")
     return module
+
+
+@contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Whatever the reference's own code raises in here is the problem's fault: BadProblem."""
+    try:
+        yield
+    except BadProblem:
+        raise
+    except Exception as error:  # the reference's code may raise anything - it becomes one clear line
+        raise BadProblem(f"{what}: {describe(error)}") from error
 
 
 def describe(error: BaseException) -> str:
@@ -58,10 +68,8 @@ class Workload:
     @cached_property
     def init_args(self) -> tuple[Any, ...]:
         """Arguments of `Model` as `get_init_inputs` gives them."""
-        try:
+        with blaming(f"{self.key}: get_init_inputs() fails"):
             return tuple(self.module.get_init_inputs())
-        except Exception as error:
-            raise BadProblem(f"{self.key}: get_init_inputs() fails: {describe(error)}") from error
 
     def build(self, init: Sequence[Any] | None = None, *, seed: int = 0) -> torch.nn.Module:
         """A `Model` whose random initialisation depends on `seed` alone."""
@@ -148,10 +156,8 @@ class Reference:
             return self._shapes_on_cpu()
 
     def _shapes_on_cpu(self) -> _Shapes:
-        try:
+        with blaming(f"{self.problem.key}: reference not runnable on CPU"):
             return self._run_shapes(lambda value: value)
-        except Exception as error:
-            raise BadProblem(f"{self.problem.key}: reference not runnable on CPU: {describe(error)}") from error
 
     def _run_shapes(self, place: Callable[[torch.Tensor], torch.Tensor]) -> _Shapes:
         model = self.published.build()
@@ -216,3 +222,14 @@ def names_used_by(source: str, function: str) -> frozenset[str]:
     """Names that a module-level function reads."""
     bodies = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == function]
     return frozenset(n.id for body in bodies for n in ast.walk(body) if isinstance(n, ast.Name))
+
+
+def unread_parameters(source: str) -> frozenset[str]:
+    """Parameters of `Model.__init__` that its body never reads; what is passed there changes nothing."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name == "Model":
+            for function in node.body:
+                if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+                    read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
+                    return frozenset(a.arg for a in function.args.args[1:]) - read
+    return frozenset()

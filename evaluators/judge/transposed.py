@@ -1,6 +1,7 @@
 """Exact counts for transposed convolutions: which (input element, tap) pairs land inside the cropped output.
 
-Along one axis input i and tap k meet at output i * stride + k * dilation - padding. Axes are independent, so counts multiply.
+Along one axis input i and tap k meet at output i * stride + k * dilation - padding. Axes are independent: counts
+multiply.
 
 Limits: arithmetic on sizes; nothing is computed with tensors.
 """
@@ -54,7 +55,13 @@ class TransposedConvolution:
     @property
     def flop(self) -> int:
         """Useful multiply-adds, counted as 2."""
-        return 2 * self.batch * self.in_channels * self.out_channels_per_group * math.prod(axis.pairs for axis in self.axes)
+        return (
+            2
+            * self.batch
+            * self.in_channels
+            * self.out_channels_per_group
+            * math.prod(axis.pairs for axis in self.axes)
+        )
 
     @property
     def zero_fraction(self) -> float:

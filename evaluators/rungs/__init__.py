@@ -51,12 +51,22 @@ class CapturedLaunch:
 
 
 @dataclass(frozen=True)
+class OperatorCalls:
+    """A PyTorch operator that forward executes besides its kernels, with the bytes all its calls must move."""
+
+    name: str
+    calls: int
+    bytes_moved: int
+
+
+@dataclass(frozen=True)
 class Findings:
     """What one rung adds to the evaluation. `unverified` says what decides and could not be checked, and why."""
 
     checks: tuple[Check, ...] = ()
     kernels: tuple[KernelResources, ...] = ()
     launches: tuple[CapturedLaunch, ...] = ()
+    operators: tuple[OperatorCalls, ...] = ()
     estimate: Estimate | None = None
     numeric_error: NumericError | None = None
     scope: tuple[str, ...] = ()

@@ -1,26 +1,28 @@
 """The build rung: does every kernel of the candidate compile for the target, and what does it need there?
 
-Triton candidates run once on meta tensors in a sandboxed child (evaluators/inside/capture.py), which compiles every launch at the
-problem's published shapes. Registers, spills and instructions are then read here, from the cubins. CUDA candidates go to
-evaluators/cuda/build.py.
+Triton candidates run once on meta tensors in a sandboxed child (evaluators/inside/capture.py), which compiles
+every launch at the problem's published shapes. Registers, spills and instructions are then read here, from the
+cubins. CUDA candidates go to evaluators/cuda/build.py.
 
-Limits: nothing is executed on a device. The child runs the candidate, so which kernels were launched with which arguments
-is the candidate's claim; correctness and timing do not rest on it.
+Limits: nothing is executed on a device. The child runs the candidate, so which kernels were launched with which
+arguments is the candidate's claim; correctness and timing do not rest on it.
 """
 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from evaluators.compiled import sass
 from evaluators.compiled.capturing import Capture, capture
 from evaluators.compiled.cubin import UnreadableCubin
-from evaluators.compiled.messages import Output, RefusalMessage
+from evaluators.compiled.messages import Output
+from evaluators.compiled.operator_audit import audit
 from evaluators.compiled.resources import resources_of
 from evaluators.compiled.toolkit import assembler, assembler_version, triton_version
 from evaluators.evaluation import Check, KernelResources
 from evaluators.gpu import GpuSpec
 from evaluators.problem import TensorFact
-from evaluators.rungs import CapturedLaunch, Failure, Findings, Task
+from evaluators.rungs import Failure, Findings, Task
 from sandbox import Limits
 
 WALL_LIMIT_S = 60.0
@@ -38,17 +40,25 @@ def check(task: Task) -> Findings:
 
 def check_triton(task: Task, *, limits: Limits) -> Findings:
     """Capture the candidate's launches, read their binaries, compare the output's shape."""
-    captured = capture(task, limits=limits)
+    # The disassembler takes 0.3 s to start, so it reads one binary while the child compiles the next.
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as readers:
+        captured = capture(task, limits=limits, on_cubin=lambda binary: readers.submit(sass.listings, binary))
+    kernels: tuple[KernelResources, ...] = ()
     try:
-        kernels = _read(captured.launches, task.gpu)
+        kernels = tuple(resources_of(launch, task.gpu) for launch in captured.launches)
     except UnreadableCubin as error:
-        kernels = ()
         captured.failure = captured.failure or Failure("crashed", f"a compiled kernel cannot be read: {error}")
-    failure = captured.failure or _nothing_launched(captured) or _wrong_outputs(captured, task.reference.output_facts)
+    failure = (
+        captured.failure
+        or _nothing_launched(captured)
+        or audit(captured.operators, task.problem.library_ops)
+        or _wrong_outputs(captured, task.reference.output_facts)
+    )
     return Findings(
         checks=(_verdict(captured, kernels, failure, task.gpu),),
         kernels=kernels,
         launches=tuple(captured.launches),
+        operators=captured.operators,
         build_log=_log(captured, kernels, task.gpu),
         environment=_environment(task.gpu),
         failure=failure,
@@ -56,21 +66,17 @@ def check_triton(task: Task, *, limits: Limits) -> Findings:
     )
 
 
-def _read(launches: Sequence[CapturedLaunch], gpu: GpuSpec) -> tuple[KernelResources, ...]:
-    # The disassembler is a process of 0.3 s per binary, so several binaries are read side by side.
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return tuple(pool.map(lambda launch: resources_of(launch, gpu), launches))
-
-
 def _nothing_launched(captured: Capture) -> Failure | None:
     if captured.launches or captured.uncaptured:
         return None
     if captured.refusals:
         last = captured.refusals[-1]
-        return Failure(last.kind, f"{_refusal(last)}\n(the candidate caught this error and went on without a kernel)")
+        return Failure(last.kind, f"{last.message}\n(the candidate caught this error and went on without a kernel)")
+    instead = ", ".join(f"aten::{operator.name}" for operator in captured.operators)
     return Failure(
         "rejected",
-        "no Triton kernel was launched: forward() returned at the published shapes without launching one; "
+        "no Triton kernel was launched: forward() returned at the published shapes without launching one"
+        f"{f' and executed {instead} instead' if instead else ''}; "
         "compute the result in a @triton.jit kernel and launch it with kernel[grid](...)",
     )
 
@@ -127,7 +133,11 @@ def _environment(gpu: GpuSpec) -> dict[str, str]:
 def _log(captured: Capture, kernels: Sequence[KernelResources], gpu: GpuSpec) -> str:
     head = f"target {gpu.name} ({gpu.arch}), triton {triton_version()}, ptxas {assembler_version(gpu.capability)}"
     lines = [head, *(_line(kernel) for kernel in kernels)]
-    lines += [f"refused: {_refusal(refusal)}" for refusal in captured.refusals[:_LOGGED_REFUSALS]]
+    lines += [
+        f"PyTorch operator {operator.name} x{operator.calls}: {operator.bytes_moved / 1e6:.4g} MB"
+        for operator in captured.operators
+    ]
+    lines += [f"refused: {refusal.message}" for refusal in captured.refusals[:_LOGGED_REFUSALS]]
     if captured.failure:
         lines.append(f"failed: {captured.failure.message}")
     return "\n".join(lines) + "\n"
@@ -138,13 +148,7 @@ def _line(kernel: KernelResources) -> str:
     times = f" x{kernel.launches}" if kernel.launches > 1 else ""
     return (
         f"{kernel.name}{config} grid {kernel.grid}{times}: {kernel.num_warps} warps, {kernel.num_stages} stages, "
-        f"{kernel.registers} registers, {kernel.spills} bytes spilled, {kernel.shared_memory_bytes} bytes shared memory, "
+        f"{kernel.registers} registers, {kernel.spills} bytes spilled, {kernel.shared_memory_bytes} bytes shared, "
         f"theoretical occupancy <= {kernel.theoretical_occupancy_pct:g} % (limited by {kernel.occupancy_limiter}), "
         f"{kernel.waves:g} waves"
     )
-
-
-def _refusal(refusal: RefusalMessage) -> str:
-    config = f" ({', '.join(f'{name}={value}' for name, value in refusal.config.items())})" if refusal.config else ""
-    verb = "does not compile" if refusal.kind == "compile_error" else "cannot be launched"
-    return f"kernel {refusal.kernel}{config} {verb}: {refusal.message}"

@@ -1,4 +1,4 @@
-"""Rung 1, screen: is it Python, does it hold a ModelNew with a kernel, does it break a rule that can be seen in the text?
+"""Rung 1, screen: is it Python, does it hold a ModelNew with a kernel, does it break a rule seen in the text?
 
 Pure AST on text: no torch, nothing is imported or run. Every finding names its line and what to do instead.
 
@@ -7,7 +7,7 @@ Limits: the early, readable filter. That a candidate passes here proves nothing;
 
 import warnings
 
-from evaluators.evaluation import Check, Kind
+from evaluators.evaluation import Check, Kind, Status
 from evaluators.problem import Problem
 from evaluators.rungs import Failure, Findings, Task
 from evaluators.screening.rule import Rule, Violation
@@ -34,8 +34,11 @@ def screen(source: str, problem: Problem) -> Findings:
         found = _apply(rule, parsed, problem)
         failing = [violation for violation in found if not violation.tolerated]
         broken.setdefault(kind, []).extend(failing)
-        status = "failed" if failing else "passed"
-        checks.append(Check(name=name, status=status, detail=_text(failing or found)))
+        status: Status = "failed" if failing else "passed"
+        checks.append(Check(name=name, status=status, detail=_text(failing)))
+        tolerated = [violation for violation in found if violation.tolerated]
+        if tolerated:
+            checks.append(Check(name=tolerated[0].rule, status="passed", detail=_text(tolerated)))
     return Findings(checks=tuple(checks), failure=_failure(broken))
 
 

@@ -2,5 +2,5 @@
 
 A rule is a function `(Source, Problem) -> Iterable[Violation]`. It reads the parsed file, never runs it.
 
-Limits: an early, readable filter. A program can always hide from its own text; the proof is in the judge's runtime checks.
+Limits: an early, readable filter. A program can always hide from its own text; the proof is in the runtime checks.
 """

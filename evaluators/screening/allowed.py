@@ -3,6 +3,8 @@
 Limits: lists of names, by path; which tensor operators really run is audited by the judge at run time.
 """
 
+from evaluators.screening.source import words
+
 
 def _under(prefix: str, names: str) -> frozenset[str]:
     return frozenset(f"{prefix}.{name}" for name in names.split())
@@ -49,20 +51,20 @@ INIT_MATHS = _under(
     "sqrt rsqrt exp log log2 pow square abs neg add sub mul div prod sum mean std eye linspace logspace outer "
     "floor ceil round clamp maximum minimum max min normal manual_seed",
 )
-TRITON = frozenset(
+TRITON = words(
     "triton.jit triton.autotune triton.heuristics triton.Config triton.cdiv triton.next_power_of_2 "
     "triton.set_allocator triton.__version__ triton.constexpr_function triton.tools.tensor_descriptor.TensorDescriptor "
-    "triton.language triton.experimental triton.runtime triton.runtime.driver triton.tools".split()
+    "triton.language triton.experimental triton.runtime triton.runtime.driver triton.tools"
 )
 TRITON_PREFIXES = ("triton.language.", "triton.experimental.gluon", "triton.runtime.driver.", "triton.tools.tensor_")
 CONTAINERS = _under("torch.nn", "Module ModuleList ModuleDict Sequential ParameterList ParameterDict")
 
-TENSOR_METHODS = frozenset(
+TENSOR_METHODS = words(
     "matmul mm bmm addmm addmm_ addbmm baddbmm mv addmv addr outer inner tensordot einsum __matmul__ __rmatmul__ "
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
     "softmax log_softmax relu relu_ sigmoid sigmoid_ tanh tanh_ logsumexp cumsum cumprod "
     "mul mul_ multiply div div_ true_divide add_ sub_ addcmul addcmul_ addcdiv scatter_add scatter_add_ "
-    "scatter_reduce index_add index_add_ mean var std norm prod sum exp exp_ sqrt sqrt_ rsqrt pow lerp".split()
+    "scatter_reduce index_add index_add_ mean var std norm prod sum exp exp_ sqrt sqrt_ rsqrt pow lerp"
 )
 
 
@@ -81,10 +83,12 @@ def is_layer(path: str) -> bool:
 
 
 def is_library_op(path: str, allowed: tuple[str, ...]) -> bool:
-    """Whether the problem lets this library operator stand: `aten::conv3d`, `torch.conv3d` and `Conv3d` are one name."""
+    """Whether the problem lets this library operator stand: `aten::conv3d`, `torch.conv3d`, `Conv3d` are one."""
     return _bare(path) in {_bare(name) for name in allowed}
 
 
 def _bare(name: str) -> str:
-    last = name.replace("::", ".").replace("()", "").removesuffix(".forward").removesuffix(".default").split(".")[-1]
+    last = (
+        name.replace("::", ".").replace("()", "").removesuffix(".forward").removesuffix(".default").rsplit(".", 1)[-1]
+    )
     return last.replace("_", "").lower()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from evaluators.problem import Problem
 from evaluators.screening.rule import Violation
-from evaluators.screening.source import Source
+from evaluators.screening.source import Source, words
 
 BANNED_BUILTINS = {
     "exec": "write the code out",
@@ -26,12 +26,12 @@ BANNED_BUILTINS = {
     "quit": "let forward return its result",
     "memoryview": "use torch and the kernel for tensor memory",
 }
-HARMLESS_DUNDERS = frozenset(
+HARMLESS_DUNDERS = words(
     "__init__ __name__ __qualname__ __version__ __doc__ __class__ __len__ __getitem__ __setitem__ __iter__ __enter__ "
-    "__exit__ __post_init__ __new__ __annotations__".split()
+    "__exit__ __post_init__ __new__ __annotations__"
 )
-FRAME_NAMES = frozenset("f_back f_locals f_globals f_code gi_frame cr_frame tb_frame tb_next _getframe".split())
-INDIRECT_CALLS = frozenset(f"operator.{name}" for name in "attrgetter methodcaller matmul imatmul".split())
+FRAME_NAMES = words("f_back f_locals f_globals f_code gi_frame cr_frame tb_frame tb_next _getframe")
+INDIRECT_CALLS = frozenset({"operator.attrgetter", "operator.methodcaller", "operator.matmul", "operator.imatmul"})
 COMPUTED = "the attribute's name is computed, so what is used cannot be read: write the attribute out"
 
 
@@ -57,7 +57,7 @@ def _check_reference(source: Source, node: ast.AST) -> Iterator[Violation]:
         yield Violation("dynamic_code", line, f"module `{path}` is handed around as a value: call it by name")
 
 
-MODULES = frozenset("torch torch.nn torch.nn.functional torch.ops torch.linalg torch.fft torch.special".split())
+MODULES = words("torch torch.nn torch.nn.functional torch.ops torch.linalg torch.fft torch.special")
 
 
 def _is_plain_use(source: Source, node: ast.AST) -> bool:
@@ -82,16 +82,24 @@ def _check_call(source: Source, node: ast.AST) -> Iterator[Violation]:
     called = source.path(node.func)
     own = isinstance(node.args[0], ast.Name) and node.args[0].id == "self"
     if called == "builtins.getattr" and len(node.args) > 1:
-        yield from _check_getattr(node, own)
+        yield from _check_getattr(source, node, own)
     if called in ("builtins.setattr", "builtins.delattr") and not own:
         message = "setattr outside self changes objects that are not yours: keep state on self"
         yield Violation("process_state", node.lineno, message)
 
 
-def _check_getattr(node: ast.Call, own: bool) -> Iterator[Violation]:
+def _check_getattr(source: Source, node: ast.Call, own: bool) -> Iterator[Violation]:
     name = node.args[1]
     if isinstance(name, ast.Constant) and isinstance(name.value, str):
         if _is_inspection(name.value):
             yield Violation("introspection", node.lineno, f"`{name.value}` looks behind Python objects")
-    elif not own:
+    elif not own and _hides_call(source, node):
         yield Violation("dynamic_code", node.lineno, COMPUTED)
+
+
+def _hides_call(source: Source, node: ast.Call) -> bool:
+    """Reading `getattr(self.conv, name)` is fine; over an imported module, or called at once, it hides a function."""
+    parent = source.parents[node]
+    base = source.path(node.args[0])
+    from_import = base is not None and ("()" not in base or base.startswith("builtins.getattr()"))
+    return from_import or (isinstance(parent, ast.Call) and parent.func is node) or isinstance(parent, ast.Attribute)

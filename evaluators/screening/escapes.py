@@ -44,18 +44,18 @@ def check(source: Source, _: Problem) -> Iterator[Violation]:
     """Subclasses of tensors, special methods, hooks, and `__call__` in place of forward."""
     for node in source.walk(ast.ClassDef):
         yield from _check_class(source, node)
-    for node in source.walk(ast.Attribute):
-        name = getattr(node, "attr", "")
+    for attribute in source.walk(ast.Attribute):
+        name = attribute.attr
         if name in METHODS:
-            yield Violation("escape", getattr(node, "lineno", 0), f"`.{name}` is not allowed: {METHODS[name]}")
+            yield Violation("escape", attribute.lineno, f"`.{name}` is not allowed: {METHODS[name]}")
 
 
-def _check_class(source: Source, node: ast.AST) -> Iterator[Violation]:
-    if not isinstance(node, ast.ClassDef):
-        return
+def _check_class(source: Source, node: ast.ClassDef) -> Iterator[Violation]:
     bases = {source.path(base) for base in node.bases}
     if bases & SUBCLASSED:
-        message = f"class {node.name} subclasses a tensor: forward returns a plain torch.Tensor that is already computed"
+        message = (
+            f"class {node.name} subclasses a tensor: forward returns a plain torch.Tensor that is already computed"
+        )
         yield Violation("escape", node.lineno, message)
     for item in node.body:
         name = getattr(item, "name", "")

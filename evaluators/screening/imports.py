@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 from evaluators.problem import Problem
 from evaluators.screening.rule import Violation
-from evaluators.screening.source import Source
+from evaluators.screening.source import Source, words
 
-EXACT = frozenset(
+EXACT = words(
     "torch torch.nn torch.nn.functional torch.nn.init torch.nn.parameter torch.nn.modules.utils torch.autograd "
     "torch.autograd.function torch.cuda torch.utils.cpp_extension triton triton.language triton.runtime "
     "triton.tools.tensor_descriptor triton.experimental "
     "__future__ abc collections collections.abc contextlib dataclasses enum functools itertools math numbers "
-    "operator textwrap typing typing_extensions warnings".split()
+    "operator textwrap typing typing_extensions warnings"
 )
 PREFIXES = ("triton.language.", "triton.experimental.gluon", "torch.nn.modules.")
 INSTEAD = {
@@ -51,5 +51,5 @@ def is_allowed(module: str) -> bool:
 
 
 def _refused(module: str, line: int) -> Violation:
-    instead = INSTEAD.get(module.split(".")[0], "a kernel file needs torch, triton, math and typing helpers only")
+    instead = INSTEAD.get(module.split(".", 1)[0], "a kernel file needs torch, triton, math and typing helpers only")
     return Violation("imports", line, f"import of `{module}` is not allowed: {instead}")

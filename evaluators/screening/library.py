@@ -3,7 +3,7 @@
 torch may allocate, view, permute, copy, pad and query; a layer may hold parameters but not be called. A use that only
 unsupported input reaches (`if not x.is_cuda: return F.conv3d(...)`) is reported and tolerated.
 
-Limits: what cannot be seen in the text (operators on tensors, `+`, names made at run time) is left to the judge's audit.
+Limits: what cannot be seen in the text (`+` on tensors, names made at run time) is left to the judge's audit.
 """
 
 import ast
@@ -19,37 +19,31 @@ INSTEAD = "compute it in your own kernel; torch may allocate, view, permute, cop
 LAYER = "a layer may hold parameters; pass its weight and bias to your kernel instead of calling it"
 GRAPHS = "issue all work on the caller's current stream, with no private streams, graphs or deferred work"
 INIT_FUNCTIONS = ("__init__", "reset_parameters", "init_weights", "_init_weights", "extra_repr")
-TOLERATED = "tolerated because ordinary CUDA float32 input does not reach it (guard: `{}`)"
+MAX_STEPS = 8  # from a loop variable to the container it runs over
+TOLERATED = "tolerated because ordinary CUDA float32 input does not reach it ({})"
 
 
 def check(source: Source, problem: Problem) -> Iterator[Violation]:
     """Library names and calls in everything that ModelNew reaches."""
-    skipped = {node for kernel in jit_functions(source) for node in ast.walk(kernel)}
-    for statement in source.tree.body:
-        if statement not in reachable(source):
-            skipped.update(ast.walk(statement))
+    reached = reachable(source)
+    unreached = {node for statement in source.tree.body if statement not in reached for node in ast.walk(statement)}
+    # a kernel body may not name torch either, but `@` and method calls are Triton's own there
+    kernels = {node for kernel in jit_functions(source) for node in ast.walk(kernel)}
     for node in source.walk(ast.Name, ast.Attribute, ast.Call, ast.BinOp):
-        message = _message(source, node, node in skipped)
+        if node in unreached or (node in kernels and isinstance(node, ast.Call | ast.BinOp)):
+            continue
+        message = _message(source, node)
         if message and not is_library_op(_name(source, node), problem.library_ops):
             yield _judged(source, node, message)
 
 
-def _message(source: Source, node: ast.AST, outside: bool) -> str | None:
+def _message(source: Source, node: ast.AST) -> str | None:
     if isinstance(node, ast.Name | ast.Attribute):
-        # what is imported at the top is looked at where it is used; a kernel body may not use torch either
-        unused = outside and not _in_kernel(source, node)
-        return None if unused else _reference_message(source, node)
-    if outside:
-        return None
+        return _reference_message(source, node)
     if isinstance(node, ast.Call):
         return _call_message(source, node)
     is_matmul = isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
     return f"the @ operator is a library matrix product: {INSTEAD}" if is_matmul else None
-
-
-def _in_kernel(source: Source, node: ast.AST) -> bool:
-    function = source.function(node)
-    return function in jit_functions(source) and node not in getattr(function, "decorator_list", [])
 
 
 def _reference_message(source: Source, node: ast.AST) -> str | None:
@@ -82,6 +76,8 @@ def _is_called_at_init(source: Source, node: ast.AST) -> bool:
 
 def _call_message(source: Source, node: ast.Call) -> str | None:
     path = source.path(node.func)
+    if path == "builtins.super().forward" and _extends_layer(source, node):
+        return f"`super().forward(...)` runs a library layer: {LAYER}"
     if path is not None and _is_layer_call(path) and not _holds_own_modules(source, node):
         return f"`{ast.unparse(node.func)}(...)` runs a library layer ({path.split('(')[0]}): {LAYER}"
     function = source.function(node)
@@ -103,22 +99,39 @@ def _is_layer_call(path: str) -> bool:
     return rest in ("", ".forward", ".__call__", "._conv_forward")
 
 
+def _extends_layer(source: Source, node: ast.AST) -> bool:
+    around = next((a for a in source.ancestors(node) if isinstance(a, ast.ClassDef)), None)
+    bases = [source.path(base) or "" for base in around.bases] if around else []
+    return any(is_layer(base) and base != "torch.nn.Module" for base in bases)
+
+
 def _holds_own_modules(source: Source, node: ast.Call) -> bool:
     """A container whose construction names no library layer holds modules of this file, whose forward is looked at."""
-    path = source.path(node.func) or ""
-    if path.split("()")[0] not in CONTAINERS:
-        return False
-    makers = [n for n in source.walk(ast.Call) if isinstance(n, ast.Call) and source.path(n.func) in CONTAINERS]
-    inside = (part for maker in makers for part in ast.walk(maker) if isinstance(part, ast.Call) and part is not maker)
-    layers = (source.path(part.func) for part in inside)
-    return not any(layer and is_layer(layer) and layer not in CONTAINERS for layer in layers)
+    maker = _container(source, node.func)
+    inside = (part for part in ast.walk(maker) if isinstance(part, ast.Call) and part is not maker) if maker else ()
+    layers = [source.path(part.func) for part in inside]
+    return maker is not None and not any(layer and is_layer(layer) and layer not in CONTAINERS for layer in layers)
+
+
+def _container(source: Source, node: ast.expr) -> ast.Call | None:
+    """The call that built the ModuleList (or Sequential) an expression is an element of."""
+    current: ast.expr | None = node
+    for _ in range(MAX_STEPS):
+        if isinstance(current, ast.Call):
+            return current if source.path(current.func) in CONTAINERS else None
+        if isinstance(current, ast.Subscript):
+            current = current.value
+        elif isinstance(current, ast.Name | ast.Attribute):
+            current = source.assigned(current)
+    return None
 
 
 def _is_tensor_method(source: Source, function: ast.Attribute, path: str | None) -> bool:
     """A method that computes with tensor values; names the file itself defines (or exports from C++) are its own."""
-    if function.attr not in TENSOR_METHODS or (path is not None and not path.startswith("torch.") and "()" not in path):
+    # a path without parentheses is a function of a module: its name is looked at as a reference
+    if function.attr not in TENSOR_METHODS or (path is not None and "()" not in path):
         return False
-    if path is not None and path.startswith(("torch.utils.cpp_extension", "triton.", "math.", "builtins.")):
+    if path is not None and path.startswith(("torch.utils.cpp_extension", "triton.")):
         return False
     defined = (node for node in source.walk(ast.FunctionDef, ast.Constant))
     own = {n.name if isinstance(n, ast.FunctionDef) else getattr(n, "value", None) for n in defined}
@@ -127,13 +140,27 @@ def _is_tensor_method(source: Source, function: ast.Attribute, path: str | None)
 
 def _name(source: Source, node: ast.AST) -> str:
     if isinstance(node, ast.Call):
-        return source.path(node.func) or getattr(node.func, "attr", "")
+        attribute: str = getattr(node.func, "attr", "")
+        return source.path(node.func) or attribute
     return "matmul" if isinstance(node, ast.BinOp) else source.path(node) or ""
 
 
+def _backward(source: Source, node: ast.AST) -> str | None:
+    """Inside `backward` of an autograd.Function that nothing calls: the forward pass does not reach it."""
+    method = source.function(node)
+    owner = source.parents.get(method) if method is not None else None
+    if not isinstance(method, ast.FunctionDef) or not isinstance(owner, ast.ClassDef) or method.name != "backward":
+        return None
+    is_autograd = any(source.path(base) == "torch.autograd.Function" for base in owner.bases)
+    is_named = any(getattr(n, "attr", "") == "backward" for n in source.walk(ast.Attribute))
+    return "backward of an autograd.Function" if is_autograd and not is_named else None
+
+
 def _judged(source: Source, node: ast.AST, message: str) -> Violation:
-    guard = unreached_guard(source, node)
+    guard = unreached_guard(source, node) or _backward(source, node)
     line = getattr(node, "lineno", 0)
     if guard is None:
         return Violation("library_call", line, message)
-    return Violation("library_fallback", line, f"{message.split(': ')[0]}; {TOLERATED.format(guard)}", tolerated=True)
+    return Violation(
+        "library_fallback", line, f"{message.partition(': ')[0]}; {TOLERATED.format(guard)}", tolerated=True
+    )

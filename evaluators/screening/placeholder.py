@@ -13,7 +13,7 @@ from evaluators.screening.rule import Violation
 from evaluators.screening.source import Source
 from evaluators.screening.structure import class_named, extension_calls, jit_functions
 
-EMPTY_KERNEL = re.compile(r"__global__[^{};]*?(\w+)\s*\(([^{};]*)\)\s*\{\s*\}")
+EMPTY_KERNEL = re.compile(r"__global__[^{};(]{0,400}?(\w+)\s*\([^{};]{0,8000}\)\s*\{\s*\}")
 WRITE_IT = "write the whole body; nothing is filled in for you"
 
 
@@ -22,7 +22,9 @@ def check(source: Source, _: Problem) -> Iterator[Violation]:
     model = class_named(source, "ModelNew")
     bodies: list[ast.AST] = [*jit_functions(source), *(model.body if model else [])]
     for node in bodies:
-        is_judged = isinstance(node, ast.FunctionDef) and (node.name == "forward" or node not in (model.body if model else ()))
+        is_judged = isinstance(node, ast.FunctionDef) and (
+            node.name == "forward" or node not in (model.body if model else ())
+        )
         if is_judged and isinstance(node, ast.FunctionDef) and is_empty(node):
             yield Violation("placeholder", node.lineno, f"the body of `{node.name}` is a placeholder: {WRITE_IT}")
     yield from _cpp(source)

@@ -39,10 +39,10 @@ def unreached_guard(source: Source, node: ast.AST) -> str | None:
             taken = _ordinary(source, parent.test)
             in_body = child is parent.body or (isinstance(parent.body, list) and child in parent.body)
             if child is not parent.test and taken is not None and taken != in_body:
-                return ast.unparse(parent.test)
+                return f"guard: `{ast.unparse(parent.test)}`"
         earlier = _returned_before(source, parent, child)
         if earlier is not None:
-            return f"not ({earlier})"
+            return f"guard: `not ({earlier})`"
         if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             return None
         child = parent
@@ -85,8 +85,11 @@ def _ordinary_name(source: Source, test: ast.Name) -> bool | None:
     values = owner.bound[test.id] if owner else []
     # more than one binding: what the name holds here is not known
     only = [value for value in values if value is not None]
-    if len(only) != 1 or not isinstance(only[0], ast.expr) or any(isinstance(n, ast.Name) and n.id == test.id
-                                                                 for n in ast.walk(only[0])):
+    if (
+        len(only) != 1
+        or not isinstance(only[0], ast.expr)
+        or any(isinstance(n, ast.Name) and n.id == test.id for n in ast.walk(only[0]))
+    ):
         return None
     return _ordinary(source, only[0])
 

@@ -11,10 +11,19 @@ import ast
 import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 ScopeNode = ast.Module | ast.ClassDef | FunctionNode
 BUILTINS = frozenset(dir(builtins))
+
+
+Node = TypeVar("Node", bound=ast.AST)
+
+
+def words(text: str) -> frozenset[str]:
+    """A set of names written as one line of text."""
+    return frozenset(text.split())
 
 
 @dataclass
@@ -64,7 +73,7 @@ class Source:
         """The innermost function around a node."""
         return next((a for a in self.ancestors(node) if isinstance(a, FunctionNode)), None)
 
-    def walk(self, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
+    def walk(self, *kinds: type[Node]) -> Iterator[Node]:
         """All nodes of the given kinds in the file."""
         return (node for node in self.scopes if isinstance(node, kinds))
 
@@ -80,6 +89,14 @@ class Source:
             base = self.path(node.value)
             return base and base + "[]"
         return None
+
+    def assigned(self, node: ast.Name | ast.Attribute) -> ast.expr | None:
+        """The first expression assigned to a name or to an attribute of self."""
+        if isinstance(node, ast.Attribute):
+            return next(iter(self.attributes.get(node.attr, ())), None)
+        owner = self.scope(node).owner(node.id)
+        values = owner.bound[node.id] if owner else ()
+        return next((value for value in values if isinstance(value, ast.expr)), None)
 
     def _name_path(self, node: ast.Name) -> str | None:
         owner = self.scope(node).owner(node.id)
@@ -126,16 +143,19 @@ class Source:
                 scope.bind(name, path)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             scope.bind(node.name, None)
-        elif isinstance(node, ast.Assign):
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            scope.bind(node.id, None)
+        else:
+            self._bind_assignment(node, scope)
+
+    def _bind_assignment(self, node: ast.AST, scope: Scope) -> None:
+        if isinstance(node, ast.Assign):
             for target in node.targets:
                 self._bind_target(target, node.value, scope)
         elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
             self._bind_target(node.target, node.value, scope)
         elif isinstance(node, ast.For | ast.comprehension):
             self._bind_target(node.target, element_of(node.iter), scope)
-            self.scopes.setdefault(node.iter, scope)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            scope.bind(node.id, None)
 
     def _bind_target(self, target: ast.expr, value: ast.expr, scope: Scope) -> None:
         if isinstance(target, ast.Name):

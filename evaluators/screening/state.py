@@ -15,8 +15,12 @@ from evaluators.screening.rule import Violation
 from evaluators.screening.source import Source
 from evaluators.screening.structure import jit_functions
 
-MESSAGE = "assignment to `{}` changes the process outside the module: keep state on self and define helpers as functions"
-USED_HELPER = "`tl.{}` is replaced by a plain function and used in a kernel: make it a @triton.jit function, call it by name"
+MESSAGE = (
+    "assignment to `{}` changes the process outside the module: keep state on self and define helpers as functions"
+)
+USED_HELPER = (
+    "`tl.{}` is replaced by a plain function and used in a kernel: make it a @triton.jit function, call it by name"
+)
 
 
 def check(source: Source, _: Problem) -> Iterator[Violation]:
@@ -27,25 +31,15 @@ def check(source: Source, _: Problem) -> Iterator[Violation]:
 
 
 def _check_target(source: Source, node: ast.AST) -> Iterator[Violation]:
-    path = _outside_path(source, node)
-    if path is None:
-        return
+    base = source.path(node.value) if isinstance(node, ast.Attribute | ast.Subscript) else None
+    if base is None or "()" in base:
+        return  # an object of the candidate's own
+    path = f"{base}.{node.attr}" if isinstance(node, ast.Attribute) else f"{base}[]"
     line = getattr(node, "lineno", 0)
     if not (isinstance(node, ast.Attribute) and _is_helper(source, node, path)):
         yield Violation("process_state", line, MESSAGE.format(path))
     elif _used_in_kernel(source, path):
         yield Violation("process_state", line, USED_HELPER.format(node.attr))
-
-
-def _outside_path(source: Source, node: ast.AST) -> str | None:
-    """The dotted name of a target that starts at an import; a result of a call is an object of its own."""
-    chain = node
-    while isinstance(chain, ast.Attribute | ast.Subscript):
-        chain = chain.value
-    if isinstance(chain, ast.Name) and chain.id in ("self", "cls", "ctx"):
-        return None
-    path = source.path(node)
-    return path if path and "()" not in path else None
 
 
 def _is_helper(source: Source, node: ast.Attribute, path: str) -> bool:

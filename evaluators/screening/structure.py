@@ -62,13 +62,29 @@ def check(source: Source, _: Problem) -> Iterator[Violation]:
     if model is None:
         yield Violation("model_new", 1, "there is no class ModelNew: define `class ModelNew(nn.Module)` with forward")
         return
+    if not _has_forward(source, model):
+        yield Violation("model_new", model.lineno, "ModelNew has no forward: define `def forward(self, ...)` in it")
     kernels = {kernel.name for kernel in jit_functions(source)}
     if not kernels and not extension_calls(source):
-        message = "there is no kernel: write a @triton.jit kernel (or CUDA through load_inline) and launch it in forward"
+        message = (
+            "there is no kernel: write a @triton.jit kernel (or CUDA through load_inline) and launch it in forward"
+        )
         yield Violation("no_kernel", model.lineno, message)
     elif not extension_calls(source) and not _is_referenced(source, kernels):
         message = f"no kernel is ever launched ({', '.join(sorted(kernels))}): launch it in forward"
         yield Violation("no_kernel", model.lineno, message)
+
+
+def _has_forward(source: Source, model: ast.ClassDef) -> bool:
+    """A forward of its own or of a base class in this file (a library base class would run the library's)."""
+    if any(getattr(item, "name", "") == "forward" for item in model.body):
+        return True
+    assigned = (t for item in model.body if isinstance(item, ast.Assign) for t in item.targets)
+    if any(isinstance(target, ast.Name) and target.id == "forward" for target in assigned):
+        return True
+    names = (base.id for base in model.bases if isinstance(base, ast.Name) and base.id != model.name)
+    bases = (class_named(source, name) for name in names)
+    return any(base is not None and base.lineno < model.lineno and _has_forward(source, base) for base in bases)
 
 
 def _is_referenced(source: Source, kernels: set[str]) -> bool:

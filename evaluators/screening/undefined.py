@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 from evaluators.problem import Problem
 from evaluators.screening.rule import Violation
-from evaluators.screening.source import BUILTINS, Source
+from evaluators.screening.source import BUILTINS, Source, words
 
-MODULE_NAMES = frozenset("__name__ __file__ __doc__ __package__ __spec__ __loader__ __builtins__ __class__".split())
+MODULE_NAMES = words("__name__ __file__ __doc__ __package__ __spec__ __loader__ __builtins__ __class__")
 
 
 def check(source: Source, _: Problem) -> Iterator[Violation]:
     """One finding per undefined name, at its first use."""
     names = undefined_names(source)
-    for name, line in sorted(names.items(), key=lambda item: item[1]):
+    for name, line in sorted(names.items(), key=lambda item: (item[1], item[0])):
         yield Violation("undefined_name", line, f"name `{name}` is used but never defined: {_hint(source, name, line)}")
 
 
@@ -28,8 +28,9 @@ def undefined_names(source: Source) -> dict[str, int]:
     table = symtable.symtable(source.text, "candidate.py", "exec")
     scopes = list(_scopes(table))
     defined = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
-    defined |= {s.get_name() for scope in scopes for s in scope.get_symbols() if s.is_declared_global() and s.is_assigned()}
-    used = {s.get_name() for scope in scopes for s in scope.get_symbols() if _is_global_use(s, scope)}
+    symbols = [(symbol, scope) for scope in scopes for symbol in scope.get_symbols()]
+    defined |= {symbol.get_name() for symbol, _ in symbols if symbol.is_declared_global() and symbol.is_assigned()}
+    used = {symbol.get_name() for symbol, scope in symbols if _is_global_use(symbol, scope)}
     wanted = used - defined - BUILTINS - MODULE_NAMES
     lines = {name: _first_use(source, name) for name in wanted}
     return {name: line for name, line in lines.items() if line is not None}
@@ -50,7 +51,7 @@ def _is_global_use(symbol: symtable.Symbol, scope: symtable.SymbolTable) -> bool
 
 
 def _first_use(source: Source, name: str) -> int | None:
-    """The first line where the name is read and no enclosing scope binds it; annotations that are never run do not count."""
+    """The first line where the name is read and no enclosing scope binds it; annotations never run do not count."""
     nodes = (n for n in source.walk(ast.Name) if isinstance(n, ast.Name) and n.id == name)
     lines = [n.lineno for n in nodes if source.scope(n).owner(name) is None and not _is_lazy_annotation(source, n)]
     return min(lines, default=None)

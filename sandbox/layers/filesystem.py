@@ -1,7 +1,8 @@
-"""The file system of one program in its own mount namespace: only the view exists, read-only, plus a size-capped scratch.
+"""The file system in a mount namespace: only the view exists, read-only, plus a size-capped scratch for each program.
 
-Where a root of its own is not possible, everything is made read-only in place; Landlock then hides what may not be read, but
-sizes and times of outside files can be seen.
+The fork server enters a root of its own once (what bubblewrap would do around it, without needing it installed); each
+program then gets its scratch and /proc. Where an own root is not possible, everything is made read-only in place;
+Landlock then hides what may not be read, but sizes and times of outside files can be seen.
 
 Limits: bind mounts show the host's files as they are now; a file that the owner changes meanwhile changes here too.
 """
@@ -25,7 +26,11 @@ _ATTR_RDONLY, _ATTR_NOSUID = 1, 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 # Writable by uid 0 without any capability.
 _PROC_WRITABLE_BY_ROOT = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi")
+_RECURSIVE = 0x8000
 _EINVAL = 22
+_STAGE = "/tmp"  # noqa: S108 - covered by a tmpfs of our own that becomes the root
+OWN_SCRATCH_PARENT = "/scratch"
+_OLD = "/old-root"
 
 
 @dataclass(frozen=True)
@@ -42,34 +47,36 @@ class Scratch:
         return f"nr_inodes=65536,size={self.size_mb}m,mode=0700{owner}"
 
 
-def own_root(view: View, scratch: Scratch) -> None:
-    """Replace the root by one in which only the view exists."""
+def enter_own_root(view: View) -> None:
+    """Done once by the fork server: replace its root by one in which only the view exists, read-only."""
     _own_mounts()
-    root = scratch.path
-    mount("tmpfs", root, "tmpfs", _NOSUID_NODEV, "size=16m,nr_inodes=16384,mode=0755")
-    for path in (scratch.path, "/proc", "/dev/shm", *view.listable):  # noqa: S108 - a mount point in our own root
-        Path(root + path).mkdir(parents=True, exist_ok=True)
-    for link, target in (*view.links, ("/dev/fd", "/proc/self/fd"), ("/dev/stdout", "/proc/self/fd/1")):
-        Path(root + link).symlink_to(target)
-    for path in (*view.readable, *view.devices):
-        _bind(path, root + path)
-    _set_attributes(root, _ATTR_RDONLY | _ATTR_NOSUID)
-    mount("tmpfs", root + scratch.path, "tmpfs", _NOSUID_NODEV, scratch.options())
-    _mount_shm(root + scratch.path, root, scratch)
-    _mount_proc(root)
-    os.chdir(root)
-    system_call(_PIVOT_ROOT[platform.machine()], "pivot_root", b".", b".")
-    detach(".")
+    mount("tmpfs", _STAGE, "tmpfs", _NOSUID_NODEV, "size=16m,nr_inodes=16384,mode=0755")
+    Path(_STAGE + _OLD).mkdir()
+    os.chdir(_STAGE)
+    system_call(_PIVOT_ROOT[platform.machine()], "pivot_root", b".", f".{_OLD}".encode())
     os.chdir("/")
+    for path in ("/dev/shm", OWN_SCRATCH_PARENT, "/tmp", *view.listable):  # noqa: S108 - mount points in our own root
+        Path(path).mkdir(parents=True, exist_ok=True)
+    for link, target in (*view.links, ("/dev/fd", "/proc/self/fd"), ("/dev/stdout", "/proc/self/fd/1")):
+        Path(link).symlink_to(target)
+    for path, real in (*view.readable, *view.devices, ("/proc", "/proc")):
+        _bind(_OLD + real, path)
+    detach(_OLD)
+    Path(_OLD).rmdir()
+    _set_attributes("/", _ATTR_RDONLY | _ATTR_NOSUID)
+    _set_attributes("/proc", 0, _ATTR_RDONLY)
+    mount("tmpfs", OWN_SCRATCH_PARENT, "tmpfs", _NOSUID_NODEV, "size=16m,nr_inodes=65536,mode=0755")
 
 
-def read_only_root(scratch: Scratch) -> None:
-    """Keep the root, but nothing outside scratch can be changed (Landlock has no right for chmod, utime and xattr)."""
+def enter_scratch(scratch: Scratch, *, own_proc: bool) -> None:
+    """Done for every program: nothing outside scratch can be changed, not even by chmod or utime."""
     _own_mounts()
     _set_attributes("/", _ATTR_RDONLY | _ATTR_NOSUID)
     mount("tmpfs", scratch.path, "tmpfs", _NOSUID_NODEV, scratch.options())
-    _mount_shm(scratch.path, "", scratch)
-    _mount_proc("")
+    _mount_shm(scratch)
+    if own_proc:
+        mount("proc", "/proc", "proc", _NOSUID_NODEV_NOEXEC)
+    _protect_proc()
 
 
 def _own_mounts() -> None:
@@ -90,29 +97,28 @@ def _bind(source: str, target: str) -> None:
     mount(source, target, None, _BIND_RECURSIVE)
 
 
-def _set_attributes(path: str, attributes: int) -> None:
+def _set_attributes(path: str, added: int, removed: int = 0) -> None:
     """mount_setattr(2) on a whole mount tree."""
-    system_call(
-        442, f"mount_setattr {path}", -100, path.encode(), 0x8000, struct.pack("QQQQ", attributes, 0, 0, 0), 32
-    )
+    change = struct.pack("QQQQ", added, removed, 0, 0)
+    system_call(442, f"mount_setattr {path}", -100, path.encode(), _RECURSIVE, change, len(change))
 
 
-def _mount_shm(scratch_path: str, root: str, scratch: Scratch) -> None:
+def _mount_shm(scratch: Scratch) -> None:
     """Shared memory files count against the size of scratch."""
-    folder = Path(scratch_path) / ".shm"
-    folder.mkdir(mode=0o700)
+    folder = f"{scratch.path}/.shm"
+    os.mkdir(folder, 0o700)  # noqa: PTH102 - pathlib costs page faults in a fork of a large process
     if scratch.owner_uid is not None:
         os.chown(folder, scratch.owner_uid, scratch.owner_uid)
-    mount(str(folder), f"{root}/dev/shm", None, _BIND)
+    mount(folder, "/dev/shm", None, _BIND)  # noqa: S108 - a mount point in our own namespace
 
 
-def _mount_proc(root: str) -> None:
-    """A /proc of this PID namespace. Not read-only: CUDA writes /proc/self/task/<tid>/comm."""
-    mount("proc", f"{root}/proc", "proc", _NOSUID_NODEV_NOEXEC)
+def _protect_proc() -> None:
+    """/proc itself stays writable, because CUDA writes /proc/self/task/<tid>/comm."""
+    _set_attributes("/proc", 0, _ATTR_RDONLY)
     if os.geteuid() != 0:
         return
     for name in _PROC_WRITABLE_BY_ROOT:
-        path = f"{root}/proc/{name}"
-        if Path(path).exists():
+        path = f"/proc/{name}"
+        if os.path.exists(path):  # noqa: PTH110 - as above
             mount(path, path, None, _BIND)
             _set_attributes(path, _ATTR_RDONLY)

@@ -1,7 +1,7 @@
 """System calls that Python's os module lacks, each raising OSError with the name of what failed.
 
-Limits: only numbers that are equal on every architecture since Linux 5.1 stand here; per-architecture numbers stand in
-seccomp.py with the one architecture they belong to.
+Limits: `system_call` takes the number as it is; a caller uses one of the unified table (equal on every architecture
+since Linux 5.1) or looks it up by architecture.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ def checked(result: int, what: str) -> int:
 
 
 def system_call(number: int, what: str, *arguments: int | bytes) -> int:
-    """A raw system call whose number is the same on every architecture we know."""
+    """A raw system call by number."""
     if platform.machine() not in _UNIFIED_TABLE:
         raise OSError(38, f"{what}: unknown architecture {platform.machine()}")
     values = [ctypes.c_char_p(a) if isinstance(a, bytes) else ctypes.c_long(a) for a in arguments]

@@ -1,10 +1,10 @@
 """Landlock: which files may be read, executed and written, no TCP, no signals and abstract sockets beyond the program.
 
-Tied to the kernel's own version answer. The rule for /proc/self/task lets CUDA name its threads: drivers since 570 fail with
-error 304 when that write is refused.
+Tied to the kernel's own version answer. The rule for /proc/self/task lets CUDA name its threads: drivers since 570 fail
+with error 304 when that write is refused.
 
-Limits: no right covers chmod, utime, xattr and stat; read-only mounts or a user of its own do. One missing path is skipped,
-since distributions differ; that the rule set is in force is asserted by the kernel call itself.
+Limits: no right covers chmod, utime, xattr and stat; read-only mounts or a user of its own do. A missing path is
+skipped, since distributions differ; that the rule set is in force is asserted by the kernel call itself.
 """
 
 import os
@@ -18,6 +18,7 @@ _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _MAKE_CHAR, _MAKE_SOCK, _MAKE_FIFO, _MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 10, 1 << 11
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+_SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNAL = 1, 2
 _ALL_OF_ABI_1 = (1 << 13) - 1
 _READ_ALL = _EXECUTE | _READ_FILE | _READ_DIR
 
@@ -59,9 +60,19 @@ def restrict(access: Access, abi: int) -> None:
     os.close(ruleset)
 
 
+def scope_signals() -> None:
+    """This process and its children can signal each other only; needs no_new_privs and ABI 6.
+
+    Programs restrict themselves further inside, so they cannot signal the process that called this.
+    """
+    ruleset = system_call(_CREATE, "landlock signal scope", struct.pack("QQQ", 0, 0, _SCOPE_SIGNAL), 24, 0)
+    system_call(_RESTRICT, "landlock signal scope", ruleset, 0)
+    os.close(ruleset)
+
+
 def _create(handled: int, abi: int) -> int:
     network = 3 if abi >= 4 else 0  # bind and connect of TCP
-    scoped = 3 if abi >= 6 else 0  # abstract sockets and signals
+    scoped = _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNAL if abi >= 6 else 0
     size_bytes = 8 if abi < 4 else 16 if abi < 6 else 24
     attributes = struct.pack("QQQ", handled, network, scoped)
     return system_call(_CREATE, "landlock_create_ruleset", attributes, size_bytes, 0)

@@ -1,7 +1,7 @@
 """Namespaces: processes, network, System V IPC, host name and (where the user is not root) users of its own.
 
-Limits: the mount namespace stands in filesystem.py. A failed attempt may leave the caller half inside, so only processes that
-may be thrown away call `enter`.
+Limits: the mount namespace stands in filesystem.py. A failed attempt may leave the caller half inside, so
+only processes that may be thrown away try it first.
 """
 
 import os
@@ -17,11 +17,15 @@ _CLONE_NEWPID = 0x20000000
 _CLONE_NEWNET = 0x40000000
 
 
-def enter(*, user_namespace: bool) -> None:
-    """New namespaces for this process; the next forked child is the first process of its own PID namespace."""
+def enter_user_namespace() -> None:
+    """Become the owner of namespaces to come, without being root outside."""
     uid, gid = os.geteuid(), os.getegid()
-    unshare(_CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS | _CLONE_NEWUSER * user_namespace)
-    if user_namespace:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    unshare(_CLONE_NEWUSER)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+
+
+def enter_namespaces() -> None:
+    """New namespaces for this process; the next forked child is the first process of its own PID namespace."""
+    unshare(_CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS)

@@ -20,7 +20,9 @@ KEY_VARIABLES = (
     "DEEPSEEK_API_KEY",
     "OPENROUTER_API_KEY",
 )
-PROXY_VARIABLES = tuple(name for base in ("http", "https", "all", "no") for name in (f"{base}_proxy", f"{base}_PROXY".upper()))
+PROXY_VARIABLES = tuple(
+    name for base in ("http", "https", "all", "no") for name in (f"{base}_proxy", f"{base}_PROXY".upper())
+)
 
 
 def _scripted_llm() -> ModuleType:

@@ -1,4 +1,16 @@
-"""Direct."""
+"""Direct: every tap and input channel is one scalar weight times a block of x; no tile in shared memory, no tensor
+core.
+
+Data flow: x and weights are read as they lie; one x value serves the BLOCK_N output channels of the program. fp32
+throughout. Loses wherever there are many channels: about as many instructions for addresses and loads as for
+multiply-adds.
+Limits: the reference the other families are compared with, and what a repair falls back to.
+"""
+
+import math
+
+from agent.proposers.playbook.configuration import Configuration
+from agent.proposers.playbook.family import Cost, Family, Situation
 
 KERNELS = '''
 @triton.jit
@@ -39,8 +51,9 @@ def direct(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, ID, IH, 
     if HAS_BIAS:
         acc += tl.load(b_ptr + g * OCG + oc, mask=oc < OCG, other=0.0).to(tl.float32)[:, None]
     channel = oc if not WIDE else oc.to(tl.int64)
-    tl.store(y_ptr + (n * OC + g * OCG).to(tl.int64) * (OD * OH * OW) + channel[:, None] * (OD * OH * OW) + pix[None, :],
-             acc, mask=(oc < OCG)[:, None] & (od < OD)[None, :])
+    y_base = y_ptr + (n * OC + g * OCG).to(tl.int64) * (OD * OH * OW)
+    tl.store(y_base + channel[:, None] * (OD * OH * OW) + pix[None, :], acc,
+             mask=(oc < OCG)[:, None] & (od < OD)[None, :])
 
 
 def launch(x, w, bias, y, m):
@@ -55,3 +68,36 @@ def launch(x, w, bias, y, m):
         HAS_BIAS=bias is not None, WIDE=OCG * math.prod(O) >= 2**31, GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
         num_warps=NUM_WARPS)
 '''
+
+
+def _start(situation: Situation) -> Configuration:
+    block_n = 1 << min(3, (situation.shape.out_channels - 1).bit_length())
+    return Configuration("direct", (("BLOCK_M", 256), ("BLOCK_N", block_n), ("GROUP_M", 1), ("NUM_WARPS", 4)))
+
+
+def _cost(configuration: Configuration, situation: Situation) -> Cost:
+    """Instructions read from sm_89 code: 69 a step for 8 channels x 256 pixels in 4 warps, 90 for 16 channels."""
+    shape = situation.shape
+    block_m, block_n, warps = (configuration.number(name) for name in ("BLOCK_M", "BLOCK_N", "NUM_WARPS"))
+    tiles = math.ceil(math.prod(shape.output) / block_m) * math.ceil(shape.out_channels / block_n)
+    steps = shape.batch * shape.groups * tiles * shape.taps * shape.in_channels
+    accumulators = block_m * block_n / (32 * warps)
+    bounds = {
+        "instruction issue": situation.issue_ms(steps * warps * (25 + 1.3 * accumulators + 2 * block_n)),
+        "memory": situation.memory_ms(shape.moved_bytes),
+    }
+    limiter = max(bounds, key=lambda name: bounds[name])
+    return Cost(bounds[limiter], limiter, steps * (block_m + block_n) * shape.item_bytes)
+
+
+FAMILY = Family(
+    name="direct",
+    rank=0,
+    idea="multiply-adds of scalar weights with blocks of x, read as they lie",
+    pays_when="very few channels, or as a first kernel that is easy to trust",
+    kernels=KERNELS,
+    fragments=(),
+    misfit=lambda situation: "",
+    start=_start,
+    cost=_cost,
+)

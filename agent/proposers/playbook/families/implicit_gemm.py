@@ -1,4 +1,17 @@
-"""Implicit GEMM: output pixels x output channels, reduced over taps x input channels with tl.dot; x is gathered as it lies."""
+"""Implicit GEMM: output channels x output pixels, reduced over taps x input channels with tl.dot; x is gathered as
+it lies.
+
+Data flow: a tile of x is loaded for every tap with its bounds (and, strided, divisibility) tested per pixel, rounded
+to TF32 and multiplied with weights repacked once per call. Output channels are the rows of the product, so stores
+run along pixels. Loses at stride s: all but one in s_d s_h s_w gathered values are masked out. Limits: 4-byte
+gathers; no reuse across taps.
+"""
+
+import math
+
+from agent.proposers.playbook.configuration import Configuration
+from agent.proposers.playbook.family import Cost, Family, Situation
+from agent.proposers.playbook.tiling import GATHERED_ACCUMULATORS, Gemm, gemm_cost, rounding_ms, start_tile
 
 KERNELS = '''
 @triton.jit
@@ -6,7 +19,7 @@ def implicit_gemm(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, O
                   KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr,
                   SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr,
                   DH: tl.constexpr, DW: tl.constexpr, CHANNELS: tl.constexpr, HAS_BIAS: tl.constexpr,
-                  WIDE: tl.constexpr, ROUND: tl.constexpr, PRECISION: tl.constexpr, GROUP_M: tl.constexpr,
+                  WIDE: tl.constexpr, PRECISION: tl.constexpr, GROUP_M: tl.constexpr,
                   BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
     """One tile of BLOCK_N output channels x BLOCK_M output pixels of one batch item."""
     row, col = place(ROWS, COLS, GROUP_M)
@@ -38,8 +51,6 @@ def implicit_gemm(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, O
         xv = tl.load(x_base + c0 * tl.cast(plane, tl.int64) + channel[:, None] * plane + at[None, :],
                      mask=reached[None, :] & (c0 + c < ICG)[:, None], other=0.0)
         wv = tl.load(w_base + tap * OCP * CHANNELS + c0 + o[:, None] * CHANNELS + c[None, :])
-        if ROUND:
-            xv = round_tf32(xv)
         acc = tl.dot(wv, xv, acc, input_precision=PRECISION)
     live = o + oc0 < OCG
     if HAS_BIAS:
@@ -57,11 +68,47 @@ def launch(x, w, bias, y, m):
     CHANNELS, OCP = triton.cdiv(ICG, BLOCK_K) * BLOCK_K, triton.cdiv(OCG, BLOCK_N) * BLOCK_N
     rounded = PRECISION == "tf32" and x.dtype == torch.float32
     wp = packed_weights(w, m.groups, OCP, CHANNELS, rounded)
+    source = rounded_input(x) if rounded else x
     tiles = triton.cdiv(math.prod(O), BLOCK_M)
     rows, cols = x.shape[0] * tiles, m.groups * OCP // BLOCK_N
     implicit_gemm[(rows * cols,)](
-        x, wp, w if bias is None else bias, y, rows, cols, tiles, m.out_channels, ICG, OCG, OCP, *I, *O, *K, *S, *P, *D,
+        source, wp, w if bias is None else bias, y, rows, cols, tiles, m.out_channels, ICG, OCG, OCP, *I, *O,
+        *K, *S, *P, *D,
         CHANNELS=CHANNELS, HAS_BIAS=bias is not None, WIDE=BLOCK_K * math.prod(I) + BLOCK_N * math.prod(O) >= 2**31,
-        ROUND=rounded, PRECISION=PRECISION, GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
+        PRECISION=PRECISION, GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
         num_warps=NUM_WARPS, num_stages=NUM_STAGES)
 '''
+
+
+def _start(situation: Situation) -> Configuration:
+    pixels, item_bytes = math.prod(situation.shape.output), situation.shape.item_bytes
+    tile = start_tile(situation, pixels=pixels, item_bytes=item_bytes, accumulators=GATHERED_ACCUMULATORS)
+    return Configuration("implicit_gemm", tuple(tile.items()))
+
+
+def _cost(configuration: Configuration, situation: Situation) -> Cost:
+    shape = situation.shape
+    strided = shape.phases > 1
+    gemm = Gemm(
+        pixels=math.prod(shape.output),
+        phases=1,
+        taps=shape.taps,
+        overhead=330 if strided else 225,
+        per_element=4,
+        item_bytes=shape.item_bytes,
+    )
+    return gemm_cost(configuration, situation, gemm).after(rounding_ms(configuration, situation))
+
+
+FAMILY = Family(
+    name="implicit_gemm",
+    rank=1,
+    idea="a matrix product over taps x input channels on tensor cores, x gathered with per-pixel tests",
+    pays_when="16 channels or more, stride 1",
+    kernels=KERNELS,
+    fragments=("ROUND_TF32", "ROUND_INPUT", "PACK_WEIGHTS"),
+    misfit=lambda situation: "",
+    start=_start,
+    cost=_cost,
+    accumulators=GATHERED_ACCUMULATORS,
+)

@@ -1,4 +1,15 @@
-"""Stride phase."""
+"""Stride phases: outputs with the same (output + padding) modulo stride share one subset of taps, a dense stride-1
+problem.
+
+Data flow: as the implicit GEMM, but a program works on one phase and visits only the taps that reach it: no
+divisibility test and 1 / (s_d s_h s_w) of the work. Where dilation shares a factor with the stride some phases have
+no tap and are only filled. Loses at stride 1, where it is the implicit GEMM. Limits: stores of one phase are s_w
+elements apart; the L2 joins them.
+"""
+
+from agent.proposers.playbook.configuration import Configuration
+from agent.proposers.playbook.family import Cost, Family, Situation
+from agent.proposers.playbook.tiling import GATHERED_ACCUMULATORS, Gemm, gemm_cost, rounding_ms, start_tile
 
 KERNELS = '''
 @triton.jit
@@ -6,10 +17,9 @@ def stride_phase(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, OC
                  KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr,
                  SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr,
                  DH: tl.constexpr, DW: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr, STEP_W: tl.constexpr,
-                 CHANNELS: tl.constexpr, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, ROUND: tl.constexpr,
-                 PRECISION: tl.constexpr, GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-                 BLOCK_K: tl.constexpr):
-    """One tile of output channels x pixels of one phase: outputs (q * stride + phase), only the taps that reach them."""
+                 CHANNELS: tl.constexpr, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, PRECISION: tl.constexpr,
+                 GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
+    """One tile of output channels x pixels of one phase (outputs q * stride + phase), with the taps that reach it."""
     row, col = place(ROWS, COLS, GROUP_M)
     n = row // TILES
     q = row % TILES * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -48,12 +58,11 @@ def stride_phase(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, OC
         aw = bw - kw * DW // SW
         reached = (qd < QD) & (ad >= 0) & (ad < ID) & (ah >= 0) & (ah < IH) & (aw >= 0) & (aw < IW)
         channel = c if not WIDE else c.to(tl.int64)
-        xv = tl.load(x_base + c0 * tl.cast(plane, tl.int64) + channel[:, None] * plane + ((ad * IH + ah) * IW + aw)[None, :],
+        at = (ad * IH + ah) * IW + aw
+        xv = tl.load(x_base + c0 * tl.cast(plane, tl.int64) + channel[:, None] * plane + at[None, :],
                      mask=reached[None, :] & (c0 + c < ICG)[:, None], other=0.0)
         tap = (kd * KH + kh) * KW + kw
         wv = tl.load(w_base + tap * OCP * CHANNELS + c0 + o[:, None] * CHANNELS + c[None, :])
-        if ROUND:
-            xv = round_tf32(xv)
         acc = tl.dot(wv, xv, acc, input_precision=PRECISION)
     live = o + oc0 < OCG
     if HAS_BIAS:
@@ -75,14 +84,53 @@ def launch(x, w, bias, y, m):
     CHANNELS, OCP = triton.cdiv(ICG, BLOCK_K) * BLOCK_K, triton.cdiv(OCG, BLOCK_N) * BLOCK_N
     rounded = PRECISION == "tf32" and x.dtype == torch.float32
     wp = packed_weights(w, m.groups, OCP, CHANNELS, rounded)
+    source = rounded_input(x) if rounded else x
     Q = [triton.cdiv(o, s) for o, s in zip(O, S)]
     STEP = [s // math.gcd(s, d) for s, d in zip(S, D)]
     tiles = triton.cdiv(math.prod(Q), BLOCK_M)
     rows, cols = x.shape[0] * tiles, m.groups * math.prod(S) * (OCP // BLOCK_N)
     stride_phase[(rows * cols,)](
-        x, wp, w if bias is None else bias, y, rows, cols, tiles, m.out_channels, ICG, OCG, OCP, *I, *O, *Q,
+        source, wp, w if bias is None else bias, y, rows, cols, tiles, m.out_channels, ICG, OCG, OCP, *I, *O, *Q,
         *K, *S, *P, *D, *STEP,
         CHANNELS=CHANNELS, HAS_BIAS=bias is not None, WIDE=BLOCK_K * math.prod(I) + BLOCK_N * math.prod(O) >= 2**31,
-        ROUND=rounded, PRECISION=PRECISION, GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
+        PRECISION=PRECISION, GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
         num_warps=NUM_WARPS, num_stages=NUM_STAGES)
 '''
+
+
+def _misfit(situation: Situation) -> str:
+    return "" if situation.shape.phases > 1 else "with stride 1 there is one phase, the implicit GEMM"
+
+
+def _start(situation: Situation) -> Configuration:
+    pixels, item_bytes = situation.shape.phase_pixels, situation.shape.item_bytes
+    tile = start_tile(situation, pixels=pixels, item_bytes=item_bytes, accumulators=GATHERED_ACCUMULATORS)
+    return Configuration("stride_phase", tuple(tile.items()))
+
+
+def _cost(configuration: Configuration, situation: Situation) -> Cost:
+    shape = situation.shape
+    gemm = Gemm(
+        pixels=shape.phase_pixels,
+        phases=shape.phases,
+        taps=shape.taps / shape.phases,
+        overhead=250,
+        per_element=4,
+        item_bytes=shape.item_bytes,
+    )
+    return gemm_cost(configuration, situation, gemm).after(rounding_ms(configuration, situation))
+
+
+FAMILY = Family(
+    name="stride_phase",
+    rank=2,
+    idea="one dense stride-1 product per output phase over only the taps that reach it",
+    pays_when="a stride above 1",
+    kernels=KERNELS,
+    fragments=("ROUND_TF32", "ROUND_INPUT", "FIRST_TAP", "PACK_WEIGHTS"),
+    misfit=_misfit,
+    start=_start,
+    cost=_cost,
+    accumulators=GATHERED_ACCUMULATORS,
+    splits_phases=True,
+)

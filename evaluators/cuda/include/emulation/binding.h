@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 #include <interface/tensor.h>
+#include "threads.h"
 
 namespace emulation {
 

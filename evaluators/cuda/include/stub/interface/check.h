@@ -17,7 +17,7 @@ class Error : public std::runtime_error {
 template <class... Parts>
 std::string str(const Parts&... parts);
 #else
-inline std::ostream& operator<<(std::ostream& out, ScalarType type) { return out << "ScalarType " << int(type); }
+inline std::ostream& operator<<(std::ostream& out, ScalarType type) { return out << toString(type); }
 inline std::ostream& operator<<(std::ostream& out, const Device& device) { return out << (device.is_cuda() ? "cuda" : "cpu"); }
 template <class T>
 std::ostream& operator<<(std::ostream& out, ArrayRef<T> values) {
@@ -60,7 +60,7 @@ std::string str(const Parts&... parts) {
     switch (TYPE) {                                                                                      \
       __VA_ARGS__                                                                                        \
       default:                                                                                           \
-        ::c10::fail(std::string("\"") + NAME + "\" not implemented for scalar type " + std::to_string(int(TYPE))); \
+        ::c10::fail(std::string("\"") + NAME + "\" not implemented for '" + ::c10::toString(TYPE) + "'"); \
     }                                                                                                    \
   }()
 #define AT_DISPATCH_CASE_FLOATING_TYPES(...)              \

@@ -1,0 +1,43 @@
+"""Put a candidate file together: knobs as constants, shared fragments, the family's kernels, the reference's
+constructor.
+
+Limits: text. The same configuration of the same reference always gives the same file, so equal proposals have equal
+hashes.
+"""
+
+import textwrap
+
+from agent.proposers.playbook import kernel_text
+from agent.proposers.playbook.configuration import Configuration
+from agent.proposers.playbook.family import Family
+from agent.proposers.playbook.reference import ReferenceText
+
+_MODULE = '''
+class ModelNew(nn.Module):
+    """The reference's parameters under their own names, computed by the kernels above."""
+
+{constructor}
+
+    def forward(self, {input_name}):
+        return conv_transpose({input_name}, self.{layer})
+'''
+
+
+def candidate_source(configuration: Configuration, family: Family, reference: ReferenceText) -> str:
+    """The complete file. Its first line names the configuration, by which the playbook knows its own work again."""
+    constants = "\n".join(f"{name} = {value!r}" for name, value in configuration.knobs)
+    fragments = [getattr(kernel_text, name) for name in ("PLACE", *family.fragments)]
+    module = _MODULE.format(
+        constructor=textwrap.indent(reference.constructor, "    "),
+        input_name=reference.input_name,
+        layer=reference.layer,
+    )
+    head = f'"""{configuration}: {family.idea}."""\n\n{kernel_text.IMPORTS}'
+    preamble = f"{reference.preamble}\n" if reference.preamble else ""
+    parts = (head, preamble, f"{constants}\n", *fragments, family.kernels, kernel_text.WRAPPER, module)
+    return "\n".join(part for part in parts if part)
+
+
+def reply_text(configuration: Configuration, reason: str, source: str) -> str:
+    """A reply as the prompt asks for it: the plan in one line, then one fenced file."""
+    return f"Plan: {configuration}: {' '.join(reason.split())}\n\n```python\n{source.rstrip()}\n```\n"

@@ -1,0 +1,88 @@
+"""What the run has taught the playbook: configurations tried, families that were wrong, the configuration of a base.
+
+Limits: it sees what the context shows. Attempts older than the context's history are forgotten; the loop still does
+not judge equal code twice.
+"""
+
+from dataclasses import dataclass
+
+from agent.proposers.playbook.configuration import Configuration, read_configuration
+from agent.proposers.playbook.family import family_of
+from prompts.context import Base, Context, PastAttempt
+
+# Failures that speak against the family's code. A tile that is too large or too slow speaks only against the tile.
+_CODE_IS_WRONG = {
+    "incorrect_shape",
+    "incorrect_dtype",
+    "incorrect_numerical",
+    "incorrect_weights",
+    "rejected",
+    "crashed",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """The history as configurations, in order; attempts by somebody else are left out."""
+
+    entries: tuple[tuple[PastAttempt, Configuration], ...]
+
+    @property
+    def tried(self) -> frozenset[Configuration]:
+        """Every configuration proposed before."""
+        return frozenset(configuration for _, configuration in self.entries)
+
+    @property
+    def families(self) -> frozenset[str]:
+        """Every family proposed before."""
+        return frozenset(configuration.family for configuration in self.tried)
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Families whose code was found wrong and never right. Wrong numbers are first blamed on rounding."""
+        right = {configuration.family for past, configuration in self.entries if past.verdict != "failed"}
+        wrong = {
+            configuration.family
+            for past, configuration in self.entries
+            if past.kind in _CODE_IS_WRONG and not _may_be_rounding(past, configuration)
+        }
+        return frozenset(wrong - right)
+
+    @property
+    def too_coarse(self) -> frozenset[str]:
+        """Roundings that only ever gave wrong numbers here."""
+        right = {configuration.word("PRECISION") for past, configuration in self.entries if past.verdict != "failed"}
+        blamed = {
+            configuration.word("PRECISION")
+            for past, configuration in self.entries
+            if _may_be_rounding(past, configuration)
+        }
+        return frozenset(blamed - right)
+
+    @property
+    def best(self) -> Configuration | None:
+        """The configuration kept last."""
+        kept = [configuration for past, configuration in self.entries if past.decision == "keep"]
+        return kept[-1] if kept else None
+
+
+def record_of(context: Context) -> Record:
+    """Read the plans of the history."""
+    read = ((past, _known(past.plan)) for past in context.history)
+    return Record(tuple((past, configuration) for past, configuration in read if configuration is not None))
+
+
+def configuration_of(base: Base | None) -> Configuration | None:
+    """The configuration in the first line of the base's code; None for code the playbook did not write."""
+    first_line = base.source.lstrip().partition("\n")[0] if base else ""
+    return _known(first_line)
+
+
+def _may_be_rounding(past: PastAttempt, configuration: Configuration) -> bool:
+    return past.kind == "incorrect_numerical" and configuration.word("PRECISION") in ("half", "tf32")
+
+
+def _known(text: str) -> Configuration | None:
+    """A configuration of a family that exists, with exactly the knobs it has."""
+    configuration = read_configuration(text)
+    return configuration if configuration and family_of(configuration) else None

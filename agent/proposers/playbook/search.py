@@ -1,0 +1,90 @@
+"""Which configuration comes next: first the families, plain to intricate, each only if it promises enough; then the
+stage's moves.
+
+Limits: one proposal from one context, no state. It stops when every neighbour of the best configuration was tried.
+"""
+
+from collections.abc import Iterator
+
+from agent.proposers.errors import NothingToPropose
+from agent.proposers.playbook.configuration import Configuration
+from agent.proposers.playbook.evidence import Evidence
+from agent.proposers.playbook.family import Family, Move, Situation, family_of, known_families
+from agent.proposers.playbook.moves import ORDER, Standing, moves
+from agent.proposers.playbook.record import Record
+
+# The algorithm stage's own rule: expect 20 % of a new algorithm, or leave it. A family whose bound is at most so
+# much worse is a rival: bounds hide latency (77 on an H100: bounds within 10 %, 5.6 ms by phases, 3.1 ms packed).
+_WORTH_A_FAMILY = 1.2
+
+
+def next_move(
+    stage: str, current: Configuration | None, situation: Situation, record: Record, evidence: Evidence
+) -> Move:
+    """The next configuration worth an attempt. Raises NothingToPropose when there is none."""
+    incumbent_ms = _expected_ms(current, situation, evidence)
+    untried = [family for family in fitting(situation) if family.name not in record.families]
+    better = _promising(untried, situation, incumbent_ms, _WORTH_A_FAMILY)
+    if better is not None:
+        return better
+    family = family_of(current) if current else None
+    if current is None or family is None:
+        raise NothingToPropose("the playbook expects none of its kernels to beat the code the run starts from")
+    rival = _promising(untried, situation, incumbent_ms, 1 / _WORTH_A_FAMILY)
+    if stage == "algorithm" and rival is not None:
+        return rival
+    for move in _stage_moves(stage, Standing(current, family, situation, evidence)):
+        if move.configuration not in record.tried:
+            return move
+    if rival is not None:
+        return rival
+    raise NothingToPropose(
+        f"every neighbour of {current} was tried; the playbook knows no further kernel for this problem"
+    )
+
+
+def _promising(families: list[Family], situation: Situation, incumbent_ms: float | None, gain: float) -> Move | None:
+    """The plainest family expected to be so much faster than the current code; any where nothing is known of that."""
+    for family in families:
+        start = family.start(situation)
+        cost = family.cost(start, situation)
+        if incumbent_ms is None:
+            return Move(start, f"{family.idea}; pays with {family.pays_when}")
+        if cost.bound_ms * gain <= incumbent_ms:
+            reason = (
+                f"expected bound {cost.bound_ms:.3g} ms ({cost.limiter}), {incumbent_ms:.3g} ms for the current code"
+            )
+            return Move(start, f"{family.idea}; {reason}")
+    return None
+
+
+def fitting(situation: Situation) -> list[Family]:
+    """The families with a use for this workload, from the plainest on."""
+    return [family for family in known_families() if not family.misfit(situation)]
+
+
+def _expected_ms(current: Configuration | None, situation: Situation, evidence: Evidence) -> float | None:
+    """What the current code is expected to cost: in the playbook's own model, or for other code by its estimate."""
+    family = family_of(current) if current else None
+    return family.cost(current, situation).bound_ms if current and family else evidence.estimate_ms
+
+
+def _stage_moves(stage: str, standing: Standing) -> Iterator[Move]:
+    """The moves of the stage, then of the others in order; a move outside the stage says why it is made."""
+    yield from moves(stage, standing)
+    begin = ORDER.index(stage) + 1 if stage in ORDER else 0
+    for other in (*ORDER[begin:], *ORDER[:begin]):
+        if other != stage:
+            for move in moves(other, standing):
+                yield Move(
+                    move.configuration,
+                    f"nothing left to change in {stage} ({_why(stage, standing)}), so {other}: {move.reason}",
+                )
+
+
+def _why(stage: str, standing: Standing) -> str:
+    if stage == "algorithm":
+        return "no other family promises 20 %"
+    if stage == "grid" and standing.columns == 1:
+        return "one channel tile and one phase: program order cannot matter"
+    return "its moves were tried"

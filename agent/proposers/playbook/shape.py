@@ -1,0 +1,106 @@
+"""The published workload of a transposed convolution, ordered (depth, height, width); fewer dimensions get leading
+ones.
+
+Limits: sizes only. What a kernel has to handle is every legal argument; these sizes choose which kernel and which tile.
+"""
+
+import ast
+import math
+from dataclasses import dataclass
+
+from agent.proposers.errors import NothingToPropose
+from evaluators.problem import ProblemFacts
+
+Axes = tuple[int, int, int]
+_ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """Sizes of one transposed convolution as the reference runs it."""
+
+    batch: int
+    in_channels: int  # of one group
+    out_channels: int  # of one group
+    groups: int
+    source: Axes
+    output: Axes
+    kernel: Axes
+    stride: Axes
+    padding: Axes
+    dilation: Axes
+    dtype: str
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one element."""
+        return _ITEM_BYTES[self.dtype]
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions."""
+        return math.prod(self.kernel)
+
+    @property
+    def phases(self) -> int:
+        """Classes of outputs that use the same taps."""
+        return math.prod(self.stride)
+
+    @property
+    def phase_pixels(self) -> int:
+        """Output positions of the largest phase."""
+        return math.prod(math.ceil(size / step) for size, step in zip(self.output, self.stride, strict=True))
+
+    @property
+    def padded(self) -> Axes:
+        """Positions of one phase when zeros are stored between rows, so that a tap is one constant offset."""
+        reach = (d * (k - 1) // s for d, k, s in zip(self.dilation, self.kernel, self.stride, strict=True))
+        ends = (math.ceil((p + o) / s) for p, o, s in zip(self.padding, self.output, self.stride, strict=True))
+        depth, height, width = (max(i + e, end) for i, e, end in zip(self.source, reach, ends, strict=True))
+        return depth, height, width
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of the input."""
+        return self.batch * self.groups * self.in_channels * math.prod(self.source) * self.item_bytes
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes of input, weights and output, each once."""
+        weights = self.groups * self.in_channels * self.out_channels * self.taps
+        written = self.batch * self.groups * self.out_channels * math.prod(self.output)
+        return self.read_bytes + (weights + written) * self.item_bytes
+
+
+def shape_from(facts: ProblemFacts, layer: str) -> ConvShape:
+    """The sizes in the facts of a problem. Raises NothingToPropose for an operator without a family."""
+    if not facts.operator.startswith("conv_transpose"):
+        raise NothingToPropose(f"the playbook has no family for {facts.operator}; give a --model")
+    weight = next((fact.shape for fact in facts.parameters if fact.name == f"{layer}.weight"), None)
+    if weight is None or not facts.inputs or facts.inputs[0].dtype not in _ITEM_BYTES:
+        raise NothingToPropose(f"the playbook needs one fp32, fp16 or bf16 input and a parameter {layer}.weight")
+    groups = int(facts.hyperparameters.get("groups", "1"))
+    rank = len(weight) - 2
+    return ConvShape(
+        batch=facts.inputs[0].shape[0] if len(facts.inputs[0].shape) == rank + 2 else 1,
+        in_channels=weight[0] // groups,
+        out_channels=weight[1],
+        groups=groups,
+        source=_axes(facts.inputs[0].shape[-rank:], 1),
+        output=_axes(facts.outputs[0].shape[-rank:], 1),
+        kernel=_axes(weight[2:], 1),
+        stride=_hyperparameter(facts, "stride", rank, 1),
+        padding=_hyperparameter(facts, "padding", rank, 0),
+        dilation=_hyperparameter(facts, "dilation", rank, 1),
+        dtype=facts.inputs[0].dtype,
+    )
+
+
+def _hyperparameter(facts: ProblemFacts, name: str, rank: int, default: int) -> Axes:
+    value = ast.literal_eval(facts.hyperparameters.get(name, str(default)))
+    return _axes((value,) * rank if isinstance(value, int) else tuple(value), default)
+
+
+def _axes(sizes: tuple[int, ...], fill: int) -> Axes:
+    depth, height, width = (fill,) * (3 - len(sizes)) + sizes
+    return depth, height, width

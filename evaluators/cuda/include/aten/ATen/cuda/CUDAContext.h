@@ -1,0 +1,3 @@
+// Stands in for <ATen/cuda/CUDAContext.h>.
+#pragma once
+#include <interface/torch.h>

@@ -1,0 +1,3 @@
+// Stands in for <ATen/cuda/Exceptions.h>.
+#pragma once
+#include <interface/torch.h>

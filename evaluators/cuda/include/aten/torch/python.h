@@ -1,0 +1,3 @@
+// Stands in for <torch/python.h>.
+#pragma once
+#include <interface/torch.h>

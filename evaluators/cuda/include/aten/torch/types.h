@@ -1,0 +1,3 @@
+// Stands in for <torch/types.h>.
+#pragma once
+#include <interface/torch.h>

@@ -1,0 +1,89 @@
+// The module object of an extension: its functions, their errors, and the hidden functions the harness calls.
+#include <exception>
+#include <functional>
+#include <string>
+#include "execution.h"
+#include "python.h"
+
+namespace emulation {
+namespace {
+
+void delete_call(PyObject* capsule) {
+  delete static_cast<std::function<PyObject*(PyObject*)>*>(PyCapsule_GetPointer(capsule, nullptr));
+}
+
+PyObject* call_capsule(PyObject* capsule, PyObject* arguments) {
+  return (*static_cast<std::function<PyObject*(PyObject*)>*>(PyCapsule_GetPointer(capsule, nullptr)))(arguments);
+}
+
+PyObject* take_launches(PyObject*) {
+  PyObject* list = PyList_New(0);
+  for (const Noted& each : take_noted()) {
+    Owned entry(Py_BuildValue("(ss(III)(III)nkO)", each.name.c_str(), each.symbol.c_str(), each.grid.x, each.grid.y, each.grid.z,
+                              each.block.x, each.block.y, each.block.z, static_cast<Py_ssize_t>(each.shared_bytes), each.count, each.partial ? Py_True : Py_False));
+    PyList_Append(list, entry);
+  }
+  return list;
+}
+
+PyObject* only_note(PyObject*) {
+  set_recording(true);
+  set_home_device("meta");
+  Py_RETURN_NONE;
+}
+
+PyObject* sample_blocks(PyObject* arguments) {
+  unsigned long long blocks, seed, parts;
+  if (!PyArg_ParseTuple(arguments, "KKK", &blocks, &seed, &parts)) return nullptr;
+  set_sampling(blocks, seed, parts);
+  Py_RETURN_NONE;
+}
+
+PyObject* reverse_blocks(PyObject* arguments) {
+  set_reversed(PyTuple_GET_SIZE(arguments) == 1 && PyTuple_GET_ITEM(arguments, 0) == Py_True);
+  Py_RETURN_NONE;
+}
+
+}  // namespace
+
+PyObject* wrong_arguments(const char* name, PyObject* given, size_t expected) {
+  if (PyErr_Occurred()) return nullptr;
+  std::string types;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(given); ++i)
+    types += std::string(i ? ", " : "") + Py_TYPE(PyTuple_GET_ITEM(given, i))->tp_name;
+  PyErr_Format(PyExc_TypeError, "%s(): incompatible function arguments: the C++ function takes %zu, invoked with (%s)", name, expected,
+               types.c_str());
+  return nullptr;
+}
+
+PyObject* python_error_of_exception() {
+  try {
+    throw;
+  } catch (const PythonError&) {
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  } catch (...) {
+    PyErr_SetString(PyExc_RuntimeError, "the extension threw something that is no std::exception");
+  }
+  return nullptr;
+}
+
+PyObject* function_object(const char* name, std::function<PyObject*(PyObject*)> call) {
+  auto* definition = new PyMethodDef{name, call_capsule, METH_VARARGS, nullptr};  // lives as long as the process
+  Owned capsule(PyCapsule_New(new std::function<PyObject*(PyObject*)>(std::move(call)), nullptr, delete_call));
+  return PyCFunction_New(definition, capsule);
+}
+
+PyObject* new_module(const char* name, void (*fill)(PyObject*)) {
+  auto* definition = new PyModuleDef{PyModuleDef_HEAD_INIT, name, nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+  PyObject* module = PyModule_Create(definition);
+  if (!module) return nullptr;
+  PyModule_AddObject(module, "__take_launches__", function_object("__take_launches__", take_launches));
+  PyModule_AddObject(module, "__only_note__", function_object("__only_note__", only_note));
+  PyModule_AddObject(module, "__reverse_blocks__", function_object("__reverse_blocks__", reverse_blocks));
+  PyModule_AddObject(module, "__sample_blocks__", function_object("__sample_blocks__", sample_blocks));
+  fill(module);
+  return module;
+}
+
+}  // namespace emulation

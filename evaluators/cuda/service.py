@@ -1,0 +1,104 @@
+"""Builds what a candidate's process asks for while it runs, in the judge.
+
+The child's load_inline sends its texts over a socket of its own and waits; compilers run here, outside the sandbox, on
+bounded text without absolute includes. What was asked and how it went is kept for the verdict.
+Limits: one candidate process per service; at most MAX_BUILDS different texts.
+"""
+
+import contextlib
+import socket
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from evaluators.cuda.device import DeviceBuild, compile_for
+from evaluators.cuda.extension import Extension
+from evaluators.cuda.host import HostBuild, emulated
+from evaluators.cuda.text import forbidden_include, reason_against
+from evaluators.rungs import Failure
+from sandbox import frames
+
+MAX_BUILDS = 32
+
+
+@dataclass(frozen=True)
+class Built:
+    """One text and what became of it."""
+
+    extension: Extension
+    device: DeviceBuild
+    host: HostBuild
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the candidate is wrong; nvcc's word comes first."""
+        return self.device.failure or self.host.failure
+
+
+class BuildService:
+    """Answers one child's requests in a thread; `endpoint` is the child's end of the socket."""
+
+    def __init__(self, source: str, *, arch: str = "") -> None:
+        """`source`: the candidate's file, to name its lines. Without `arch`, nothing is compiled for a GPU."""
+        self._source = source
+        self._arch = arch
+        self._ours, self._theirs = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="cuda-builds", daemon=True)
+        self.built: dict[str, Built] = {}
+
+    @property
+    def endpoint(self) -> int:
+        """Descriptor of the child's end."""
+        return self._theirs.fileno()
+
+    def __enter__(self) -> Self:
+        """Start answering."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close both ends; a compiler that still runs ends by its own limit."""
+        with contextlib.suppress(OSError):
+            self._ours.shutdown(socket.SHUT_RDWR)
+        self._theirs.close()
+        self._thread.join(timeout=5.0)
+        self._ours.close()
+
+    def _serve(self) -> None:
+        channel = frames.Channel(self._ours)
+        while True:
+            try:
+                request, _ = channel.receive()
+            except (EOFError, OSError, frames.MalformedFrame):
+                return
+            answer, binary = self._answer(request)
+            with contextlib.suppress(OSError):
+                channel.send(answer, binary)
+
+    def _answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        try:
+            extension = Extension.model_validate(request)
+        except ValidationError as error:
+            return {"status": "failed", "message": f"load_inline: {error.errors()[0]['msg']}"}, b""
+        if extension.id not in self.built and len(self.built) >= MAX_BUILDS:
+            return {"status": "failed", "message": f"more than {MAX_BUILDS} different extensions"}, b""
+        built = self.built.get(extension.id) or self._compiled(extension)
+        self.built[extension.id] = built
+        if built.failure:
+            return {"status": "failed", "message": built.failure.message}, b""
+        if built.host.unverified:
+            return {"status": "unavailable", "message": built.host.unverified}, b""
+        return {"status": "built", "module": extension.module_name}, built.host.module
+
+    def _compiled(self, extension: Extension) -> Built:
+        if reason := forbidden_include(extension.sections) or reason_against(extension):
+            return Built(extension, DeviceBuild(failure=Failure("rejected", reason)), HostBuild())
+        device = compile_for(self._arch, extension, self._source) if self._arch else DeviceBuild()
+        if device.failure:
+            return Built(extension, device, HostBuild())
+        return Built(extension, device, emulated(extension, self._source))

@@ -1,0 +1,169 @@
+"""Bounds of every access: each active lane of a load, store or atomic must lie inside a tensor passed to the kernel.
+
+A GPU would read a neighbour's memory or fault; the interpreter alone would read on silently.
+Limits: whole storages are the bounds, so a view may be left towards the rest of its own storage; memory a kernel
+reaches by no argument is out of bounds.
+"""
+
+import bisect
+import ctypes
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from triton.runtime import interpreter
+from triton.runtime.jit import TensorWrapper
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+Array = np.ndarray[Any, Any]
+
+
+class OutOfBounds(IndexError):
+    """A kernel touched memory outside its arguments."""
+
+
+class Memory:
+    """The storages one launch may touch, and which of them it wrote."""
+
+    def __init__(self) -> None:
+        self.has_atomics = False
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._tensors: list[tuple[str, torch.Tensor]] = []
+        self._stores: list[Array] = []
+
+    def enter(self, arguments: dict[str, Any]) -> None:
+        """A launch with these arguments begins."""
+        by_start: dict[int, tuple[int, str, torch.Tensor]] = {}
+        for name, tensor in _tensors(arguments):
+            storage = tensor.untyped_storage()
+            if storage.nbytes():
+                by_start.setdefault(storage.data_ptr(), (storage.data_ptr() + storage.nbytes(), name, tensor))
+        self._starts = sorted(by_start)
+        self._ends = [by_start[start][0] for start in self._starts]
+        self._tensors = [(by_start[start][1], by_start[start][2]) for start in self._starts]
+        self._stores = []
+        self.has_atomics = False
+
+    def install(self) -> None:
+        """Check every access of this process's interpreter."""
+        interpreter._interpreter = _Checked(interpreter._interpreter, self)
+
+    def check(self, what: str, pointers: Array, mask: Array | None, size: int) -> None:
+        """Raise OutOfBounds unless all active lanes lie inside one storage or another."""
+        active = pointers[mask] if mask is not None and not mask.all() else pointers.ravel()
+        if active.size == 0:
+            return
+        low, high = int(active.min()), int(active.max()) + size
+        where = bisect.bisect_right(self._starts, low) - 1
+        if where < 0 or high > self._ends[where]:
+            self._check_lanes(what, active, size)
+        if what != "load":
+            self._stores.append(active)
+            self.has_atomics |= what == "atomic"
+
+    def _check_lanes(self, what: str, active: Array, size: int) -> None:
+        starts = np.array(self._starts, dtype=np.uint64)
+        ends = np.array(self._ends, dtype=np.uint64)
+        where = np.searchsorted(starts, active, side="right").astype(np.int64) - 1
+        inside = (where >= 0) & (active + np.uint64(size) <= ends[np.maximum(where, 0)]) if len(starts) else np.False_
+        outside = active[~np.broadcast_to(inside, active.shape)]
+        if outside.size:
+            lanes = f"{outside.size} of {active.size} active lanes"
+            program = interpreter.interpreter_builder.grid_idx
+            raise OutOfBounds(
+                f"out-of-bounds {what}: {lanes} in program {program}, {self._nearest(int(outside[0]), size)}"
+            )
+
+    def _nearest(self, address: int, size: int) -> str:
+        if not self._starts:
+            return "the kernel was given no tensor"
+        distances = [max(s - address, address - e, 0) for s, e in zip(self._starts, self._ends, strict=True)]
+        nearest = distances.index(min(distances))
+        name, tensor = self._tensors[nearest]
+        element = (address - self._starts[nearest]) // size
+        return f"e.g. element {element} of {name}, which has {tensor.untyped_storage().nbytes() // size}"
+
+    def written_storages(self) -> dict[int, memoryview]:
+        """The bytes of every storage this launch stored to, by address."""
+        starts = {self._starts[bisect.bisect_right(self._starts, int(s[0])) - 1] for s in self._stores}
+        sizes = dict(zip(self._starts, self._ends, strict=True))
+        return {start: self.view(start, sizes[start] - start) for start in starts}
+
+    def written_elements(self, most: int) -> tuple[torch.Tensor, list[Array]] | None:
+        """The tensor this launch wrote most into and the addresses written, at most `most` of them."""
+        if not self._stores:
+            return None
+        counts: dict[int, int] = {}
+        for stored in self._stores:
+            where = bisect.bisect_right(self._starts, int(stored[0])) - 1
+            counts[where] = counts.get(where, 0) + stored.size
+        tensor = self._tensors[max(counts, key=lambda where: counts[where])][1]
+        kept, total = [], 0
+        for stored in self._stores:
+            total += stored.size
+            if total <= most:
+                kept.append(stored)
+        return tensor, kept
+
+    def gather(self, tensor: torch.Tensor, addresses: list[Array]) -> tuple[Array, Array]:
+        """Element offsets into the tensor and the values there now."""
+        size = tensor.element_size()
+        if not addresses:
+            return np.zeros(0, np.int64), np.zeros(0, np.uint8)
+        pointers = np.unique(np.concatenate([a.ravel() for a in addresses])).astype(np.int64)
+        start, storage = tensor.data_ptr(), tensor.untyped_storage()
+        inside = (pointers >= start) & (pointers < storage.data_ptr() + storage.nbytes())
+        offsets = (pointers[inside] - start) // size
+        flat = np.frombuffer(self.view(start, storage.data_ptr() + storage.nbytes() - start), np.uint8)
+        values = flat[: len(flat) // size * size].reshape(-1, size)[offsets]
+        return offsets, np.ascontiguousarray(values)
+
+    @staticmethod
+    def view(address: int, size: int) -> memoryview:
+        """Raw bytes of this process's memory."""
+        return memoryview((ctypes.c_char * size).from_address(address)).cast("B")
+
+
+class _Checked:
+    """Stands in for Triton's native interpreter module."""
+
+    def __init__(self, native: Any, memory: Memory) -> None:
+        self._native = native
+        self._memory = memory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._native, name)
+
+    def load(self, pointers: Array, mask: Any, other: Array, dtype: Any) -> Any:
+        mask = np.asarray(mask)  # block pointers hand over the buffer of an array
+        self._memory.check("load", pointers, mask, np.dtype(dtype).itemsize)
+        return self._native.load(pointers, mask, other, dtype)
+
+    def store(self, pointers: Array, values: Array, mask: Any) -> Any:
+        mask = np.asarray(mask)
+        self._memory.check("store", pointers, mask, values.dtype.itemsize)
+        return self._native.store(pointers, values, mask)
+
+    def atomic_rmw(self, operation: Any, pointers: Array, values: Array, mask: Array, order: Any) -> Any:
+        self._memory.check("atomic", pointers, mask, values.dtype.itemsize)
+        return self._native.atomic_rmw(operation, pointers, values, mask, order)
+
+    def atomic_cas(self, pointers: Array, expected: Array, values: Array, order: Any) -> Any:
+        self._memory.check("atomic", pointers, None, values.dtype.itemsize)
+        return self._native.atomic_cas(pointers, expected, values, order)
+
+
+def _tensors(arguments: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, value in arguments.items():
+        for tensor in _inside(value):
+            yield name, tensor
+
+
+def _inside(value: Any) -> Iterable[torch.Tensor]:
+    if isinstance(value, TensorWrapper | TensorDescriptor):
+        return _inside(value.base)
+    if isinstance(value, tuple | list):
+        return [tensor for item in value for tensor in _inside(item)]
+    return [value] if isinstance(value, torch.Tensor) else []

@@ -1,0 +1,264 @@
+"""What a candidate is asked on small geometries, in which order, and what each answer proves.
+
+The problem made small comes first, then geometries that were never published, then the sequence of calls on one model
+of evaluators/judge/sequence.py. Works for any process that speaks evaluators.inside.serving.
+Limits: small sizes; the published size is evaluators/judge/full_size.py.
+"""
+
+import os
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from evaluators.evaluation import Check, NumericError, Status
+from evaluators.judge.compare import Comparison, Expected, compare
+from evaluators.judge.conversation import Answer, CandidateFault, Conversation
+from evaluators.judge.diagnosis import hint_for
+from evaluators.judge.expectation import allows_tf32, expect, fresh_weights, with_weights
+from evaluators.judge.geometry import Geometries, Geometry
+from evaluators.judge.own_arithmetic import require_own_arithmetic
+from evaluators.judge.sequence import Step, steps_of
+from evaluators.judge.verdicts import (
+    CannotCheck,
+    Wrong,
+    require_contract,
+    require_in_bounds,
+    require_kernels,
+    require_same_parameters,
+    wrong_values,
+)
+from evaluators.problem import Tolerance
+
+BUDGET_S = 25.0  # for all small geometries together; an honest direct kernel needs about 1.5 s
+
+
+@dataclass
+class Sitting:
+    """A model of one geometry with its current weights, on both sides."""
+
+    geometry: Geometry
+    model: torch.nn.Module
+    weights: dict[str, torch.Tensor]
+
+
+class Examination:
+    """One candidate, one conversation, and what has been established so far."""
+
+    def __init__(
+        self, conversation: Conversation, key: str, tolerance: Tolerance, *, library_ops: tuple[str, ...] = ()
+    ) -> None:
+        self._talk = conversation
+        self._key = key
+        self._tolerance = tolerance
+        self._library_ops = library_ops
+        self._random = random.Random(os.urandom(16))  # noqa: S311 - seeded from the system, unknown to the candidate
+        self._deadline = time.monotonic() + BUDGET_S
+        self.checks: dict[str, Check] = {}
+        self.scope: list[str] = []
+        self.worst: NumericError | None = None
+        self.elements = 0
+        self.launches = 0  # of one call with the problem's own hyperparameters
+        self.direct = False  # the last kernel of a call writes the returned tensor itself
+
+    def load(self, source: str) -> None:
+        """Import the candidate in its process."""
+        self._talk.load(source)
+
+    def run(self, geometries: Geometries) -> None:
+        """Ask everything; raises Wrong, CandidateFault or CannotCheck."""
+        base = self._own_geometry(geometries)
+        self._reversed(base)
+        self._autotune_configurations(base)
+        self._tf32(base)
+        self._general(geometries.general)
+        self._sequence(geometries.smallest, base.geometry)
+        self._conclude()
+
+    def passed(self, name: str, detail: str = "", status: Status = "passed") -> None:
+        """Record the answer to one question."""
+        self.checks[name] = Check(name=name, status=status, detail=detail)
+
+    def sit(self, geometry: Geometry) -> Sitting:
+        """Build the model of a geometry on both sides with secret weights."""
+        model = geometry.build(self._seed())
+        weights = fresh_weights(model, self._seed())
+        require_same_parameters(self._talk.build(geometry.init_literal), weights)
+        self._talk.set_weights(weights)
+        return Sitting(geometry, with_weights(model, weights), weights)
+
+    def call(self, sitting: Sitting, inputs: list[Any], said: str, options: Mapping[str, Any] | None = None) -> Answer:
+        """One call, held to everything a call must be."""
+        expected = expect(sitting.model, inputs, self._key, self._tolerance)
+        if (options or {}).get("tf32"):
+            allowed = allows_tf32(sitting.model, inputs, self._key)
+            expected = [replace(e, tf32=allowed) for e in expected]
+        answer = self._talk.call(inputs, [e.own for e in expected], options=dict(options or {}))
+        where = f"{sitting.geometry.name} geometry ({sitting.geometry.description}){said}"
+        self.require_lawful(answer, [e.own for e in expected], where)
+        for got, want in zip(answer.outputs, expected, strict=True):
+            self._require_exact(got, want, where, (sitting, inputs))
+        return answer
+
+    def require_lawful(self, answer: Answer, outputs: list[torch.Tensor], where: str) -> None:
+        """Bounds, contract, launches and inputs of one call; its values are compared elsewhere. Raises Wrong."""
+        require_in_bounds(answer.report, where)
+        require_contract(answer.described, outputs, where)
+        require_kernels(answer, where)
+        require_own_arithmetic(answer.report, self._library_ops, where)
+        if not answer.inputs_intact:
+            raise Wrong("inputs_unchanged", "rejected", f"{where}: forward changed its input; inputs are read-only")
+
+    def _require_exact(self, got: torch.Tensor, want: Expected, where: str, case: tuple[Sitting, list[Any]]) -> None:
+        result = compare(got, want)
+        self._note(result, case[0].geometry.name)
+        if not result.passed:
+            hint = hint_for(case[0].model, case[1], got, want.exact)
+            raise Wrong(case[0].geometry.name, "incorrect_numerical", wrong_values(where, result, hint))
+
+    def _note(self, c: Comparison, geometry: str) -> None:
+        self.elements += c.elements
+        ratio = c.error / c.allowed if c.allowed else 0.0
+        before = self.worst.worst / self.worst.allowed if self.worst and self.worst.allowed else -1.0
+        if ratio > before:
+            self.worst = NumericError(
+                worst=min(c.error, 1e300),
+                allowed=c.allowed,
+                reference_own=c.reference_own,
+                geometry=geometry,
+                elements_compared=self.elements,
+            )
+
+    def _own_geometry(self, geometries: Geometries) -> Sitting:
+        """The problem's own hyperparameters; with the published channels where the candidate refuses fewer."""
+        for geometry in (geometries.reduced, geometries.unshrunk):
+            met = self._meet(geometry, "") if geometry else None
+            if met:
+                sitting, _, self._last = met
+                self.launches, self.direct = self._last.launched, self._last.report.get("direct") is True
+                self.passed("weights", f"{len(sitting.weights)} tensors copied by name and shape")
+                self.passed(sitting.geometry.name, sitting.geometry.description)
+                return sitting
+        refusal, self.scope = self.scope[0], []
+        raise CandidateFault("runtime_error", refusal)
+
+    def _meet(self, geometry: Geometry, said: str) -> tuple[Sitting, list[Any], Answer] | None:
+        """A model of this geometry and its first call; None where the candidate refuses the geometry by raising."""
+        inputs = geometry.draw(self._seed())
+        try:
+            sitting = self.sit(geometry)
+            return sitting, inputs, self.call(sitting, inputs, said)
+        except CandidateFault as fault:
+            if fault.unsupported:
+                raise CannotCheck(fault.unsupported) from None
+            where = f"{geometry.name} geometry ({geometry.description})"
+            require_in_bounds(fault.report, where)
+            if fault.kind != "runtime_error":
+                raise fault.at(where) from None
+            self.scope.append(f"{where}: {fault}"[:600])
+            return None
+
+    def _reversed(self, base: Sitting) -> None:
+        """Programs of a grid may run in any order; the reverse is the one most unlike the usual."""
+        said = ", programs run in reverse order"
+        try:
+            self.call(base, base.geometry.draw(self._seed()), said, {"reversed": True})
+        except Wrong as wrong:
+            raise Wrong("races", wrong.failure.kind, wrong.failure.message) from None
+        why = "the interpreter runs programs one after another; both orders gave the right result"
+        self.passed("races", why, "not_checked")
+
+    def _autotune_configurations(self, base: Sitting) -> None:
+        """Every distinct set of meta-parameters must compute the same result; timing picks one of them on the card."""
+        total, done = self._last.report.get("configs", 1), 1
+        if type(total) is not int or total <= 1:
+            return
+        begun = time.monotonic()
+        for index in range(1, min(total, 32)):
+            if time.monotonic() - begun > BUDGET_S / 5:
+                break
+            said = f", autotune configuration {index + 1} of {total}"
+            self.call(base, base.geometry.draw(self._seed()), said, {"config": index})
+            done += 1
+        detail = f"{done} of {total} distinct configurations give the right result"
+        self.passed("autotune_configurations", detail, "passed" if done == total else "not_checked")
+
+    def _tf32(self, base: Sitting) -> None:
+        if not self._last.report.get("tf32_dots"):
+            return
+        said = ", with tl.dot rounding its operands to TF32 as on the card"
+        try:
+            self.call(base, base.geometry.draw(self._seed()), said, {"tf32": True})
+        except Wrong as wrong:
+            advice = "; tl.dot uses TF32 unless input_precision='ieee' (or 'tf32x3') is given"
+            message = wrong.failure.message + advice
+            raise Wrong("tf32_rounding", wrong.failure.kind, message) from None
+        self.passed("tf32_rounding", "products rounded to TF32 stay within the bound the reference's own TF32 sets")
+
+    def _general(self, geometries: tuple[Geometry, ...]) -> None:
+        held = 0
+        for done, geometry in enumerate(geometries):
+            if time.monotonic() > self._deadline:
+                left = len(geometries) - done
+                self.passed("general", f"{left} geometries left out after {BUDGET_S:.0f} s", "not_checked")
+                return
+            held += self._meet(geometry, "") is not None
+        if geometries:
+            refused = f", {len(geometries) - held} refused by raising" if held < len(geometries) else ""
+            self.passed("general", f"{held} unpublished geometries right{refused}")
+
+    def _sequence(self, smallest: Geometry, fallback: Geometry) -> None:
+        """Many calls on one model. On the smallest geometry, or where that is refused on the one already passed."""
+        said = ", first of several calls"
+        met = self._meet(smallest, said) or self._meet(fallback, said)
+        if met is None:
+            raise CandidateFault("runtime_error", self.scope[-1])
+        sitting, inputs, first = met
+        history = [first.outputs]
+        for step in steps_of(self._tolerance, self._random):
+            inputs = self._take(sitting, inputs, step, history)
+        self._reread(sitting, history)
+        if not self._talk.weights_intact(sitting.weights):
+            raise Wrong(
+                "parameters_unchanged", "rejected", "forward changes the module's parameters; they are read-only"
+            )
+
+    def _take(self, sitting: Sitting, inputs: list[Any], step: Step, history: list[list[torch.Tensor]]) -> list[Any]:
+        if step.weights:
+            sitting.weights = fresh_weights(sitting.model, self._seed())
+            sitting.model = with_weights(sitting.model, sitting.weights)
+            self._talk.set_weights(sitting.weights, how=step.weights)
+        inputs = sitting.geometry.draw(self._seed()) if step.change is None else step.change(inputs, self._random)
+        try:
+            answer = self.call(sitting, inputs, f", call {len(history) + 1} on the same model: {step.said}")
+        except Wrong as wrong:
+            raise Wrong(step.check, wrong.failure.kind, wrong.failure.message) from None
+        history.append(answer.outputs)
+        self.passed(step.check, step.said)
+        return inputs
+
+    def _reread(self, sitting: Sitting, history: list[list[torch.Tensor]]) -> None:
+        for call in (0, self._random.randrange(len(history) - 1)):
+            for then, now in zip(history[call], self._talk.reread(call), strict=True):
+                if not torch.equal(then.reshape(-1).view(torch.uint8), now.reshape(-1).view(torch.uint8)):
+                    message = (
+                        f"the output of call {call + 1} changed during later calls; every call must return fresh memory"
+                    )
+                    raise Wrong("earlier_outputs", "rejected", message)
+        self.passed("earlier_outputs", f"unchanged after {len(history)} calls")
+
+    def _conclude(self) -> None:
+        self.passed("contract", "plain contiguous tensors of the reference's shape and dtype in fresh memory")
+        self.passed("inputs_unchanged")
+        self.passed("parameters_unchanged")
+        self.passed("bounds", "every active lane of every load, store and atomic lay inside a tensor of its launch")
+        if "operators" in self._last.report:
+            self.passed("own_arithmetic", "outside the kernels torch only allocated, viewed, moved and compared data")
+        else:
+            self.passed("own_arithmetic", "the operators that ran beside the kernels were not recorded", "not_checked")
+
+    def _seed(self) -> int:
+        return self._random.getrandbits(62)

@@ -1,0 +1,79 @@
+"""The sequence of calls on one model: everything changes that a correct module must follow.
+
+The order is shuffled and the number of calls is secret, so that a candidate cannot tell which call is which.
+Limits: what is asked; how each answer is judged is examination.py.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from evaluators.problem import Tolerance
+
+Change = Callable[[list[Any], random.Random], list[Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the sequence: what differs from the call before it."""
+
+    check: str
+    said: str
+    weights: str = ""  # how new weights are given: copy | load_state_dict
+    change: Change | None = None  # of the last inputs; None draws fresh ones
+
+
+def steps_of(tolerance: Tolerance, rng: random.Random) -> list[Step]:
+    """The calls after the first one."""
+    scales = [s for s in tolerance.input_scales if s != 1.0]
+    steps = [
+        Step("refilled_inputs", "fresh inputs at the same address"),
+        Step("changed_element", "one element of the last input changed", change=_one_element),
+        Step("changed_weights", "weights changed in place by copy_", weights="copy"),
+        *(Step("scaled_inputs", f"inputs times {s:g}", change=_scaled(s)) for s in scales),
+        Step("uneven_inputs", "batch items of very different size", change=_uneven),
+        Step("changed_weights", "weights changed by load_state_dict", weights="load_state_dict"),
+    ]
+    later = [Step("later_calls", "fresh inputs, called again") for _ in range(rng.randrange(1, 4))]
+    rng.shuffle(steps)
+    return [*steps, *later]
+
+
+def _one_element(inputs: list[Any], rng: random.Random) -> list[Any]:
+    changed = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs]
+    floats = [v for v in changed if isinstance(v, torch.Tensor) and v.is_floating_point() and v.numel()]
+    if floats:
+        tensor = rng.choice(floats)
+        tensor.view(-1)[rng.randrange(tensor.numel())] += 1 + float(tensor.abs().max())
+    return changed
+
+
+def _scaled(scale: float) -> Change:
+    def scaled(inputs: list[Any], rng: random.Random) -> list[Any]:
+        generator = torch.Generator().manual_seed(rng.getrandbits(62))
+        return [_renewed(v, generator) * scale if _is_float(v) else v for v in inputs]
+
+    return scaled
+
+
+def _uneven(inputs: list[Any], rng: random.Random) -> list[Any]:
+    generator = torch.Generator().manual_seed(rng.getrandbits(62))
+    return [_renewed(v, generator) * _steep(v) if _is_float(v) and v.dim() else v for v in inputs]
+
+
+def _steep(v: torch.Tensor) -> torch.Tensor:
+    """Factors from 1e-3 to 1e3 along the first dimension."""
+    return torch.logspace(-3, 3, v.shape[0], dtype=v.dtype).reshape(-1, *[1] * (v.dim() - 1))
+
+
+def _renewed(v: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Other values of order one, whatever scale the last call had."""
+    noise = torch.rand(v.shape, generator=generator, dtype=torch.float32)
+    return (noise if bool((v >= 0).all()) else 2 * noise - 1).to(v.dtype)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()

@@ -1,0 +1,108 @@
+"""The estimate rung: a lower bound on the latency, from the compiled instructions and the exact amount of work.
+
+Launches follow each other, so their bounds add up; of an autotuned launch the cheapest configuration counts,
+since which one a GPU would keep is not known here. Never measured, never compared with milliseconds from a clock.
+
+Limits: orders candidates only where bounds differ by more than a factor of two; says nothing about CUDA
+candidates, whose loops cannot be counted; of PyTorch operators between the kernels only the traffic is bounded.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from evaluators.compiled.bounds import Bound, bound
+from evaluators.compiled.toolkit import assembler, assembler_version, triton_version
+from evaluators.compiled.ttir import AVERAGED
+from evaluators.evaluation import Check, Estimate
+from evaluators.gpu import GpuSpec
+from evaluators.rungs import CapturedLaunch, Findings, OperatorCalls, Task
+
+INCOMPLETE = "incomplete: "  # begins every assumption that says which work the bound leaves out
+ASSUMPTIONS = (
+    "boost clock and the vendor's peak rates",
+    "every operand moves between memory and the chip once per launch, with a cold L2",
+    "what the first call of forward does, every call does",
+    "every instruction of the hottest loop is issued on every pass, predicated or not",
+)
+UNMODELLED = (
+    "latency and occupancy",
+    "repeated reads through L2 and DRAM",
+    "excess sectors of uncoalesced accesses",
+    "shared memory bank conflicts",
+    "barriers",
+    "launch overhead",
+    "arithmetic of PyTorch operators outside the kernels",
+)
+
+
+def check(task: Task) -> Findings:
+    """Bound the latency of what the build rung captured."""
+    launches = [launch for launch in task.found.launches if launch.ttir]
+    if not launches:
+        reason = "no Triton IR to count work in: lower bounds need the trip counts of every loop"
+        return Findings(checks=(Check(name="estimate", status="not_checked", detail=reason),))
+    estimate = estimate_of(launches, task.gpu, task.found.operators)
+    return Findings(checks=(_check(estimate),), estimate=estimate)
+
+
+def _check(estimate: Estimate) -> Check:
+    """A bound that left work out is still a bound, but too low to compare with others: it counts as not checked."""
+    left_out = [text for text in estimate.assumptions if text.startswith(INCOMPLETE)]
+    detail = f"lower bound {estimate.value_ms:.4g} ms, not measured; limited by {estimate.limiter}"
+    if left_out:
+        return Check(name="estimate", status="not_checked", detail=f"{'; '.join(left_out)}; {detail}")
+    return Check(name="estimate", status="passed", detail=detail)
+
+
+def estimate_of(launches: Iterable[CapturedLaunch], gpu: GpuSpec, operators: Iterable[OperatorCalls] = ()) -> Estimate:
+    """Sum of the bounds of all launches and of the memory traffic of PyTorch operators between them."""
+    counted = [(launch, bound(launch, gpu)) for launch in launches]
+    kept = _without_alternatives(counted)
+    components: defaultdict[str, float] = defaultdict(float)
+    for launch, limits in kept:
+        for name, value in limits.components_ms.items():
+            components[name] += launch.launches * value
+    value_ms = sum(launch.launches * limits.value_ms for launch, limits in kept)
+    operators_ms = sum(operator.bytes_moved for operator in operators) / (gpu.memory_bandwidth_gb_s * 1e6)
+    if operators_ms:
+        components["PyTorch operators"] = operators_ms
+        value_ms += operators_ms
+    notes = sorted({note for _, limits in kept for note in limits.notes})
+    return Estimate(
+        value_ms=_rounded(value_ms),
+        limiter=_limiter(kept),
+        components_ms={name: _rounded(value) for name, value in components.items()},
+        assumptions=(*ASSUMPTIONS, *map(_assumption, notes)),
+        unmodelled=UNMODELLED,
+        calibrated=False,
+        target=gpu.arch,
+        toolchain=f"triton {triton_version()}, {assembler(gpu.capability)} {assembler_version(gpu.capability)}",
+    )
+
+
+def _assumption(note: str) -> str:
+    return note if note.startswith(AVERAGED) else INCOMPLETE + note
+
+
+def _without_alternatives(counted: Iterable[tuple[CapturedLaunch, Bound]]) -> list[tuple[CapturedLaunch, Bound]]:
+    """Of each autotuned launch the configuration with the least bound: whichever is kept takes at least that."""
+    best: dict[object, tuple[CapturedLaunch, Bound]] = {}
+    for number, (launch, limits) in enumerate(counted):
+        key = ("tuned", launch.tuned_group) if launch.tuned_group is not None else ("single", number)
+        if key not in best or limits.value_ms < best[key][1].value_ms:
+            best[key] = (launch, limits)
+    return list(best.values())
+
+
+def _limiter(kept: list[tuple[CapturedLaunch, Bound]]) -> str:
+    """What limits the launch that takes the most time, and what its hottest loop spends instructions on."""
+    launch, limits = max(kept, key=lambda pair: pair[0].launches * pair[1].value_ms)
+    text = f"{limits.limiter} in {launch.name}"
+    if limits.limiter in ("instruction issue", "integer pipe"):
+        shares = ", ".join(f"{share:g} % {name}" for name, share in list(limits.hottest_mix_pct.items())[:3])
+        text += f" (hottest loop: {shares})"
+    return text
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

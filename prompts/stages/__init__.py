@@ -1,0 +1,81 @@
+"""Load the stages of optimization: the TOML files beside this one, in the order of their `order` field.
+
+A folder named by AGENT_PROMPTS_DIR may hold a `stages` folder; its files add stages or replace those of the same name.
+
+Limits: data only; which stage comes next is the agent's policy.
+"""
+
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from evaluators.errors import UsageError
+from prompts.stage import Stage
+
+BUILT_IN_DIR = Path(__file__).parent
+USER_DIR_VARIABLE = "AGENT_PROMPTS_DIR"
+
+
+def all_stages() -> tuple[Stage, ...]:
+    """Every stage, first to last. A damaged file is an error that names the file and the field."""
+    stages = {path.stem: _read(path) for folder in _folders() for path in sorted(folder.glob("*.toml"))}
+    return tuple(sorted(stages.values(), key=lambda stage: (stage.order, stage.key)))
+
+
+def load_stage(key: str) -> Stage:
+    """The stage called `key`. Raises UsageError naming the nearest."""
+    stages = {stage.key: stage for stage in all_stages()}
+    if key in stages:
+        return stages[key]
+    near = difflib.get_close_matches(key, stages, n=1, cutoff=0.4)
+    nearest = f"did you mean '{near[0]}'? " if near else ""
+    raise UsageError(f"unknown stage '{key}'; {nearest}known: {', '.join(stages)}")
+
+
+def missing_metrics(stage: Stage, metrics: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Measured metrics the stage wants and no kernel's profile delivers; None and NaN are not delivered."""
+    delivered = {name for profile in metrics.values() for name, value in profile.items() if _is_delivered(value)}
+    return _wanted_but_not(stage, delivered)
+
+
+def user_directory() -> Path | None:
+    """The folder of AGENT_PROMPTS_DIR; None when unset, UsageError when it is no folder."""
+    named = os.environ.get(USER_DIR_VARIABLE)
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        raise UsageError(f"{USER_DIR_VARIABLE}={named} is not a folder; point it at a folder of templates or unset it")
+    return Path(named)
+
+
+def _wanted_but_not(stage: Stage, delivered: Collection[str]) -> tuple[str, ...]:
+    return tuple(
+        metric.name for metric in stage.metrics if metric.origin == "measured" and metric.name not in delivered
+    )
+
+
+def _is_delivered(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))  # some devices report NaN
+
+
+def _folders() -> list[Path]:
+    user = user_directory()
+    return [BUILT_IN_DIR] if user is None else [BUILT_IN_DIR, user / "stages"]
+
+
+def _read(path: Path) -> Stage:
+    try:
+        fields: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"stage file {path}: {error}") from None
+    try:
+        return Stage(**{**fields, "key": path.stem})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"stage file {path}: field {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

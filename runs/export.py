@@ -1,0 +1,163 @@
+"""Export: one attempt as a standalone file with `ModelNew`, where it comes from, and a check that runs by itself.
+
+The header says what the judge found, what it did not check, and the origin of every figure. Run as a program the file
+compares itself with the embedded reference against float64 (runs/self_check.txt) and exits non-zero where it is wrong.
+
+Limits: the file needs torch and triton (or nvcc), nothing of this project. The check is one draw of inputs.
+"""
+
+from pathlib import Path
+
+from evaluators.candidate import candidate_from
+from evaluators.errors import UsageError
+from evaluators.evaluation import Evaluation
+from evaluators.problem import Problem
+from runs.inert import one_line
+from runs.nouns import Attempt
+from runs.store import RunDirectory, write_durably
+from runs.verdict_text import verdict_text
+
+SELF_CHECK = Path(__file__).with_name("self_check.txt")
+GPU_GUARD = """\
+if __name__ == "__main__":
+    import torch
+
+    if not torch.cuda.is_available():
+        print("not checked: a CUDA kernel needs a GPU and nvcc")
+        raise SystemExit(4)
+
+"""
+LINE_CHARS = 400  # of one fact in the header
+
+
+def export_source(directory: RunDirectory, number: int | None = None) -> str:
+    """The standalone file of an attempt, or of the best. Raises UsageError where there is no code to export."""
+    attempt = _attempt(directory, number)
+    source = directory.read(attempt.number, "kernel.py")
+    if source is None:
+        why = attempt.reply_problem or "kernel.py is missing"
+        raise UsageError(f"attempt {attempt.number} of {directory.id} holds no code to export: {one_line(why)}")
+    problem = Problem.model_validate_json(directory.run.config.problem_source)
+    header = _comments(provenance(directory, attempt, problem))
+    return f"{header}\n\n{_needs_gpu(source)}{source.rstrip()}\n{_self_check(problem, source)}"
+
+
+def export_best(directory: RunDirectory) -> Path:
+    """Write the best kernel to best.py in the run directory, durably, and return its path."""
+    path = directory.path / "best.py"
+    write_durably(path, export_source(directory))
+    return path
+
+
+def provenance(directory: RunDirectory, attempt: Attempt, problem: Problem) -> list[str]:
+    """Where a kernel comes from and what is known about it; one fact per line."""
+    config = directory.run.config
+    return [
+        f"{problem.key}: {problem.title}",
+        f"run: {directory.id}, attempt {attempt.number}, stage {attempt.stage}, {attempt.started_at}",
+        f"problem: {problem.key}, sha256 {problem.id} (first 16 hex digits of the reference below)",
+        f"target GPU: {config.gpu}; written by: {config.model}; candidate {attempt.candidate_id}",
+        *([f"plan: {attempt.plan}"] if attempt.plan else []),
+        *_versions(directory),
+        *(_evaluation(attempt.evaluation) if attempt.evaluation else ["verdict: not judged"]),
+    ]
+
+
+def _evaluation(evaluation: Evaluation) -> list[str]:
+    checks = evaluation.checks
+    named = {status: [c for c in checks if c.status == status] for status in ("passed", "failed", "not_checked")}
+    return [
+        f"verdict: {verdict_text(evaluation)} {evaluation.message}".rstrip(),
+        *([f"checked and held: {', '.join(check.name for check in named['passed'])}"] if named["passed"] else []),
+        *(f"FAILED: {check.name}: {check.detail}" for check in named["failed"]),
+        *(f"NOT CHECKED: {check.name}: {check.detail}" for check in named["not_checked"]),
+        *_numbers(evaluation),
+        *(f"refuses (raises): {text}" for text in evaluation.scope),
+        *_kernels(evaluation),
+        *_estimate(evaluation),
+        *([f"judged with: {_pairs(evaluation.environment)}"] if evaluation.environment else []),
+    ]
+
+
+def _numbers(evaluation: Evaluation) -> list[str]:
+    error = evaluation.numeric_error
+    if error is None:
+        return ["numbers: not compared"]
+    return [
+        f"numbers: relative error against float64 {error.worst:.3g} (allowed {error.allowed:.3g}, the reference's own "
+        f"{error.reference_own:.3g}), worst at {error.geometry}, {error.elements_compared} elements compared"
+    ]
+
+
+def _kernels(evaluation: Evaluation) -> list[str]:
+    return [
+        f"kernel {kernel.name} (compiled for {evaluation.gpu}, not measured): grid {kernel.grid}, "
+        f"{kernel.registers} registers, {kernel.spills} bytes spilled, {kernel.shared_memory_bytes} bytes of shared "
+        f"memory, theoretical occupancy <= {kernel.theoretical_occupancy_pct:.0f} %, {kernel.num_warps} warps, "
+        f"{kernel.num_stages} stages"
+        for kernel in evaluation.kernels
+    ]
+
+
+def _estimate(evaluation: Evaluation) -> list[str]:
+    estimate = evaluation.estimate
+    if estimate is None:
+        return ["time: neither measured nor estimated"]
+    calibration = "calibrated" if estimate.calibrated else "uncalibrated"
+    return [
+        f"time: NOT MEASURED; estimated lower bound ({calibration}): {estimate.value_ms:.4g} ms on "
+        f"{estimate.target or evaluation.gpu}, limited by {estimate.limiter}; "
+        f"leaves out: {', '.join(estimate.unmodelled) or 'nothing named'}"
+    ]
+
+
+def _versions(directory: RunDirectory) -> list[str]:
+    versions = directory.run.versions
+    return [f"versions: {_pairs(versions)}"] if versions else []
+
+
+def _pairs(facts: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+def _attempt(directory: RunDirectory, number: int | None) -> Attempt:
+    state = directory.state()
+    if number is None:
+        if state.best is None:
+            raise UsageError(f"{directory.id} has no best kernel to export; name one: --attempt N")
+        return state.best
+    attempt = state.attempt(number)
+    if attempt is None:
+        raise UsageError(f"{directory.id} has no attempt {number}; it has {len(state.attempts)}")
+    return attempt
+
+
+def _comments(lines: list[str]) -> str:
+    """Comment lines that nothing in a fact can end: every letter that is not printable is written out."""
+    return "\n".join(f"# {one_line(line, LINE_CHARS)}" for line in lines)
+
+
+def _needs_gpu(source: str) -> str:
+    """A CUDA candidate builds its extension on import: the check must end before that where there is no GPU."""
+    has_future = "from __future__" in source  # which must stay the first statement
+    return "" if candidate_from(source).language != "cuda" or has_future else GPU_GUARD
+
+
+def _self_check(problem: Problem, source: str) -> str:
+    filled = {
+        "@NAME@": repr(problem.key),
+        "@ERROR_MULTIPLE@": repr(problem.tolerance.error_multiple),
+        "@FLOOR@": repr(problem.tolerance.floor),
+        "@LANGUAGE@": repr(candidate_from(source).language),
+        "@REFERENCE@": _quoted(problem.source),  # last: a reference that holds one of the marks is not filled in
+    }
+    text = SELF_CHECK.read_text(encoding="utf-8")
+    for mark, value in filled.items():
+        text = text.replace(mark, value)
+    return text
+
+
+def _quoted(text: str) -> str:
+    """A triple-quoted literal that reads like the text and evaluates to it."""
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').replace("\r", "\\r").replace("\0", "\\0")
+    return f'"""\\\n{escaped}"""' if not escaped.endswith('"') else repr(text)

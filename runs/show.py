@@ -1,0 +1,230 @@
+"""A recorded run on the terminal: one line per attempt, or one attempt in full. The same data as JSON.
+
+Text of models and candidates is shown inert: escapes are printed, not obeyed. Figures name their origin: `estimated`
+is a model's lower bound, `compiled` was read from the binary; nothing else is shown as a time of a kernel.
+
+Limits: reading only, plain text; how an evaluation is put in words is runs/verdict_text.py.
+"""
+
+import json
+from typing import Any
+
+from evaluators.evaluation import Evaluation
+from runs.difference import change_text, difference
+from runs.inert import inert, one_line
+from runs.nouns import Attempt
+from runs.state import RunState
+from runs.store import RunDirectory
+from runs.table import table
+from runs.verdict_text import evaluation_lines, verdict_text
+
+__all__ = ["attempt_json", "attempt_lines", "evaluation_lines", "run_json", "run_lines", "run_summary"]
+
+COLUMNS = (
+    "#",
+    "stage",
+    "role",
+    "from",
+    "verdict",
+    "estimated_ms",
+    "regs",
+    "spills",
+    "smem",
+    "occ_%",
+    "decision",
+    "cost",
+    "seconds",
+)
+LEGEND = (
+    "estimated_ms: a model's lower bound, not measured. regs, spills (bytes), smem (bytes): compiled, the largest",
+    "over a candidate's kernels; occ_%: the theoretical upper bound, the lowest over its kernels. `*` marks the best.",
+)
+
+
+def run_lines(directory: RunDirectory) -> list[str]:
+    """The attempts of a run as a table, with what it was asked to do and how it stands."""
+    state = directory.state()
+    rows = [_row(attempt, state) for attempt in state.attempts]
+    body = [*table(COLUMNS, rows).split("\n"), *LEGEND] if rows else ["no attempt is finished yet"]
+    return [*_head(directory), "", *body, "", *_standing(directory, state)]
+
+
+def attempt_lines(directory: RunDirectory, number: int) -> list[str]:
+    """One attempt: prompt, reply, diff to the parent, verdict with checks, metrics."""
+    state = directory.state()
+    attempt = state.attempt(number)
+    if attempt is None:
+        return [f"{directory.id} has no attempt {number}"]
+    return [
+        *_attempt_head(directory, attempt),
+        *_section("prompt", directory.read(number, "prompt.md")),
+        *_section("reply", directory.read(number, "reply.md")),
+        *_difference_section(directory, attempt),
+        *_verdict_section(attempt),
+        *_section("metrics", directory.read(number, "metrics.json")),
+    ]
+
+
+def run_summary(directory: RunDirectory) -> dict[str, Any]:
+    """One run in one line of `agent runs`; figures are numbers or None."""
+    state = directory.state()
+    best = state.best
+    return {
+        "run": directory.id,
+        "problem": directory.run.config.problem,
+        "gpu": directory.run.config.gpu,
+        "model": one_line(directory.run.config.model, 40),
+        "attempts": len(state.attempts),
+        "best": best.number if best else "-",
+        "estimated_ms": _estimate_text(best.evaluation if best else None),
+        "cost": _dollars(state.usage.cost_usd, state.usage.requests),
+        "cost_usd": state.usage.cost_usd,
+        "ended": one_line(state.finished, 60) if state.finished else "not ended",
+    }
+
+
+def run_json(directory: RunDirectory) -> dict[str, Any]:
+    """Everything the journal says about a run."""
+    state = directory.state()
+    return {
+        "run": directory.run.model_dump(mode="json"),
+        "path": str(directory.path),
+        "attempts": [attempt.model_dump(mode="json") for attempt in state.attempts],
+        "pending": state.pending.model_dump(mode="json") if state.pending else None,
+        "best": state.best.number if state.best else None,
+        "usage": state.usage.model_dump(mode="json"),
+        "ended": state.finished,
+    }
+
+
+def attempt_json(directory: RunDirectory, number: int) -> dict[str, Any]:
+    """One attempt with its texts, verbatim."""
+    attempt = directory.state().attempt(number)
+    if attempt is None:
+        return {}
+    return {
+        "attempt": attempt.model_dump(mode="json"),
+        "prompt": directory.read(number, "prompt.md"),
+        "reply": directory.read(number, "reply.md"),
+        "source": directory.read(number, "kernel.py"),
+        "difference": "\n".join(_difference(directory, attempt)),
+        "metrics": _metrics(directory.read(number, "metrics.json")),
+    }
+
+
+def _metrics(text: str | None) -> Any:
+    """The profiler's figures; a file that is not JSON is given as it is."""
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return text
+
+
+def _head(directory: RunDirectory) -> list[str]:
+    config = directory.run.config
+    versions = ", ".join(f"{name} {version}" for name, version in directory.run.versions.items())
+    return [
+        f"run {directory.id}: {config.problem} on {config.gpu} by {one_line(config.model)}",
+        f"started {directory.run.created_at}{f' with {versions}' if versions else ''}",
+    ]
+
+
+def _standing(directory: RunDirectory, state: RunState) -> list[str]:
+    usage, best = state.usage, state.best
+    lines = []
+    if usage.requests:
+        tokens = f"{usage.input_tokens} + {usage.output_tokens} tokens"
+        lines.append(f"{usage.requests} requests, {tokens}, cost {_dollars(usage.cost_usd, usage.requests)}")
+    if state.pending:
+        lines.append(f"attempt {state.pending.number} has a reply and is not finished: agent resume {directory.id}")
+    lines.append(f"ended: {one_line(state.finished)}" if state.finished else "not ended")
+    if best:
+        lines.append(f"best: attempt {best.number}; see it: agent show {directory.id} --attempt {best.number}")
+    return lines
+
+
+def _row(attempt: Attempt, state: RunState) -> tuple[str, ...]:
+    is_best = state.best is not None and state.best.number == attempt.number
+    verdict = verdict_text(attempt.evaluation)
+    if attempt.reused_from is not None:
+        verdict = f"{verdict} (as attempt {attempt.reused_from})"
+    elif attempt.evaluation is None and attempt.candidate_id is not None:
+        verdict = "not judged"
+    return (
+        str(attempt.number),
+        one_line(attempt.stage, 16),
+        attempt.role,
+        "-" if attempt.parent is None else str(attempt.parent),
+        verdict,
+        _estimate_text(attempt.evaluation),
+        *_compiled_cells(attempt.evaluation),
+        attempt.decision + (" *" if is_best else ""),
+        _dollars(attempt.usage.cost_usd, attempt.usage.requests),
+        f"{attempt.seconds:.1f}",
+    )
+
+
+def _compiled_cells(evaluation: Evaluation | None) -> tuple[str, str, str, str]:
+    kernels = evaluation.kernels if evaluation else ()
+    if not kernels:
+        return ("-", "-", "-", "-")
+    return (
+        str(max(kernel.registers for kernel in kernels)),
+        str(max(kernel.spills for kernel in kernels)),
+        str(max(kernel.shared_memory_bytes for kernel in kernels)),
+        f"{min(kernel.theoretical_occupancy_pct for kernel in kernels):.0f}",
+    )
+
+
+def _estimate_text(evaluation: Evaluation | None) -> str:
+    return f"{evaluation.estimate.value_ms:.3g}" if evaluation and evaluation.estimate else "-"
+
+
+def _dollars(amount: float | None, requests: int) -> str:
+    if not requests:
+        return "-"
+    return "n/a" if amount is None else f"${amount:.4f}"
+
+
+def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:
+    parent = "nothing earlier" if attempt.parent is None else f"attempt {attempt.parent}"
+    lines = [
+        f"run {directory.id}, attempt {attempt.number}: {attempt.role} from {parent}, stage {one_line(attempt.stage)}",
+        f"decision: {attempt.decision} ({one_line(attempt.reason)})",
+        f"started {attempt.started_at}, {attempt.seconds:.1f} s, {attempt.usage.input_tokens} + "
+        f"{attempt.usage.output_tokens} tokens, cost {_dollars(attempt.usage.cost_usd, attempt.usage.requests)}",
+    ]
+    return [*lines, *([f"plan: {one_line(attempt.plan, 400)}"] if attempt.plan else [])]
+
+
+def _section(title: str, text: str | None) -> list[str]:
+    if text is None:
+        return ["", f"--- {title}: not recorded"]
+    return ["", f"--- {title}", *inert(text).rstrip("\n").split("\n")]
+
+
+def _verdict_section(attempt: Attempt) -> list[str]:
+    if attempt.evaluation is None:
+        return ["", "--- verdict", f"not judged: {inert(attempt.reply_problem) or 'no reason is recorded'}"]
+    reused = [f"equal code was judged in attempt {attempt.reused_from}"] if attempt.reused_from is not None else []
+    return ["", "--- verdict", *reused, *evaluation_lines(attempt.evaluation)]
+
+
+def _difference_section(directory: RunDirectory, attempt: Attempt) -> list[str]:
+    if directory.read(attempt.number, "kernel.py") is None:
+        return ["", "--- code: none was read from the reply"]
+    lines = _difference(directory, attempt)
+    if not lines:
+        return ["", "--- code: the same as its parent's"]
+    return ["", f"--- code ({change_text(lines)})", *(inert(line) for line in lines)]
+
+
+def _difference(directory: RunDirectory, attempt: Attempt) -> list[str]:
+    """The diff to the parent's code, or to what the user brought, or to nothing."""
+    after = directory.read(attempt.number, "kernel.py") or ""
+    if attempt.parent is not None:
+        before, name = directory.read(attempt.parent, "kernel.py") or "", f"attempt {attempt.parent}"
+    else:
+        given = directory.run.config.seed_code
+        before, name = given or "", "given code" if given else "nothing"
+    return difference(before, after, (name, f"attempt {attempt.number}"))

@@ -1,0 +1,64 @@
+"""First configurations compiled ahead of time for the targets by the judge's own build rung: nothing spills, all fits.
+
+Limits: compiled, not run.
+"""
+
+import pytest
+
+from agent.proposers.playbook.emission import candidate_source
+from agent.proposers.playbook.family import Situation, known_families
+from agent.proposers.playbook.reference import read_reference
+from agent.proposers.playbook.shape import shape_from
+from evaluators.candidate import candidate_from
+from evaluators.gpu_catalog import load_gpu
+from evaluators.judge.facts import facts_of
+from evaluators.judge.reference import Reference
+from evaluators.judge.zygotes import Zygotes
+from evaluators.problem_catalog import load_problem
+from evaluators.rungs import Task, build, screen
+
+
+@pytest.fixture(scope="module")
+def zygotes():
+    with Zygotes() as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def workloads():
+    problems = {key: load_problem(key) for key in ("convt3d-68", "convt3d-72", "convt3d-73", "convt3d-77")}
+    return {key: (problem, Reference(problem), facts_of(problem)) for key, problem in problems.items()}
+
+
+@pytest.mark.parametrize(
+    ("family", "problem", "gpu"),
+    [
+        *(("packed_gemm", "convt3d-68", gpu) for gpu in ("t4", "a100-80gb", "4090", "h200", "5090")),
+        ("packed_gemm", "convt3d-72", "4090"),
+        ("stride_phase", "convt3d-73", "4090"),
+        ("stride_phase", "convt3d-77", "h200"),
+        ("implicit_gemm", "convt3d-68", "4090"),
+        ("direct", "convt3d-68", "4090"),
+    ],
+)
+def test_the_first_configuration_passes_the_screen_and_compiles_without_spills(
+    zygotes, workloads, family, problem, gpu
+):
+    task, text = task_for(zygotes, workloads[problem], family, gpu)
+    screened = screen.check(task)
+    assert screened.failure is None, screened.failure
+    found = build.check(task)
+    assert found.failure is None, f"{text}: {found.failure}"
+    assert {kernel.name: kernel.spills for kernel in found.kernels if kernel.spills} == {}, text
+    assert all(kernel.shared_memory_bytes <= task.gpu.shared_memory_per_block_kb * 1024 for kernel in found.kernels)
+    assert family in {kernel.name for kernel in found.kernels}
+
+
+def task_for(zygotes, workload, name, gpu):
+    problem, reference, facts = workload
+    text = read_reference(problem.source)
+    family = next(family for family in known_families() if family.name == name)
+    situation = Situation(shape_from(facts, text.layer), load_gpu(gpu), 6e-4)
+    configuration = family.start(situation)
+    candidate = candidate_from(candidate_source(configuration, family, text))
+    return Task(problem, candidate, situation.gpu, reference, zygotes), str(configuration)

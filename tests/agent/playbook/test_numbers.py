@@ -1,0 +1,112 @@
+"""Every family against float64, on geometries that have every option, in the Triton interpreter.
+
+Limits: what an interpreter cannot see (races, tensor core rounding, shared memory) is judged elsewhere.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TILE = "BLOCK_M=64 BLOCK_N=16 BLOCK_K=16 GROUP_M={group} PRECISION={precision} NUM_WARPS=4 NUM_STAGES=2"
+GEOMETRIES = [  # distinct kernel sizes, strides, paddings; channels that fill no tile; every option somewhere
+    {"init": [4, 6, [2, 4, 3]], "options": {}, "x": [2, 4, 2, 3, 2]},
+    {
+        "init": [4, 6, [2, 1, 4]],
+        "options": {"stride": [2, 1, 3], "padding": [0, 1, 2], "output_padding": [1, 0, 2], "groups": 2, "bias": True},
+        "x": [1, 4, 2, 3, 2],
+    },
+    {"init": [6, 4, [3, 2, 3]], "options": {"stride": 2, "padding": 1, "dilation": 2}, "x": [1, 6, 2, 3, 2]},
+    {
+        "init": [3, 5, [2, 3, 2]],
+        "options": {"padding": [1, 0, 2], "output_padding": [0, 1, 2], "dilation": [1, 2, 3], "bias": True},
+        "x": [3, 3, 3, 4],  # no batch dimension
+    },
+    {
+        "init": [20, 18, [1, 2, 2]],
+        "options": {"stride": [3, 2, 1], "output_padding": [2, 1, 0]},
+        "x": [1, 20, 2, 2, 3],
+        "strided": True,  # not contiguous
+    },
+    {
+        "init": [3, 2, [2, 3, 2]],
+        "options": {"stride": [3, 2, 4], "dilation": [2, 3, 2], "output_padding": [1, 1, 3], "bias": True},
+        "x": [1, 3, 2, 2, 2],
+    },
+]
+EXACT = [
+    "direct BLOCK_M=64 BLOCK_N=4 GROUP_M=2 NUM_WARPS=4",
+    f"implicit_gemm {TILE.format(group=0, precision='ieee')}",
+    f"stride_phase {TILE.format(group=1, precision='ieee')}",
+    f"packed_gemm {TILE.format(group=2, precision='ieee')} SCALING=two_pass",
+]
+ROUNDED = [
+    f"implicit_gemm {TILE.format(group=1, precision='tf32')}",
+    f"stride_phase {TILE.format(group=1, precision='tf32')}",
+    f"packed_gemm {TILE.format(group=1, precision='tf32')} SCALING=two_pass",
+    f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=two_pass",
+    f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=one_pass",
+]
+
+
+@pytest.fixture(scope="module")
+def interpret():
+    """Answers of one interpreting process for (sources, cases)."""
+    script = Path(__file__).parent / "interpreted.py"
+    process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(sources, cases):
+        process.stdin.write(json.dumps({"sources": sources, "cases": cases}) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        assert line, f"the interpreting process ended with {process.wait()}; its error is on stderr"
+        answers = json.loads(line)
+        assert len(answers) == len(sources) * len(cases)
+        return answers
+
+    with process:
+        yield ask
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("text", EXACT, ids=lambda text: text.split()[0])
+def test_fp32_products_are_exact_on_every_geometry(interpret, emit, text):
+    for answer in interpret([emit(text)], GEOMETRIES):
+        assert answer["same_shape"] and answer["contiguous"], answer
+        assert answer["error"] < 4e-7, answer
+
+
+def test_rounded_products_keep_the_error_of_tf32_at_every_scale(interpret, emit):
+    scaled = [dict(GEOMETRIES[number], scale=scale) for number, scale in ((0, 1.0), (2, 1e5), (4, 1e-5))]
+    for answer in interpret([emit(text) for text in ROUNDED], scaled):
+        assert answer["same_shape"] and answer["finite"], answer
+        assert 1e-5 < answer["error"] < 3.6e-4, answer
+
+
+def test_offsets_are_64_bit_where_32_do_not_reach(interpret, emit):
+    """The same numbers with every tile offset forced wide."""
+    wide = [emit(text).replace(">= 2**31,", ">= 0,") for text in EXACT]
+    assert all("WIDE=" in source and ">= 0," in source for source in wide)
+    for answer in interpret(wide, GEOMETRIES[1:2]):
+        assert answer["error"] < 4e-7, answer
+
+
+def test_half_precision_references_are_served_in_their_own_type(interpret, emit):
+    """bfloat16 only where there is no tl.dot: Triton's interpreter multiplies the bit patterns."""
+    half = dict(GEOMETRIES[1], dtype="float16")
+    answers = interpret([emit(text) for text in (EXACT[0], *ROUNDED[:4])], [half])
+    answers += interpret([emit(EXACT[0])], [dict(half, dtype="bfloat16")])
+    for answer in answers:
+        assert answer["same_shape"], answer
+        assert answer["error"] < (5e-4 if answer["case"]["dtype"] == "float16" else 4e-3), answer
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_the_same_kernels_serve_fewer_dimensions(interpret, emit, reference, rank):
+    options = {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2, "bias": True}
+    case = {"init": [4, 6, [3, 4][:rank]], "options": options, "x": [2, 4, 5, 3][: rank + 2]}
+    flat = reference.replace("ConvTranspose3d", f"ConvTranspose{rank}d")
+    for answer in interpret([emit(text, flat) for text in EXACT], [case]):
+        assert answer["same_shape"] and answer["error"] < 4e-7, answer

@@ -1,0 +1,89 @@
+"""What follows a failure."""
+
+import pytest
+
+from agent.proposers.errors import NothingToPropose
+from agent.proposers.playbook.configuration import read_configuration
+
+PACKED = read_configuration(
+    "packed_gemm BLOCK_M=128 BLOCK_N=64 BLOCK_K=32 GROUP_M=1 PRECISION=half NUM_WARPS=4 NUM_STAGES=3 SCALING=two_pass"
+)
+IMPLICIT = read_configuration(
+    "implicit_gemm BLOCK_M=128 BLOCK_N=64 BLOCK_K=32 GROUP_M=1 PRECISION=tf32 NUM_WARPS=8 NUM_STAGES=3"
+)
+DIRECT = read_configuration("direct BLOCK_M=256 BLOCK_N=8 GROUP_M=1 NUM_WARPS=4")
+
+
+def test_out_of_resources_costs_a_stage_first(search):
+    message = "OutOfResources: shared memory, Required: 147456, Hardware limit: 101376"
+    search.fail(PACKED, "compile_error", message)
+    configuration, plan = search.propose()
+    assert configuration == PACKED.having(NUM_STAGES=2)
+    assert "compile_error" in plan
+    search.fail(configuration, "compile_error", message)
+    assert search.propose()[0] == configuration.having(BLOCK_K=16)
+
+
+def test_a_timeout_shrinks_the_tile_and_then_steps_back(search):
+    smallest = DIRECT.having(BLOCK_M=32, BLOCK_N=16)
+    search.fail(smallest, "timeout")
+    with pytest.raises(NothingToPropose, match=r"none of its kernels|every neighbour"):
+        for _ in range(30):
+            configuration, _ = search.propose()
+            search.fail(configuration, "timeout")
+
+
+@pytest.mark.parametrize("kind", ["compile_error", "runtime_error", "crashed", "incorrect_shape", "rejected"])
+def test_other_failures_step_back_to_a_plainer_family(search, kind):
+    search.fail(PACKED, kind, "something else")
+    configuration, plan = search.propose()
+    assert configuration.family == "implicit_gemm", "stride 1 has no use for phases"
+    assert kind in plan
+
+
+def test_a_family_found_wrong_is_not_stepped_back_to(search):
+    search.fail(IMPLICIT, "incorrect_shape")
+    search.fail(PACKED, "crashed")
+    assert search.propose()[0].family == "direct"
+
+
+def test_wrong_numbers_blame_the_rounding_first_and_the_lesson_stays(search):
+    search.keep(DIRECT)
+    search.fail(IMPLICIT, "incorrect_numerical", "relative error 0.0003, allowed 1e-06")
+    exact, _ = search.propose()
+    assert exact == IMPLICIT.having(PRECISION="ieee")
+    search.keep(exact)
+    search.stage = "algorithm"
+    later = []
+    for _ in range(6):
+        configuration, _ = search.propose()
+        later.append(configuration)
+        search.discard(configuration)
+    assert {configuration.word("PRECISION", "ieee") for configuration in later} == {"ieee"}
+
+
+def test_a_rounding_that_was_right_elsewhere_is_not_blamed(search):
+    search.keep(IMPLICIT)
+    search.fail(PACKED.having(PRECISION="tf32"), "incorrect_numerical")
+    assert search.propose()[0] == PACKED.having(PRECISION="ieee")
+    search.role = "optimize"
+    search.keep(IMPLICIT.having(NUM_WARPS=4))
+    search.stage = "tuning"
+    assert search.propose()[0].word("PRECISION") == "tf32"
+
+
+def test_without_a_remedy_the_search_goes_on_from_the_best(search):
+    search.keep(IMPLICIT)
+    search.discard(DIRECT)
+    search.fail(DIRECT.having(GROUP_M=8), "incorrect_shape")
+    configuration, _ = search.propose()
+    assert configuration.family == "packed_gemm", "the family still promises 20 % over the best"
+
+
+def test_code_of_others_that_failed_is_answered_with_an_own_kernel(search):
+    from evaluators.evaluation import Failed
+    from prompts.context import Base
+
+    failed = Failed(candidate_id="c", problem="t", gpu="g", rung="build", kind="compile_error", message="x")
+    search.base, search.role = Base(number=0, source="import torch\n", evaluation=failed), "repair"
+    assert search.propose()[0].family == "direct"

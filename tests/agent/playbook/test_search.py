@@ -1,0 +1,183 @@
+"""Which kernel the playbook proposes, and when it stops."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from agent.proposers.errors import NothingToPropose
+from agent.proposers.playbook import PlaybookProposer
+from agent.proposers.playbook.configuration import Configuration, read_configuration
+from agent.proposers.playbook.family import known_families
+from agent.proposers.playbook.tiling import is_buildable
+from evaluators.gpu_catalog import all_gpus, load_gpu
+from evaluators.problem import Problem, Tolerance
+
+STAGES = ("algorithm", "grid", "tiling", "memory", "tuning")
+
+
+def run(search, attempts):
+    """A run whose verdicts are the playbook's own expectations: (configuration, plan, bound, kept)."""
+    made, best_ms = [], float("inf")
+    for number in range(attempts):
+        search.stage = "algorithm" if number < 3 else STAGES[(number - 2) % 5]
+        configuration, plan = search.propose()
+        bound_ms = search.bound_ms(configuration)
+        kept = bound_ms * 1.01 < best_ms
+        made.append((configuration, plan, bound_ms, kept))
+        if kept:
+            best_ms = bound_ms
+            search.keep(configuration)
+        else:
+            search.discard(configuration)
+    return made
+
+
+def test_eight_attempts_climb_from_a_plain_kernel_to_packed_fp16_products(search):
+    made = run(search, 8)
+    families = [configuration.family for configuration, *_ in made]
+    assert families[:3] == ["direct", "implicit_gemm", "packed_gemm"]
+    kept = [bound_ms for *_, bound_ms, was_kept in made if was_kept]
+    assert kept == sorted(kept, reverse=True) and len(kept) >= 4
+    assert kept[0] / kept[-1] > 5
+    assert made[2][0].word("PRECISION") == "half", "fp16 has twice the TF32 rate of this card"
+
+
+def test_a_strided_problem_gets_its_phases_after_the_plain_product(search):
+    search.workload = "73"
+    families = [configuration.family for configuration, *_ in run(search, 3)]
+    assert families == ["direct", "implicit_gemm", "stride_phase"]
+
+
+def test_no_configuration_is_proposed_twice_and_the_end_says_why(search, workload):
+    search.workload = workload
+    proposed = []
+    with pytest.raises(NothingToPropose, match="every neighbour of"):
+        for number in range(80):
+            search.stage = STAGES[number % 5]
+            configuration, _ = search.propose()
+            proposed.append(configuration)
+            search.keep(configuration) if number < 3 else search.discard(configuration)
+    assert len(proposed) == len(set(proposed)) > 8
+
+
+def test_equal_contexts_give_equal_replies_in_under_20_ms(search):
+    run(search, 3)
+    proposer, context = PlaybookProposer(), search.context()
+    first = proposer.propose(context, "")
+    times_s = []
+    for _ in range(7):
+        begun = time.perf_counter()
+        assert proposer.propose(context, "ignored") == first
+        times_s.append(time.perf_counter() - begun)
+    assert min(times_s) < 0.02, times_s
+    assert first.usage.cost_usd == 0.0
+    assert first.usage.cost_source == "free"
+    assert proposer.worst_case_cost_usd("") == 0.0
+
+
+@pytest.mark.parametrize("gpu", [spec.key for spec in all_gpus()])
+def test_first_tiles_fit_the_target_by_construction(search, workload, gpu):
+    search.workload, search.gpu = workload, load_gpu(gpu)
+    situation = search.situation()
+    for family in known_families():
+        configuration = family.start(situation)
+        if configuration.has("BLOCK_K"):
+            item_bytes = 2 if configuration.word("PRECISION") == "half" else 4
+            assert is_buildable(configuration, situation, item_bytes), str(configuration)
+        assert family.cost(configuration, situation).bound_ms > 0
+
+
+@pytest.mark.parametrize(
+    ("gpu", "allowed_error", "precisions"),
+    [
+        ("4090", 6e-4, {"tf32", "half"}),
+        ("a100-80gb", 6e-4, {"tf32", "half"}),
+        ("4090", 1e-6, {"ieee"}),  # the tolerance leaves no room for rounded operands
+        ("t4", 6e-4, {"ieee"}),  # Triton does not reach Turing's tensor cores
+    ],
+)
+def test_rounding_follows_the_tolerance_and_the_card(search, gpu, allowed_error, precisions):
+    search.gpu = load_gpu(gpu)
+    situation = replace(search.situation(), allowed_error=allowed_error)
+    starts = [family.start(situation) for family in known_families()]
+    assert {start.word("PRECISION") for start in starts if start.has("PRECISION")} == precisions
+
+
+def test_the_tolerance_comes_from_the_problem(search):
+    exact = Problem(key="t", title="t", source=search.problem.source, tolerance=Tolerance(tf32_floor=0.0))
+    search.keep(search.propose(problem=exact)[0])
+    assert search.propose()[0].word("PRECISION") == "tf32"
+    assert search.propose(problem=exact)[0].word("PRECISION") == "ieee"
+
+
+def test_grid_says_that_order_cannot_matter_with_one_column(search):
+    run(search, 3)
+    search.stage = "grid"
+    configuration, plan = search.propose()
+    assert "one channel tile and one phase" in plan
+    assert configuration.number("GROUP_M") == read_configuration(search.base.source).number("GROUP_M")
+
+
+@pytest.mark.parametrize(
+    ("stage", "kernel", "knob", "says"),
+    [
+        ("tiling", {"spills": 64}, "BLOCK_", "64 bytes per thread spill"),
+        ("grid", {"waves": 1.3}, "BLOCK_M", "1.3 waves"),
+        ("tuning", {"registers": 254, "theoretical_occupancy_pct": 17.0}, "NUM_WARPS", "254 registers"),
+    ],
+)
+def test_compiled_evidence_chooses_the_move(search, stage, kernel, knob, says):
+    run(search, 3)
+    current = read_configuration(search.base.source)
+    search.keep(current.having(GROUP_M=8), **kernel)
+    search.stage = stage
+    configuration, plan = search.propose()
+    changed = configuration.changes_from(read_configuration(search.base.source))
+    assert knob in changed
+    assert says in plan
+    if kernel.get("spills"):
+        assert tile(configuration) < tile(current)
+
+
+def tile(configuration: Configuration) -> int:
+    return configuration.number("BLOCK_M") * configuration.number("BLOCK_N") * configuration.number("BLOCK_K")
+
+
+def test_few_memory_stalls_forbid_more_stages(search):
+    run(search, 3)
+    search.stage = "memory"
+    name = "smsp__warp_issue_stalled_long_scoreboard_per_warp_active.pct"
+    _, plan = search.propose(metrics={"packed_gemm": {name: 44.0}})
+    search.discard(read_configuration(plan))
+    many, plan = search.propose(metrics={"packed_gemm": {name: 44.0}})
+    assert many.number("NUM_STAGES") == 4 and "memory stalls 44 %" in plan
+    few, _ = search.propose(metrics={"packed_gemm": {name: 5.0}})
+    assert few.number("NUM_STAGES") == 2
+
+
+def test_other_code_is_only_left_for_a_family_that_promises_more(search):
+    from prompts.context import Base
+
+    evaluation = search_passed(10.0)
+    search.base, search.role = Base(number=0, source="class ModelNew: pass", evaluation=evaluation), "optimize"
+    with pytest.raises(NothingToPropose, match="none of its kernels"):
+        search.propose()
+    search.base = Base(number=0, source="class ModelNew: pass", evaluation=search_passed(86.0))
+    configuration, _ = search.propose()
+    assert configuration.family in {"direct", "implicit_gemm"}
+
+
+def search_passed(estimate_ms):
+    from evaluators.evaluation import Estimate, Passed
+
+    estimate = Estimate(value_ms=estimate_ms, limiter="instruction issue", assumptions=(), unmodelled=())
+    return Passed(candidate_id="c", problem="t", gpu="g", estimate=estimate)
+
+
+def test_the_playbook_needs_no_torch():
+    code = "import sys, agent.proposers.playbook as p; p.PlaybookProposer(); print({'torch', 'triton', 'openai'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

@@ -1,0 +1,46 @@
+"""Run one kernel in Triton's own interpreter and with the short cuts; print whether every result is bit-identical."""
+
+import os
+import sys
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def everything(f_ptr, i_ptr, out_ptr, flags_ptr, n, m, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    live = (at < n) & (at >= 0)
+    f = tl.load(f_ptr + at, mask=live, other=-1.5)
+    i = tl.load(i_ptr + at, mask=live, other=7)
+    scalar = tl.load(f_ptr + 3)
+    results = (
+        f + 1, 1 - f, f * scalar, f / 3, f - f * f, 2.5 * f, scalar * 2 + f,
+        (i // 3).to(tl.float32), (i % m).to(tl.float32), (i // -m).to(tl.float32), (-i).to(tl.float32), (i * i + 5).to(tl.float32),
+        (i & 6).to(tl.float32), (i | 1).to(tl.float32), (i ^ m).to(tl.float32), i + f, i / 2, f.to(tl.float16).to(tl.float32) + f,
+        tl.where((f > 0) | (i <= 3), f, 0.0), tl.where((f != scalar) & (i != m), 1.0, f), tl.exp(f) + tl.maximum(f, 0.25),
+        tl.sum(f[:, None] * (f[None, :] < scalar), axis=1), (f[:, None] + i[None, :].to(tl.float32)).sum(axis=0),
+    )
+    for position in tl.static_range(len(results)):
+        tl.store(out_ptr + position * n + at, results[position], mask=live)
+    tl.store(flags_ptr + at, (i % 2 == 0) == (f >= 0), mask=live)
+
+
+def run():
+    generator = torch.Generator().manual_seed(1)
+    n = 50
+    f = torch.randn(n, generator=generator)
+    i = torch.randint(-40, 40, (n,), generator=generator, dtype=torch.int32)
+    out, flags = torch.full((23, n), -7.0), torch.zeros(n, dtype=torch.bool)
+    everything[(4,)](f, i, out, flags, n, 5, BLOCK=16)
+    return out.view(torch.int32).tolist(), flags.tolist()
+
+
+if sys.argv[1] == "fast":
+    from evaluators.inside import interpreter_language
+
+    interpreter_language.install()
+print(run())

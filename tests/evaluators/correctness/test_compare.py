@@ -1,0 +1,95 @@
+"""The rule of `Tolerance`: per slice, against float64, NaN only where the reference has it."""
+
+import math
+
+import pytest
+import torch
+
+from evaluators.judge.compare import Expected, compare
+from evaluators.problem import Tolerance
+
+TOLERANCE = Tolerance()
+
+
+def expected(exact, *, tf32=False, own=None):
+    return Expected(exact, exact.float() if own is None else own, TOLERANCE, tf32)
+
+
+@pytest.fixture
+def exact():
+    return torch.randn(4, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def test_rounding_to_float32_passes_and_three_times_the_bound_does_not(exact):
+    own_rounding = compare(exact.float(), expected(exact))
+    assert own_rounding.passed
+    assert own_rounding.allowed == TOLERANCE.error_multiple * TOLERANCE.floor
+    off = (exact * (1 + 3 * own_rounding.allowed)).float()
+    assert not compare(off, expected(exact)).passed
+
+
+def test_a_small_slice_cannot_hide_behind_a_large_one(exact):
+    exact[0] *= 1e6
+    wrong = exact.float()
+    wrong[2] = 0
+    result = compare(wrong, expected(exact))
+    assert (result.passed, result.error) == (False, pytest.approx(1.0))
+    assert result.worst_index[0] == 2
+
+
+def test_one_wrong_element_in_a_long_slice_is_wrong():
+    exact = torch.randn(1, 1_000_000, dtype=torch.float64)
+    wrong = exact.float()
+    wrong[0, 777] += 1e-3
+    result = compare(wrong, expected(exact))
+    assert result.error < 1e-5
+    assert (result.passed, result.wrong_elements, result.worst_index) == (False, 1, (0, 777))
+
+
+def test_a_slice_of_zeros_is_measured_by_the_whole(exact):
+    exact[1] = 0
+    assert compare(exact.float(), expected(exact)).passed
+    wrong = exact.float()
+    wrong[1] += 1e-3
+    assert not compare(wrong, expected(exact)).passed
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_nan_and_infinity_only_where_the_reference_has_them(exact, value):
+    theirs = exact.float()
+    theirs[0, 0] = value
+    assert not compare(theirs, expected(exact)).passed
+    exact[0, 0] = value
+    assert compare(theirs, expected(exact)).passed
+
+
+def test_zeros_everywhere_must_be_zeros():
+    exact = torch.zeros(2, 3, dtype=torch.float64)
+    assert compare(exact.float(), expected(exact)).passed
+    assert not compare(exact.float() + 1e-30, expected(exact)).passed
+
+
+def test_tf32_widens_the_bound_only_where_the_reference_may_use_it(exact):
+    coarse = (exact * (1 + 2e-4 * torch.randn(4, 50, dtype=torch.float64))).float()
+    assert compare(coarse, expected(exact, tf32=True)).passed
+    assert not compare(coarse, expected(exact)).passed
+
+
+def test_a_reference_that_rounds_badly_widens_the_bound(exact):
+    own = (exact * (1 + 1e-4)).float()
+    assert compare((exact * (1 - 1.5e-4)).float(), expected(exact, own=own)).passed
+    assert not compare((exact * (1 - 3e-4)).float(), expected(exact, own=own)).passed
+
+
+def test_integers_are_compared_exactly():
+    exact = torch.arange(6).reshape(2, 3)
+    assert compare(exact.clone(), expected(exact, own=exact)).passed
+    wrong = exact.clone()
+    wrong[1, 2] += 1
+    assert compare(wrong, expected(exact, own=exact)).worst_index == (1, 2)
+
+
+def test_an_unwritten_part_is_counted(exact):
+    theirs = exact.float()
+    theirs[3, 10:] = math.nan
+    assert compare(theirs, expected(exact)).unwritten == 40

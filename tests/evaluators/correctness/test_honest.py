@@ -1,0 +1,49 @@
+"""Honest kernels pass, and what could not be checked is said."""
+
+import pytest
+
+NAMES = ("autotuned", "direct_triton", "full_options", "implicit_gemm_dot", "permuted_channels_last", "stride_phase")
+
+
+def status_of(found):
+    return {c.name: c.status for c in found.checks}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_honest_kernel_passes_every_check(check, honest, small, name):
+    found = check(honest(name), small)
+    assert (found.failure, found.unverified, found.scope) == (None, "", ())
+    status = status_of(found)
+    assert status.pop("races") == "not_checked"
+    assert set(status.values()) == {"passed"}
+    assert {"weights", "reduced", "general", "scaled_inputs", "changed_weights", "earlier_outputs", "bounds"} <= set(status)
+    assert found.numeric_error.worst < found.numeric_error.allowed
+    assert found.numeric_error.elements_compared > 2000
+
+
+def test_every_autotune_configuration_is_run(check, honest, small):
+    found = check(honest("autotuned"), small)
+    assert "4 of 4 distinct" in next(c.detail for c in found.checks if c.name == "autotune_configurations")
+
+
+def test_the_published_size_is_sampled_with_values(check, honest, stride_one):
+    found = check(honest("direct_triton"), stride_one)
+    details = {c.name: c.detail for c in found.checks}
+    assert found.failure is None
+    assert "of 305184 programs" in details["full_size_samples"]
+    assert "of batch item 15" in details["full_size_values"]
+
+
+def test_a_rearranged_output_is_not_claimed_to_be_compared_at_full_size(check, honest, stride_one):
+    found = check(honest("permuted_channels_last"), stride_one)
+    values = next(c for c in found.checks if c.name == "full_size_values")
+    assert (found.failure, values.status) == (None, "not_checked")
+    assert "rearranges" in values.detail
+
+
+@pytest.mark.parametrize("number", ["000", "003"])
+def test_the_recorded_triton_replies_are_right(check, seed, stride_one, number):
+    found = check(seed(number), stride_one)
+    assert (found.failure, found.unverified, found.scope) == (None, "", ())
+    assert status_of(found)["full_size_values"] == "passed"
+    assert ("tf32_rounding" in status_of(found)) == (number == "000")

@@ -1,0 +1,50 @@
+"""The short cuts through the interpreter change no bit; the counters and bounds see what they should."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+def printed(kind):
+    program = [sys.executable, "-W", "ignore", str(DATA / "fast_and_slow.py"), kind]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1500:]
+    return done.stdout
+
+
+def test_short_cuts_give_the_same_bits():
+    slow = printed("slow")
+    assert len(slow) > 5000
+    assert printed("fast") == slow
+
+
+def test_tf32_rounding_is_to_the_nearest_with_ten_bits():
+    program = """
+import numpy as np
+from evaluators.inside.interpreter_launches import round_to_tf32
+x = np.random.default_rng(0).standard_normal(100000).astype(np.float32)
+r = round_to_tf32(x)
+assert not (r.view(np.uint32) & 0x1FFF).any()
+assert np.abs((r - x) / x).max() <= 2.0 ** -11
+assert 1.5e-4 < np.sqrt((((r - x) / x) ** 2).mean()) < 2.5e-4
+assert round_to_tf32(np.array([1 + 2 ** -11, 1 + 3 * 2 ** -11], np.float32)).tolist() == [1.0, 1 + 2 ** -9]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("view", ["x[1:]", "x[:, :1].contiguous()"])
+def test_a_read_past_a_smaller_tensor_is_out_of_bounds(check, scaled, replaced, view):
+    """The kernel is told the size of x but given less: the storage ends, whatever the mask says."""
+    found = check(replaced(scaled(), "](x, self.scale", f"]({view}.clone(), self.scale"))
+    assert found.failure.kind == "runtime_error"
+    assert "of x_ptr, which has" in found.failure.message
+
+
+def test_uninitialised_memory_reads_as_nan(check, scaled, replaced):
+    found = check(replaced(scaled(), "](x, self.scale", "](torch.empty_like(x), self.scale"))
+    assert found.failure.kind == "incorrect_numerical"
+    assert "got nan" in found.failure.message

@@ -1,0 +1,158 @@
+"""What the interpreter can and cannot say about the language: precision of dots, bounds, unsupported constructs, hangs."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluators.rungs import correctness
+
+DATA = Path(__file__).parent / "data"
+SCALE = "x * tl.load(s_ptr + at % width, mask=live)"
+
+
+@pytest.fixture
+def matmul():
+    return (DATA / "matmul.py").read_text(), (DATA / "matmul_triton.py").read_text()
+
+
+def status_of(found):
+    return {c.name: c.status for c in found.checks}
+
+
+def test_another_operator_in_full(check, matmul):
+    problem, candidate = matmul
+    found = check(candidate, problem)
+    assert (found.failure, found.unverified) == (None, "")
+    assert status_of(found)["full_size_values"] == "passed"
+
+
+def test_tf32_by_default_is_too_coarse_for_a_matrix_product(check, matmul, replaced):
+    problem, candidate = matmul
+    found = check(replaced(candidate, ', input_precision="ieee"', ""), problem)
+    assert found.failure.kind == "incorrect_numerical"
+    assert "input_precision='ieee'" in found.failure.message
+    assert status_of(found)["tf32_rounding"] == "failed"
+
+
+def test_bfloat16_operands_are_multiplied_as_numbers_and_are_too_coarse(check, matmul, replaced):
+    problem, candidate = matmul
+    found = check(replaced(candidate, "tl.dot(a, b, acc", "tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), acc"), problem)
+    assert found.failure.kind == "incorrect_numerical"
+    assert 1e-4 < found.numeric_error.worst < 1e-1
+
+
+def test_a_short_grid_is_found_where_the_output_is_not_square(check, matmul, replaced):
+    problem, candidate = matmul
+    found = check(replaced(candidate, "(triton.cdiv(M, 32), triton.cdiv(N, 32))", "(1, 1)"), problem)
+    assert "never written" in found.failure.message
+    assert "odd geometry" in found.failure.message
+
+
+def test_elementwise_with_a_parameter(check, scaled):
+    found = check(scaled())
+    assert (found.failure, found.unverified) == (None, "")
+    assert "batch item 2999" in next(c.detail for c in found.checks if c.name == "full_size_values")
+
+
+def test_scalar_tensor_descriptor_and_block_pointer_accesses_are_bounded(check, scaled, replaced):
+    kernel = """
+    @triton.jit
+    def scaled(x_ptr, s_ptr, y_ptr, n, width, BLOCK: tl.constexpr):
+        at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+        live = at < n
+        block = tl.make_block_ptr(x_ptr, (n,), (1,), (tl.program_id(0) * BLOCK,), (BLOCK,), (0,))
+        x = tl.load(block, boundary_check=(0,))
+        tl.store(y_ptr + at, x * tl.load(s_ptr + at % width, mask=live), mask=live)
+    """
+    assert check(scaled(kernel=kernel)).failure is None
+    found = check(scaled(kernel=replaced(kernel, ", boundary_check=(0,)", "")))
+    assert found.failure.kind == "runtime_error"
+    assert "out-of-bounds load" in found.failure.message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"libdevice.j0({SCALE}) * 0 + {SCALE}",
+        f'tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [{SCALE}], dtype=tl.float32, is_pure=True, pack=1)',
+    ],
+    ids=["libdevice", "inline assembly"],
+)
+def test_what_the_interpreter_cannot_run_is_unverified(check, scaled, replaced, value):
+    kernel = replaced(scaled(), SCALE, value)
+    found = check(kernel)
+    assert found.failure is None
+    assert "interpreter cannot run" in found.unverified
+
+
+def test_common_libdevice_functions_run(check, scaled, replaced):
+    found = check(replaced(scaled(), SCALE, f"libdevice.tanh({SCALE}) * 0 + {SCALE}"))
+    assert (found.failure, found.unverified) == (None, "")
+
+
+def test_a_kernel_that_loses_updates_in_one_order_only(check, scaled):
+    """Every program stores the whole last row; the right value stays only when the last program runs last."""
+    kernel = """
+    @triton.jit
+    def scaled(x_ptr, s_ptr, y_ptr, n, width, BLOCK: tl.constexpr):
+        row = tl.program_id(0)
+        for c in range(width):
+            value = tl.load(x_ptr + row * width + c) * tl.load(s_ptr + c)
+            tl.store(y_ptr + row * width + c, value)
+            tl.store(y_ptr + n - width + c, value)
+    """
+    forward = """
+    y = torch.empty_like(x)
+    scaled[(x.shape[0],)](x, self.scale, y, x.numel(), x.shape[1], BLOCK=1)
+    return y
+    """
+    found = check(scaled(kernel=kernel, forward=forward))
+    assert found.failure.kind == "incorrect_numerical"
+    assert "reverse order" in found.failure.message
+
+
+@pytest.mark.parametrize("loop", ["while True:\n    pass", "while True:\n    torch.zeros(1)"], ids=["python", "torch"])
+def test_a_forward_that_never_ends_is_a_timeout(check, scaled, monkeypatch, loop):
+    monkeypatch.setattr(correctness, "CALL_LIMIT_S", 1.5)
+    found = check(scaled(forward=loop))
+    assert (found.failure.kind, found.unverified) == ("timeout", "")
+
+
+def test_a_kernel_that_is_only_slow_here_is_unverified(check, scaled, monkeypatch):
+    monkeypatch.setattr(correctness, "CALL_LIMIT_S", 2.5)
+    forward = """
+    y = torch.empty_like(x)
+    scaled[(50_000_000,)](x, self.scale, y, x.numel(), x.shape[1], BLOCK=1024)
+    return y
+    """
+    found = check(scaled(forward=forward))
+    assert found.failure is None
+    assert "still running" in found.unverified
+    assert "programs" in found.unverified
+
+
+def test_the_target_is_what_a_candidate_asks_about(check, scaled):
+    init = """
+    properties = torch.cuda.get_device_properties(0)
+    if (properties.multi_processor_count, torch.cuda.get_device_capability()) != (128, (8, 9)):
+        raise RuntimeError(str(properties))
+    if triton.runtime.driver.active.get_current_target().arch != 89:
+        raise RuntimeError("another target")
+    """
+    assert check(scaled(init=init)).failure is None
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "said"),
+    [
+        ("class ModelNew(:\n", "compile_error", "SyntaxError"),
+        ("import torch\nundefined_name\n", "runtime_error", "undefined_name"),
+        ("import torch\n", "rejected", "no class ModelNew"),
+        ("import os\nos.kill(os.getpid(), 11)\n", "crashed", "signal 11"),
+    ],
+    ids=["syntax", "import", "no model", "crash"],
+)
+def test_a_file_that_does_not_get_as_far_as_a_call(check, source, kind, said):
+    failure = check(source).failure
+    assert failure.kind == kind
+    assert said in failure.message

@@ -1,0 +1,140 @@
+"""Contexts of every role, with facts as the judge computes them and evaluations as it returns them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from evaluators.evaluation import Check, Estimate, Failed, KernelResources, NumericError, Passed
+from evaluators.gpu_catalog import load_gpu
+from evaluators.judge.facts import facts_of
+from evaluators.problem_catalog import load_problem
+from prompts.context import Base, Context, PastAttempt
+from prompts.stages import load_stage, missing_metrics
+
+CODE = '''import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _kernel(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(y_ptr + offsets, tl.load(x_ptr + offsets, mask=offsets < n), mask=offsets < n)
+
+
+class ModelNew(nn.Module):
+    """A stand-in: ```python fences``` and {{ braces }} {% in %} code must survive."""
+'''
+METRICS = {"_kernel": {"dram__throughput.avg.pct_of_peak_sustained_elapsed": 6.64, "lts__t_sector_hit_rate.pct": 98.37}}
+KERNEL = KernelResources(
+    name="_kernel",
+    grid=(38148, 64, 1),
+    registers=40,
+    spills=12,
+    shared_memory_bytes=8192,
+    theoretical_occupancy_pct=100.0,
+    occupancy_limiter="warps",
+    num_warps=4,
+    num_stages=3,
+    waves=1589.5,
+    config={"BLOCK": "128"},
+    sass_mix_pct={"FFMA": 25.5, "LDG": 12.0},
+    global_load_bits={"32": 7},
+)
+PASSED = Passed(
+    candidate_id="0123456789abcdef",
+    problem="convt3d-68",
+    gpu="rtx-4090",
+    checks=(Check(name="timing", status="not_checked", detail="no GPU on this machine"),),
+    kernels=(KERNEL,),
+    estimate=Estimate(
+        value_ms=64.25,
+        limiter="issue slots",
+        components_ms={"issue": 64.25, "dram": 1.77},
+        assumptions=("boost clock",),
+        unmodelled=("cache misses",),
+    ),
+    numeric_error=NumericError(
+        worst=1.2e-7,
+        allowed=1e-6,
+        reference_own=1e-7,
+        geometry="Model(2, 3), input (2, 2, 3, 2, 5)",
+        elements_compared=2304,
+    ),
+    scope=("dilation > 1",),
+)
+FAILED = Failed(
+    candidate_id="fedcba9876543210",
+    problem="convt3d-68",
+    gpu="rtx-4090",
+    rung="correctness",
+    kind="incorrect_numerical",
+    message="output0[0, 3, 1, 0, 2] is 0.5, expected 0.25; 12 % of the elements differ on stride=(2, 1, 2)\nsecond line",
+    checks=(Check(name="general geometry", status="failed", detail="stride (2, 1, 2) ignored"),),
+    kernels=(KERNEL,),
+    build_log="line\n" * 60 + "last line of the log",
+)
+HISTORY = (
+    PastAttempt(
+        number=1,
+        stage="algorithm",
+        plan="implicit GEMM over taps x channels",
+        verdict="passed",
+        kind=None,
+        message="first correct kernel",
+        estimate_ms=64.25,
+        decision="keep",
+    ),
+    PastAttempt(
+        number=2,
+        stage="algorithm",
+        plan="",
+        verdict="failed",
+        kind="compile_error",
+        message="line 12: name 'BLOCK_Q' is not defined\n    acc = tl.zeros((BLOCK_Q,))",
+        estimate_ms=None,
+        decision="crash",
+    ),
+)
+
+
+def build(role, *, problem="convt3d", gpu="4090", stage="memory", **fields):
+    subject = load_problem(problem)
+    return Context(
+        role=role, problem=subject, facts=facts_of(subject), gpu=load_gpu(gpu), stage=load_stage(stage), **fields
+    )
+
+
+@pytest.fixture(scope="session")
+def contexts():
+    memory = load_stage("memory")
+    return {
+        "propose-algorithm": build("propose", problem="convt3d-73", gpu="h100-sxm", stage="algorithm"),
+        "propose-from-user-code": build(
+            "propose", problem="convt3d-77", gpu="t4", stage="grid", base=Base(number=None, source=CODE)
+        ),
+        "optimize-memory": build(
+            "optimize",
+            base=Base(number=1, source=CODE, evaluation=PASSED),
+            metrics=METRICS,
+            missing_metrics=missing_metrics(memory, METRICS),
+            history=HISTORY,
+            hint="the last two proposals were equal",
+        ),
+        "repair-tiling": build(
+            "repair", stage="tiling", base=Base(number=2, source=CODE, evaluation=FAILED), history=HISTORY
+        ),
+        "repair-no-code": build("repair", stage="tuning", history=HISTORY),
+    }
+
+
+@pytest.fixture
+def seed_003():
+    """The text of seed prompt 003, which lives outside the repository."""
+    root = Path(os.environ.get("AGENT_SEEDS_DIR") or Path(__file__).parents[3] / "shared" / "seeds")
+    found = sorted(root.glob("003*.txt"))
+    if not found:
+        pytest.skip(f"seed texts are not at {root} (AGENT_SEEDS_DIR points elsewhere)")
+    return found[0].read_text(encoding="utf-8")

@@ -1,0 +1,74 @@
+"""What `agent show` prints: every attempt, figures with their origin, and nothing a terminal would obey."""
+
+import json
+
+from runs.show import attempt_json, attempt_lines, run_json, run_lines, run_summary
+
+
+def test_the_table_has_one_line_per_attempt_and_labels_its_figures(recorded):
+    lines = run_lines(recorded)
+    text = "\n".join(lines)
+    rows = {line.split()[0]: line for line in lines if line[:1].strip().isdigit()}
+    assert set(rows) >= {"1", "2", "3", "4"}
+    assert "failed: incorrect_numerical" in rows["1"] and "discard" in rows["1"]
+    assert all(part in rows["2"] for part in ("passed", "3.25", " 40 ", " 12 ", "83", "keep *", "$0.0125", "2.0"))
+    assert "no candidate" in rows["3"]
+    assert "passed (as attempt 2)" in rows["4"]
+    assert "estimated_ms" in text and "not measured" in text and "compiled" in text
+    assert "attempt 5 has a reply and is not finished" in text
+    assert "5 requests, 500 + 250 tokens, cost $0.0625" in text
+
+
+def test_nothing_of_a_model_or_candidate_reaches_the_terminal_as_a_control_letter(recorded):
+    every = [*run_lines(recorded), *(line for number in range(1, 5) for line in attempt_lines(recorded, number))]
+    text = "\n".join(every)
+    assert text.replace("\n", "").isprintable()
+    assert "\\x1b]0;owned\\x07" in text and "<U+202E>" in text
+
+
+def test_an_attempt_shows_prompt_reply_difference_verdict_and_metrics(recorded):
+    recorded.write(2, "metrics.json", '{"scale": {"dram": 6.5}}')
+    text = "\n".join(attempt_lines(recorded, 2))
+    places = [
+        text.index(part) for part in ("--- prompt", "--- reply", "--- code (+1 -1 lines)", "--- verdict", "--- metrics")
+    ]
+    assert places == sorted(places)
+    assert "prompt 2" in text and "reply 2" in text and '"dram": 6.5' in text
+    assert "-    v = tl.load(x_ptr + o, mask=o < n) * tl.load(s_ptr + o // width % width, mask=o < n)" in text
+    assert "timing  not checked: no GPU here" in text
+    assert "kernels, compiled for rtx-4090 (not measured)" in text
+    assert "estimate (a model's lower bound, uncalibrated, not measured): 3.25 ms, limited by memory" in text
+    assert "relative error 1e-07, allowed 1e-06" in text
+
+
+def test_what_is_missing_is_said(recorded):
+    assert "--- code: none was read from the reply" in attempt_lines(recorded, 3)
+    assert any(line.startswith("not judged: the reply holds no code") for line in attempt_lines(recorded, 3))
+    assert "--- code: the same as its parent's" in attempt_lines(recorded, 4)
+    assert "equal code was judged in attempt 2" in attempt_lines(recorded, 4)
+    assert "--- metrics: not recorded" in attempt_lines(recorded, 1)
+    failed = attempt_lines(recorded, 1)
+    assert "second line" in "\n".join(failed) and any("--- nothing" in line for line in failed)
+
+
+def test_the_same_as_json(recorded):
+    run = json.loads(json.dumps(run_json(recorded)))
+    assert (run["best"], len(run["attempts"]), run["pending"]["number"]) == (2, 4, 5)
+    one = json.loads(json.dumps(attempt_json(recorded, 2)))
+    assert one["reply"].startswith("reply 2 \x1b") and one["difference"].startswith("--- attempt 1")
+    assert one["source"] and one["metrics"] is None
+    recorded.write(2, "metrics.json", "{damaged")
+    assert attempt_json(recorded, 2)["metrics"] == "{damaged"
+    summary = run_summary(recorded)
+    assert summary == {
+        "run": recorded.id,
+        "problem": "scale",
+        "gpu": "rtx-4090",
+        "model": "a-model",
+        "attempts": 4,
+        "best": 2,
+        "estimated_ms": "3.25",
+        "cost": "$0.0625",
+        "cost_usd": 0.0625,
+        "ended": "not ended",
+    }
