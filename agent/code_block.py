@@ -6,7 +6,6 @@ Limits: completeness only. Whether the code is allowed or right is for evaluator
 import ast
 import json
 import re
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +39,7 @@ def judge(text: str) -> Judged:
     if len(text) > MAX_SOURCE_CHARS:
         return Judged("too long to be a kernel file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes inside C++ strings are common and harmless
-            source = Source(text)
+        source = Source(text)
     except SyntaxError as error:
         unterminated = "unterminated" in error.msg or "never closed" in error.msg
         return Judged(f"syntax error line {error.lineno}: {error.msg}", broken=True, open_string=unterminated)

@@ -32,12 +32,18 @@ def decide(evaluation: Evaluation | None, best: Attempt | None) -> tuple[Decisio
 
 
 def _by_estimate(challenger: Evaluation, incumbent: Evaluation, number: int) -> tuple[Decision, str]:
-    if challenger.estimate is None or incumbent.estimate is None:
-        return "discard", f"no estimate to rank it against attempt {number}"
-    new, old = challenger.estimate.value_ms, incumbent.estimate.value_ms
+    new, old = _bound_ms(challenger), _bound_ms(incumbent)
+    if new is None or old is None:
+        return "discard", f"no complete estimate to rank it against attempt {number}"
     figures = f"estimated bound {new:.3g} ms against {old:.3g} ms of attempt {number}"
     if new * NOISE_RATIO >= old:
         return "discard", f"{figures}: no gain"
     if old / new < CLAIM_RATIO:
         return "keep", f"{figures}: ranked by estimate, below {CLAIM_RATIO:g}x no difference is claimed"
     return "keep", f"{figures}: {old / new:.1f}x lower bound"
+
+
+def _bound_ms(evaluation: Evaluation) -> float | None:
+    """The bound, unless work was left out of it: then it is too low to compare."""
+    estimate = evaluation.estimate
+    return estimate.value_ms if estimate is not None and not estimate.left_out else None

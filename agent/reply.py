@@ -8,6 +8,7 @@ Limits: text only, nothing is run; several files in one reply are not put togeth
 """
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -84,6 +85,12 @@ class _Desk:
 
 def read_reply(text: str) -> Reading:
     """Read one candidate out of a reply."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes inside C++ strings are common and harmless
+        return _read(text)
+
+
+def _read(text: str) -> Reading:
     text = CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     wrapped = from_json(text)
     if wrapped is not None:

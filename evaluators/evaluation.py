@@ -63,6 +63,7 @@ class Estimate(Frozen):
     components_ms: dict[str, float] = {}
     assumptions: tuple[str, ...]
     unmodelled: tuple[str, ...]
+    left_out: tuple[str, ...] = ()  # work that could not be counted: then the bound is too low to rank by
     calibrated: bool = False
     target: str = ""
     toolchain: str = ""

@@ -6,6 +6,7 @@ compares itself with the embedded reference against float64 (runs/self_check.txt
 Limits: the file needs torch and triton (or nvcc), nothing of this project. The check is one draw of inputs.
 """
 
+import textwrap
 from pathlib import Path
 
 from evaluators.candidate import candidate_from
@@ -15,7 +16,7 @@ from evaluators.problem import Problem
 from runs.inert import one_line
 from runs.nouns import Attempt
 from runs.store import RunDirectory, write_durably
-from runs.verdict_text import verdict_text
+from runs.verdict_text import pairs_text, verdict_text
 
 SELF_CHECK = Path(__file__).with_name("self_check.txt")
 GPU_GUARD = """\
@@ -27,7 +28,7 @@ if __name__ == "__main__":
         raise SystemExit(4)
 
 """
-LINE_CHARS = 400  # of one fact in the header
+LINE_CHARS, FACT_CHARS = 116, 800  # of a line and of one fact in the header
 
 
 def export_source(directory: RunDirectory, number: int | None = None) -> str:
@@ -67,7 +68,7 @@ def _evaluation(evaluation: Evaluation) -> list[str]:
     checks = evaluation.checks
     named = {status: [c for c in checks if c.status == status] for status in ("passed", "failed", "not_checked")}
     return [
-        f"verdict: {verdict_text(evaluation)} {evaluation.message}".rstrip(),
+        f"verdict: {verdict_text(evaluation)}{_message(evaluation)}",
         *([f"checked and held: {', '.join(check.name for check in named['passed'])}"] if named["passed"] else []),
         *(f"FAILED: {check.name}: {check.detail}" for check in named["failed"]),
         *(f"NOT CHECKED: {check.name}: {check.detail}" for check in named["not_checked"]),
@@ -75,8 +76,13 @@ def _evaluation(evaluation: Evaluation) -> list[str]:
         *(f"refuses (raises): {text}" for text in evaluation.scope),
         *_kernels(evaluation),
         *_estimate(evaluation),
-        *([f"judged with: {_pairs(evaluation.environment)}"] if evaluation.environment else []),
+        *([f"judged with: {pairs_text(evaluation.environment)}"] if evaluation.environment else []),
     ]
+
+
+def _message(evaluation: Evaluation) -> str:
+    """Why it is not passed; what held is listed below."""
+    return f": {evaluation.message}" if evaluation.verdict != "passed" else ""
 
 
 def _numbers(evaluation: Evaluation) -> list[str]:
@@ -113,11 +119,7 @@ def _estimate(evaluation: Evaluation) -> list[str]:
 
 def _versions(directory: RunDirectory) -> list[str]:
     versions = directory.run.versions
-    return [f"versions: {_pairs(versions)}"] if versions else []
-
-
-def _pairs(facts: dict[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in facts.items())
+    return [f"versions: {pairs_text(versions)}"] if versions else []
 
 
 def _attempt(directory: RunDirectory, number: int | None) -> Attempt:
@@ -134,7 +136,9 @@ def _attempt(directory: RunDirectory, number: int | None) -> Attempt:
 
 def _comments(lines: list[str]) -> str:
     """Comment lines that nothing in a fact can end: every letter that is not printable is written out."""
-    return "\n".join(f"# {one_line(line, LINE_CHARS)}" for line in lines)
+    facts = (one_line(line, FACT_CHARS) for line in lines)
+    wrapped = (textwrap.wrap(fact, LINE_CHARS, subsequent_indent="    ", break_on_hyphens=False) for fact in facts)
+    return "\n".join(f"# {line}" for fact in wrapped for line in fact)
 
 
 def _needs_gpu(source: str) -> str:

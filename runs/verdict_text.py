@@ -32,6 +32,11 @@ def verdict_text(evaluation: Evaluation | None) -> str:
     return f"failed: {evaluation.kind}" if evaluation.verdict == "failed" else evaluation.verdict
 
 
+def pairs_text(facts: dict[str, str]) -> str:
+    """`triton 3.7.1, ptxas 12.8.93`; a value that already begins with its name stands alone."""
+    return ", ".join(value if value.startswith(name) else f"{name} {value}" for name, value in facts.items())
+
+
 def check_lines(checks: tuple[Check, ...]) -> list[str]:
     """One line per check, and the further lines of its detail below it."""
     lines = ["checks:"] if checks else []
@@ -68,7 +73,8 @@ def estimate_lines(estimate: Estimate | None) -> list[str]:
 
 def _head(evaluation: Evaluation) -> list[str]:
     place = f" at {evaluation.rung}" if evaluation.verdict != "passed" else ""
-    first, *more = inert(evaluation.message).split("\n")
+    # what held is listed check by check below
+    first, *more = inert(evaluation.message if evaluation.verdict != "passed" else "").split("\n")
     lines = [
         f"verdict: {verdict_text(evaluation)}{place}{': ' if first else ''}{first}",
         *(f"  {line}" for line in more),
@@ -104,7 +110,7 @@ def _kernel_row(kernel: KernelResources) -> tuple[str, ...]:
 
 def _circumstances(evaluation: Evaluation) -> list[str]:
     spent = ", ".join(f"{rung} {seconds:.1f}" for rung, seconds in evaluation.rung_seconds.items())
-    facts = ", ".join(f"{name} {value}" for name, value in evaluation.environment.items())
+    facts = pairs_text(evaluation.environment)
     return [
         *([f"environment: {inert(facts)}"] if facts else []),
         f"judged in {evaluation.duration_s:.1f} s{f' ({spent})' if spent else ''}",

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from runs.show import evaluation_lines
 
-from agent.exits import code_of, figure_text
+from agent.exits import code_of
 from agent.reply import read_reply
 from evaluators.candidate import Candidate, candidate_from
 from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
-from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
 from evaluators.problem_catalog import load_problem
 
@@ -32,7 +31,7 @@ def evaluate(file: Path, *, problem: str, gpu: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(evaluation.model_dump(mode="json")))
     else:
-        _print(evaluation)
+        print("\n".join(evaluation_lines(evaluation)))
     sys.exit(code_of(evaluation))
 
 
@@ -48,9 +47,3 @@ def read_candidate(file: Path) -> Candidate:
     if reading.candidate is None:
         raise UsageError(f"{file} holds no candidate: {reading.reason}; see `agent extract {file}`")
     return reading.candidate
-
-
-def _print(evaluation: Evaluation) -> None:
-    print("\n".join(evaluation_lines(evaluation)))
-    if evaluation.verdict != "failed":
-        print(figure_text(evaluation))

@@ -18,8 +18,8 @@ _MAX_ENTRIES = 512
 
 def directory() -> Path:
     """`$XDG_CACHE_HOME/kernel-agent/cuda`, by default under ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "kernel-agent" / "cuda"
+    home = Path(os.environ.get("HOME") or tempfile.gettempdir())
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "kernel-agent" / "cuda"
 
 
 def key_of(*parts: str) -> str:

@@ -21,7 +21,7 @@ from evaluators.rungs import Failure, Findings, Task
 from evaluators.rungs.correctness import bytes_needed, examined
 from sandbox import Limits, map_shared, shared_memory
 
-ENTRY = "evaluators.inside.extension:emulate"
+ENTRY = "evaluators.inside.cuda_run:emulate"
 CALL_LIMIT_S = 30.0  # a text that depends on the shape is built anew within a call: 2 to 4 s
 WALL_LIMIT_S = 240.0
 _BOUNDS = (

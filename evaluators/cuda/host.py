@@ -26,6 +26,7 @@ from evaluators.cuda.toolchain import (
     without_gxx,
 )
 from evaluators.cuda.unsupported import has_barriers, not_emulated
+from evaluators.errors import MachineError
 from evaluators.rungs import Failure
 
 _UNDECLARED = re.compile(r"'(\w+)' was not declared in this scope")
@@ -139,7 +140,10 @@ def runtime_object(name: str) -> bytes:
         path = Path(scratch)
         (path / f"{name}.cpp").write_text(f"#include <emulation/{name}.cpp>\n")
         built = run_compiler(gxx_command(name, []), cwd=path)
-        assert built.succeeded, built.messages
+        if not built.succeeded:
+            raise MachineError(
+                f"g++ {gxx_version()} cannot compile the CPU emulation: {first_lines(built.messages, 3)}"
+            )
         content = (path / f"{name}.o").read_bytes()
     cache.store(key, content)
     return content

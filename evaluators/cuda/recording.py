@@ -1,6 +1,6 @@
 """The trusted end of a recording: run a CUDA candidate once at full size in a sandboxed child, launches only noted.
 
-Limits: reads the protocol of evaluators/inside/extension.py:record; what the child says is a claim, what it asked to be
+Limits: reads the protocol of evaluators/inside/cuda_run.py:record; what the child says is a claim, what it asked to be
 built is kept by the service.
 """
 
@@ -19,7 +19,7 @@ from sandbox import ChildEnded, Limits
 if TYPE_CHECKING:
     from evaluators.rungs import Task
 
-ENTRY = "evaluators.inside.extension:record"
+ENTRY = "evaluators.inside.cuda_run:record"
 OWN_LIMIT_S = 30.0  # between two messages, for the candidate's own code
 BUILD_LIMIT_S = 300.0  # while it waits for compilers, which have limits of their own
 WALL_LIMIT_S = 420.0

@@ -18,6 +18,7 @@ from evaluators.cuda.device import DeviceBuild, compile_for
 from evaluators.cuda.extension import Extension
 from evaluators.cuda.host import HostBuild, emulated
 from evaluators.cuda.text import forbidden_include, reason_against
+from evaluators.errors import AgentError, MachineError
 from evaluators.rungs import Failure
 from sandbox import frames
 
@@ -47,6 +48,7 @@ class BuildService:
         self._arch = arch
         self._ours, self._theirs = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="cuda-builds", daemon=True)
+        self._trouble: Exception | None = None
         self.built: dict[str, Built] = {}
 
     @property
@@ -62,23 +64,35 @@ class BuildService:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close both ends; a compiler that still runs ends by its own limit."""
+        """Close both ends; a compiler that still runs ends by its own limit. Trouble of this machine is raised here."""
         with contextlib.suppress(OSError):
             self._ours.shutdown(socket.SHUT_RDWR)
         self._theirs.close()
         self._thread.join(timeout=5.0)
         self._ours.close()
+        if self._trouble is not None and error is None:
+            raise MachineError(f"CUDA text cannot be built on this machine: {self._trouble}") from self._trouble
 
     def _serve(self) -> None:
         channel = frames.Channel(self._ours)
         while True:
             try:
-                request, _ = channel.receive()
+                request, _ = frames.read_frame(self._exactly, max_payload_bytes=0)
             except (EOFError, OSError, frames.MalformedFrame):
                 return
-            answer, binary = self._answer(request)
+            try:
+                answer, binary = self._answer(request)
+            except (AgentError, OSError) as error:  # a full disk, a compiler too old: ours, and the child must not wait
+                self._trouble = error
+                answer, binary = {"status": "unavailable", "message": str(error)}, b""
             with contextlib.suppress(OSError):
                 channel.send(answer, binary)
+
+    def _exactly(self, size_bytes: int) -> bytes:
+        piece = self._ours.recv(size_bytes, socket.MSG_WAITALL) if size_bytes else b""
+        if len(piece) < size_bytes:
+            raise EOFError
+        return piece
 
     def _answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         try:

@@ -142,7 +142,7 @@ class Conversation:
         self.calls += 1
         given = zip(placed, inputs, strict=True)
         return Answer(
-            described=[d for d in answer.get("outputs") or [] if isinstance(d, dict)],
+            described=[d for d in _listed(answer.get("outputs")) if isinstance(d, dict)],
             outputs=[view.clone() for _, view in self._regions],
             report=_report(answer),
             payload=payload,
@@ -188,10 +188,7 @@ class Conversation:
         deadline, beat = started + self.call_limit_s, ""
         try:
             self.child.send(request, payload)
-            while True:
-                answer, data = self.child.receive(max(0.01, deadline - time.monotonic()))
-                if "beat" not in answer:
-                    break
+            while "beat" in (answer := (received := self._received(deadline))[0]):
                 beat = f"kernel {str(answer['beat'])[:80]}: {answer.get('programs')} of {answer.get('of')} programs"
         except ChildEnded as ended:
             raise self._ended(request["do"], ended.outcome, beat) from None
@@ -199,7 +196,13 @@ class Conversation:
             raise _raised(request["do"], answer)
         if answer.get("did") != request["do"]:
             raise CandidateFault("crashed", "the candidate's process answered out of turn")
-        return answer, data, time.monotonic() - started
+        return answer, received[1], time.monotonic() - started
+
+    def _received(self, deadline: float) -> tuple[Message, bytes]:
+        remaining_s = deadline - time.monotonic()
+        if remaining_s <= 0:  # heartbeats do not extend a call
+            raise ChildEnded(self.child.kill("timeout"), "no answer in time")
+        return self.child.receive(remaining_s)
 
     def _ended(self, doing: str, outcome: Outcome, beat: str) -> CandidateFault:
         what = {"load": "importing the file", "build": "ModelNew(...)"}.get(doing, "forward")
@@ -272,6 +275,10 @@ def _state(listed: Any) -> list[tuple[str, tuple[int, ...], str, bool]]:
 def _report(answer: Message) -> Message:
     report = answer.get("report")
     return report if isinstance(report, dict) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _count(value: Any) -> int:

@@ -2,7 +2,7 @@
 
 The problem made small comes first, then geometries that were never published, then the sequence of calls on one model
 of evaluators/judge/sequence.py. Works for any process that speaks evaluators.inside.serving.
-Limits: small sizes; the published size is evaluators/judge/full_size.py.
+Limits: small sizes; the published size is evaluators/judge/sampling.py.
 """
 
 import os

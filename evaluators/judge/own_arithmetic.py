@@ -11,7 +11,8 @@ from typing import Any
 from evaluators.judge.verdicts import Wrong
 
 _ALLOCATE = """empty empty_like empty_strided empty_permuted new_empty new_empty_strided zeros zeros_like new_zeros
-    ones ones_like new_ones full full_like new_full fill fill_ zero zero_ arange scalar_tensor resize_ set_ lift_fresh lift"""
+    ones ones_like new_ones full full_like new_full fill fill_ zero zero_ arange scalar_tensor resize_ set_ lift
+    lift_fresh"""
 _VIEW = """view _unsafe_view view_as reshape _reshape_alias permute transpose t expand expand_as slice select squeeze
     unsqueeze as_strided alias detach split split_with_sizes unsafe_split chunk unbind narrow diagonal unfold flatten
     unflatten movedim view_dtype"""

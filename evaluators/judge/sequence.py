@@ -31,7 +31,7 @@ def steps_of(tolerance: Tolerance, rng: random.Random) -> list[Step]:
     scales = [s for s in tolerance.input_scales if s != 1.0]
     steps = [
         Step("refilled_inputs", "fresh inputs at the same address"),
-        Step("changed_element", "one element of the last input changed", change=_one_element),
+        *(Step("changed_element", "one element of the last input changed", change=_one_element) for _ in range(3)),
         Step("changed_weights", "weights changed in place by copy_", weights="copy"),
         *(Step("scaled_inputs", f"inputs times {s:g}", change=_scaled(s)) for s in scales),
         Step("uneven_inputs", "batch items of very different size", change=_uneven),

@@ -1,6 +1,6 @@
 """Rung 3: are the numbers right? Triton candidates in the interpreter, CUDA candidates through CPU emulation.
 
-Small geometries first (evaluators/judge/examination.py), then the published size (evaluators/judge/full_size.py),
+Small geometries first (evaluators/judge/examination.py), then the published size (evaluators/judge/sampling.py),
 each in a fresh sandboxed process. Limits: nothing is timed; what an interpreter cannot see is reported as not
 checked.
 """
@@ -10,8 +10,9 @@ import torch
 from evaluators.evaluation import Check
 from evaluators.judge.conversation import CandidateFault, converse, shared_bytes_for
 from evaluators.judge.examination import Examination
-from evaluators.judge.full_size import begin_reference, examine_full_size
+from evaluators.judge.full_size import begin_reference
 from evaluators.judge.geometry import Geometries, geometries_of
+from evaluators.judge.sampling import examine_full_size
 from evaluators.judge.verdicts import CannotCheck, Wrong
 from evaluators.rungs import Failure, Findings, Task
 
@@ -64,6 +65,7 @@ def examined(examination: Examination, source: str, geometries: Geometries) -> F
         said = failure.message if failure else unverified
         checks[failed_check] = Check(name=failed_check, status="failed" if failure else "not_checked", detail=said)
     return Findings(
+        environment={"correctness": f"interpreted or emulated on the CPU, torch {torch.__version__}"},
         checks=tuple(checks.values()),
         numeric_error=examination.worst,
         scope=tuple(examination.scope),

@@ -17,7 +17,6 @@ from evaluators.evaluation import Check, Estimate
 from evaluators.gpu import GpuSpec
 from evaluators.rungs import CapturedLaunch, Findings, OperatorCalls, Task
 
-INCOMPLETE = "incomplete: "  # begins every assumption that says which work the bound leaves out
 ASSUMPTIONS = (
     "boost clock and the vendor's peak rates",
     "every operand moves between memory and the chip once per launch, with a cold L2",
@@ -47,10 +46,11 @@ def check(task: Task) -> Findings:
 
 def _check(estimate: Estimate) -> Check:
     """A bound that left work out is still a bound, but too low to compare with others: it counts as not checked."""
-    left_out = [text for text in estimate.assumptions if text.startswith(INCOMPLETE)]
     detail = f"lower bound {estimate.value_ms:.4g} ms, not measured; limited by {estimate.limiter}"
-    if left_out:
-        return Check(name="estimate", status="not_checked", detail=f"{'; '.join(left_out)}; {detail}")
+    if estimate.left_out:
+        return Check(
+            name="estimate", status="not_checked", detail=f"incomplete: {'; '.join(estimate.left_out)}; {detail}"
+        )
     return Check(name="estimate", status="passed", detail=detail)
 
 
@@ -72,16 +72,13 @@ def estimate_of(launches: Iterable[CapturedLaunch], gpu: GpuSpec, operators: Ite
         value_ms=_rounded(value_ms),
         limiter=_limiter(kept),
         components_ms={name: _rounded(value) for name, value in components.items()},
-        assumptions=(*ASSUMPTIONS, *map(_assumption, notes)),
+        assumptions=(*ASSUMPTIONS, *(note for note in notes if note.startswith(AVERAGED))),
+        left_out=tuple(note for note in notes if not note.startswith(AVERAGED)),
         unmodelled=UNMODELLED,
         calibrated=False,
         target=gpu.arch,
         toolchain=f"triton {triton_version()}, {assembler(gpu.capability)} {assembler_version(gpu.capability)}",
     )
-
-
-def _assumption(note: str) -> str:
-    return note if note.startswith(AVERAGED) else INCOMPLETE + note
 
 
 def _without_alternatives(counted: Iterable[tuple[CapturedLaunch, Bound]]) -> list[tuple[CapturedLaunch, Bound]]:

@@ -25,6 +25,12 @@ def check(task: Task) -> Findings:
 
 def screen(source: str, problem: Problem) -> Findings:
     """Screen a source text under the rules of a problem."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in C++ strings are a warning of Python's, not a finding
+        return _screened(source, problem)
+
+
+def _screened(source: str, problem: Problem) -> Findings:
     parsed = _parse(source)
     if isinstance(parsed, Failure):
         return Findings(checks=(Check(name="parse", status="failed", detail=parsed.message),), failure=parsed)
@@ -47,9 +53,8 @@ def _parse(source: str) -> Source | Failure:
         size = f"{len(source)} characters; the limit is {MAX_SOURCE_CHARS}"
         return Failure("rejected", f"the source is too long to be a kernel file: {size}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in C++ strings are a warning of Python's, not a finding
-            return Source(source)
+        compile(source, "candidate.py", "exec", dont_inherit=True)  # never run; finds `return` outside a function
+        return Source(source)
     except SyntaxError as error:
         return Failure("compile_error", syntax_message(error))
     except ValueError as error:

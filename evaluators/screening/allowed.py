@@ -16,7 +16,8 @@ TORCH = (
         # types and constants
         "Tensor FloatTensor HalfTensor device dtype Size layout memory_format finfo iinfo Generator Type "
         "float float16 float32 float64 half double bfloat16 int int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
-        "long short bool cfloat complex64 complex128 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz "
+        "long short bool cfloat complex64 complex128 float8_e4m3fn float8_e5m2 float8_e4m3fnuz "
+        "float8_e5m2fnuz float8_e8m0fnu "
         "strided contiguous_format channels_last channels_last_3d preserve_format pi inf nan e "
         # allocation
         "empty empty_like empty_strided zeros zeros_like ones ones_like full full_like tensor as_tensor "
@@ -25,11 +26,14 @@ TORCH = (
         "reshape permute transpose t as_strided flatten unflatten ravel squeeze unsqueeze movedim moveaxis swapaxes "
         "swapdims narrow select split chunk tensor_split unbind view_as_real view_as_complex broadcast_to "
         "broadcast_tensors broadcast_shapes atleast_1d atleast_2d atleast_3d flip fliplr flipud roll rot90 cat "
-        "concat concatenate stack hstack vstack dstack tile repeat_interleave clone detach index_select gather "
+        "concat concatenate stack diagonal select_scatter slice_scatter pixel_shuffle channel_shuffle hstack "
+        "vstack dstack tile repeat_interleave clone detach index_select gather "
         "constant_pad_nd "
         # queries
         "is_tensor is_floating_point is_complex numel is_grad_enabled get_default_dtype result_type promote_types "
-        "can_cast is_autocast_enabled version __version__ "
+        "can_cast is_autocast_enabled version __version__ _assert "
+        # comparison and digests to one number: how a cache of rearranged weights notices a change
+        "equal eq ne sum any all amax amin hash_tensor "
         # gradient mode
         "no_grad inference_mode enable_grad set_grad_enabled",
     )
@@ -53,10 +57,17 @@ INIT_MATHS = _under(
 )
 TRITON = words(
     "triton.jit triton.autotune triton.heuristics triton.Config triton.cdiv triton.next_power_of_2 "
-    "triton.set_allocator triton.__version__ triton.constexpr_function triton.tools.tensor_descriptor.TensorDescriptor "
+    "triton.reinterpret triton.set_allocator triton.__version__ triton.constexpr_function "
+    "triton.tools.tensor_descriptor.TensorDescriptor "
     "triton.language triton.experimental triton.runtime triton.runtime.driver triton.tools"
 )
 TRITON_PREFIXES = ("triton.language.", "triton.experimental.gluon", "triton.runtime.driver.", "triton.tools.tensor_")
+MOVING_LAYERS = _under(
+    "torch.nn",
+    "Identity Flatten Unflatten PixelShuffle PixelUnshuffle ChannelShuffle ZeroPad1d ZeroPad2d ZeroPad3d "
+    "ConstantPad1d ConstantPad2d ConstantPad3d ReflectionPad1d ReflectionPad2d ReflectionPad3d "
+    "ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d CircularPad3d",
+)
 CONTAINERS = _under("torch.nn", "Module ModuleList ModuleDict Sequential ParameterList ParameterDict")
 
 TENSOR_METHODS = words(
@@ -64,7 +75,7 @@ TENSOR_METHODS = words(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d "
     "softmax log_softmax relu relu_ sigmoid sigmoid_ tanh tanh_ logsumexp cumsum cumprod "
     "mul mul_ multiply div div_ true_divide add_ sub_ addcmul addcmul_ addcdiv scatter_add scatter_add_ "
-    "scatter_reduce index_add index_add_ mean var std norm prod sum exp exp_ sqrt sqrt_ rsqrt pow lerp"
+    "scatter_reduce index_add index_add_ mean var std norm exp exp_ sqrt sqrt_ rsqrt pow lerp"
 )
 
 

@@ -12,7 +12,8 @@ from evaluators.screening.source import Source, words
 
 EXACT = words(
     "torch torch.nn torch.nn.functional torch.nn.init torch.nn.parameter torch.nn.modules.utils torch.autograd "
-    "torch.autograd.function torch.cuda torch.utils.cpp_extension triton triton.language triton.runtime "
+    "torch.autograd.function torch.cuda torch.cuda.amp torch.amp torch.utils.cpp_extension triton "
+    "triton.language triton.runtime "
     "triton.tools.tensor_descriptor triton.experimental "
     "__future__ abc collections collections.abc contextlib dataclasses enum functools itertools math numbers "
     "operator textwrap typing typing_extensions warnings"

@@ -10,7 +10,15 @@ import ast
 from collections.abc import Iterator
 
 from evaluators.problem import Problem
-from evaluators.screening.allowed import CONTAINERS, INIT_MATHS, TENSOR_METHODS, is_allowed, is_layer, is_library_op
+from evaluators.screening.allowed import (
+    CONTAINERS,
+    INIT_MATHS,
+    MOVING_LAYERS,
+    TENSOR_METHODS,
+    is_allowed,
+    is_layer,
+    is_library_op,
+)
 from evaluators.screening.rule import Violation, unreached_guard
 from evaluators.screening.source import Source
 from evaluators.screening.structure import jit_functions, reachable
@@ -90,7 +98,7 @@ def _call_message(source: Source, node: ast.Call) -> str | None:
 
 def _is_layer_call(path: str) -> bool:
     head, parentheses, rest = path.partition("()")
-    if not is_layer(head) or head == "torch.nn.Module":
+    if not is_layer(head) or head == "torch.nn.Module" or head in MOVING_LAYERS:
         return False
     if not parentheses:
         return False
@@ -128,6 +136,8 @@ def _container(source: Source, node: ast.expr) -> ast.Call | None:
 
 def _is_tensor_method(source: Source, function: ast.Attribute, path: str | None) -> bool:
     """A method that computes with tensor values; names the file itself defines (or exports from C++) are its own."""
+    if isinstance(function.value, ast.Name) and function.value.id == "self":
+        return False  # a method or module of the candidate's own
     # a path without parentheses is a function of a module: its name is looked at as a reference
     if function.attr not in TENSOR_METHODS or (path is not None and "()" not in path):
         return False

@@ -63,9 +63,12 @@ def restrict(access: Access, abi: int) -> None:
 def scope_signals() -> None:
     """This process and its children can signal each other only; needs no_new_privs and ABI 6.
 
-    Programs restrict themselves further inside, so they cannot signal the process that called this.
+    Programs restrict themselves further inside, so they cannot signal the process that called this. Every rule set
+    denies moving files between directories unless it says otherwise, so this one says so.
     """
-    ruleset = system_call(_CREATE, "landlock signal scope", struct.pack("QQQ", 0, 0, _SCOPE_SIGNAL), 24, 0)
+    attributes = struct.pack("QQQ", _REFER, 0, _SCOPE_SIGNAL)
+    ruleset = system_call(_CREATE, "landlock signal scope", attributes, len(attributes), 0)
+    _allow(ruleset, "/", _REFER, 0)
     system_call(_RESTRICT, "landlock signal scope", ruleset, 0)
     os.close(ruleset)
 

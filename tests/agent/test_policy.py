@@ -105,7 +105,7 @@ def test_a_stage_goes_on_only_while_it_gains_and_within_its_proposals():
         (passed(99), "unverified", "keep", "unverified"),
         ("unverified", passed(1), "discard", "passed"),
         ("unverified", None, "keep", "unverified"),
-        (Passed(candidate_id="c", **COMMON), passed(1), "discard", "no estimate"),
+        (Passed(candidate_id="c", **COMMON), passed(1), "discard", "no complete estimate"),
     ],
 )
 def test_decisions(challenger, best, decision, words):

@@ -64,6 +64,7 @@ class Host:
         self.process.stdin.flush()
         if not select.select([self.process.stdout], [], [], ANSWER_S)[0]:
             self.process.kill()
+            pytest.fail(f"no answer to {request} within {ANSWER_S} s")
         line = self.process.stdout.readline()
         assert line, f"no answer to {request}: {self.process.stderr.read()}"
         return json.loads(line)

@@ -1,11 +1,11 @@
 """The playbook: a rule-based author of kernels that answers the same prompt as a model, in the same format, for free.
 
-    reference.py, shape.py    what is to be computed            family.py, families/   what can be written (one file
-    each) record.py, evidence.py    what was tried and found out      search.py, repair.py   what is written next
+    reference.py, shape.py    what is to be computed       family.py, families/   what can be written, a file each
+    record.py, evidence.py    what was tried and found     search.py, repair.py   what is written next
     emission.py               the file and the reply
 
-It reads the context value instead of the rendered prompt. It knows nothing of verdicts: a kernel it wrote is judged
-like any other.
+It reads the context value instead of the rendered prompt. It knows nothing of verdicts: its kernels are judged like any
+other.
 
 Limits: single transposed convolutions. Any other problem ends with NothingToPropose and the reason.
 """

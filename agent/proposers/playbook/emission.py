@@ -1,8 +1,6 @@
-"""Put a candidate file together: knobs as constants, shared fragments, the family's kernels, the reference's
-constructor.
+"""Put a candidate file together: knobs as constants, shared text, the family's kernels, the reference's constructor.
 
-Limits: text. The same configuration of the same reference always gives the same file, so equal proposals have equal
-hashes.
+Limits: text. A configuration of a reference always gives the same file, so equal proposals have equal hashes.
 """
 
 import textwrap

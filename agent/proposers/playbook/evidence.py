@@ -1,8 +1,6 @@
-"""What is known about the base: compiled resources, the estimate's limiter, profiler figures. None means nobody
-delivered it.
+"""What is known about the base: compiled resources, the estimate's limiter, profiler figures; None where nobody knows.
 
-Limits: the kernel that carries the family's name stands for the candidate; packing kernels are looked at only for
-spills.
+Limits: the kernel that does the products stands for the candidate; packing kernels are looked at only for spills.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
-"""What a kernel family declares, and how they are found: one file in families/ per family, `FAMILY` is its declaration.
+"""What a kernel family declares, and how they are found: one file in families/ per family, `FAMILY` declares it.
 
-Limits: declarations. Which family is written when is search.py and repair.py; the text around the kernels is
-emission.py.
+Limits: declarations. Which family is written when is search.py and repair.py; the text around the kernels emission.py.
 """
 
 import importlib
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from agent.proposers.playbook import families
-from agent.proposers.playbook.configuration import Configuration, Knob
+from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.shape import ConvShape
 from evaluators.gpu import GpuSpec
 
@@ -97,7 +96,7 @@ class Choice:
     """A change of knobs that only this family knows, the stage it belongs to, when it is open, and why it may pay."""
 
     stage: str
-    knobs: tuple[tuple[str, Knob], ...]
+    change: Callable[[Configuration], Configuration]
     when: Callable[[Configuration, Situation], bool]
     reason: str
 
@@ -114,6 +113,7 @@ class Family:
     rank: int
     idea: str
     pays_when: str
+    knobs: tuple[str, ...]
     kernels: str
     fragments: tuple[str, ...]
     misfit: Callable[[Situation], str]

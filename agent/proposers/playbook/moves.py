@@ -1,10 +1,9 @@
 """Moves from one configuration to its neighbours, by stage, the most promising first.
 
-    grid      program order, number of programs        memory   stages in flight, width of a reduction step, precision
+    grid      program order, number of programs        memory   stages in flight, width of a reduction step
     tiling    BLOCK_M, BLOCK_N, BLOCK_K                tuning   warps and stages
 
-Limits: one change at a time (warps follow a tile), only what the target can build, only what can matter for the
-workload.
+Limits: one change at a time (warps and stages follow a tile), only what the target can build and what can matter.
 """
 
 import math
@@ -38,6 +37,7 @@ class Standing:
         """Programs that share one pixel tile: channel tiles, groups and, where the family splits them, phases."""
         shape = self.situation.shape
         phases = shape.phases if self.family.splits_phases else 1
+        phases = phases // 2 if self.current.word("JOIN") == "width" else phases
         return shape.groups * math.ceil(shape.out_channels / self.current.number("BLOCK_N")) * phases
 
 
@@ -53,7 +53,7 @@ def _choices(stage: str, standing: Standing) -> Iterator[Move]:
     """What only the family knows to change."""
     for choice in standing.family.choices:
         if choice.stage == stage and choice.when(standing.current, standing.situation):
-            changed = standing.current.having(**dict(choice.knobs))
+            changed = choice.change(standing.current)
             if changed != standing.current:
                 yield Move(changed, choice.reason)
 

@@ -1,7 +1,6 @@
 """What the run has taught the playbook: configurations tried, families that were wrong, the configuration of a base.
 
-Limits: it sees what the context shows. Attempts older than the context's history are forgotten; the loop still does
-not judge equal code twice.
+Limits: it sees what the context shows; attempts older than the context's history are forgotten.
 """
 
 from dataclasses import dataclass
@@ -85,4 +84,8 @@ def _may_be_rounding(past: PastAttempt, configuration: Configuration) -> bool:
 def _known(text: str) -> Configuration | None:
     """A configuration of a family that exists, with exactly the knobs it has."""
     configuration = read_configuration(text)
-    return configuration if configuration and family_of(configuration) else None
+    family = family_of(configuration) if configuration else None
+    if configuration is None or family is None or tuple(name for name, _ in configuration.knobs) != family.knobs:
+        return None
+    sizes = (value for name, value in configuration.knobs if name.startswith(("BLOCK", "GROUP", "NUM")))
+    return configuration if all(isinstance(value, int) for value in sizes) else None

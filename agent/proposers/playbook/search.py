@@ -1,5 +1,4 @@
-"""Which configuration comes next: first the families, plain to intricate, each only if it promises enough; then the
-stage's moves.
+"""Which configuration comes next: first families, plain to intricate, if they promise enough; then the stage's moves.
 
 Limits: one proposal from one context, no state. It stops when every neighbour of the best configuration was tried.
 """

@@ -1,7 +1,6 @@
-"""The published workload of a transposed convolution, ordered (depth, height, width); fewer dimensions get leading
-ones.
+"""The published workload of a transposed convolution as (depth, height, width); fewer dimensions get leading ones.
 
-Limits: sizes only. What a kernel has to handle is every legal argument; these sizes choose which kernel and which tile.
+Limits: sizes only. A kernel handles every legal argument; these sizes choose which kernel and which tile.
 """
 
 import ast

@@ -15,7 +15,7 @@ GEOMETRIES = [  # distinct kernel sizes, strides, paddings; channels that fill n
     {"init": [4, 6, [2, 4, 3]], "options": {}, "x": [2, 4, 2, 3, 2]},
     {
         "init": [4, 6, [2, 1, 4]],
-        "options": {"stride": [2, 1, 3], "padding": [0, 1, 2], "output_padding": [1, 0, 2], "groups": 2, "bias": True},
+        "options": {"stride": [3, 1, 2], "padding": [0, 1, 2], "output_padding": [2, 0, 1], "groups": 2, "bias": True},
         "x": [1, 4, 2, 3, 2],
     },
     {"init": [6, 4, [3, 2, 3]], "options": {"stride": 2, "padding": 1, "dilation": 2}, "x": [1, 6, 2, 3, 2]},
@@ -40,14 +40,15 @@ EXACT = [
     "direct BLOCK_M=64 BLOCK_N=4 GROUP_M=2 NUM_WARPS=4",
     f"implicit_gemm {TILE.format(group=0, precision='ieee')}",
     f"stride_phase {TILE.format(group=1, precision='ieee')}",
-    f"packed_gemm {TILE.format(group=2, precision='ieee')} SCALING=two_pass",
+    f"packed_gemm {TILE.format(group=2, precision='ieee')} SCALING=two_pass JOIN=none",
+    f"packed_gemm {TILE.format(group=0, precision='ieee')} SCALING=two_pass JOIN=width",
 ]
 ROUNDED = [
     f"implicit_gemm {TILE.format(group=1, precision='tf32')}",
     f"stride_phase {TILE.format(group=1, precision='tf32')}",
-    f"packed_gemm {TILE.format(group=1, precision='tf32')} SCALING=two_pass",
-    f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=two_pass",
-    f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=one_pass",
+    f"packed_gemm {TILE.format(group=1, precision='tf32')} SCALING=two_pass JOIN=none",
+    f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=two_pass JOIN=none",
+    f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=one_pass JOIN=width",
 ]
 
 
@@ -71,7 +72,7 @@ def interpret():
         process.stdin.close()
 
 
-@pytest.mark.parametrize("text", EXACT, ids=lambda text: text.split()[0])
+@pytest.mark.parametrize("text", EXACT, ids=lambda text: text.split()[0] + text[-5:])
 def test_fp32_products_are_exact_on_every_geometry(interpret, emit, text):
     for answer in interpret([emit(text)], GEOMETRIES):
         assert answer["same_shape"] and answer["contiguous"], answer

@@ -6,7 +6,7 @@ from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook.configuration import read_configuration
 
 PACKED = read_configuration(
-    "packed_gemm BLOCK_M=128 BLOCK_N=64 BLOCK_K=32 GROUP_M=1 PRECISION=half NUM_WARPS=4 NUM_STAGES=3 SCALING=two_pass"
+    "packed_gemm BLOCK_M=128 BLOCK_N=64 BLOCK_K=32 GROUP_M=1 PRECISION=half NUM_WARPS=4 NUM_STAGES=3 SCALING=two_pass JOIN=none"
 )
 IMPLICIT = read_configuration(
     "implicit_gemm BLOCK_M=128 BLOCK_N=64 BLOCK_K=32 GROUP_M=1 PRECISION=tf32 NUM_WARPS=8 NUM_STAGES=3"

@@ -9,6 +9,7 @@ import pytest
 from evaluators.cuda import build, toolchain
 from evaluators.cuda.recording import NotedLaunch
 from evaluators.cuda.resources import refused
+from evaluators.errors import MachineError
 from evaluators.gpu import GpuSpec
 from evaluators.rungs import Findings, Task
 
@@ -53,6 +54,7 @@ def test_compiler_errors_name_the_candidates_own_lines(nvcc: None, task_of: Make
     assert "with PyTorch's own headers: fails too" in found.build_log
 
 
+@pytest.mark.slow
 def test_a_text_that_only_pytorchs_own_headers_accept_is_not_blamed(
     nvcc: None, task_of: MakeTask, doubled_with: Doubled
 ) -> None:
@@ -148,3 +150,15 @@ def test_without_a_compiler_the_question_stays_open(
     assert found.failure is None
     assert found.checks[0].status == "not_checked"
     assert "g++ is not on this machine" in found.checks[0].detail
+
+
+def test_trouble_of_this_machine_is_raised_and_never_a_verdict(
+    gxx: None, task_of: MakeTask, doubled_with: Doubled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluators.cuda.service.emulated", _full_disk)
+    with pytest.raises(MachineError, match=r"CUDA text cannot be built on this machine: .*No space left"):
+        build.check(task_of(doubled_with(TWICE), "doubled.py"))
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError(28, "No space left on device")

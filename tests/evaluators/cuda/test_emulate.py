@@ -140,3 +140,9 @@ def test_torch_that_computes_beside_a_decoy_kernel_is_rejected(
     assert failure is not None
     assert failure.kind == "rejected"
     assert "aten.mul" in failure.message
+
+
+def test_a_function_bound_by_hand_takes_named_arguments_and_defaults(gxx: None, task_of: MakeTask) -> None:
+    found = emulate.check(task_of((DATA / "bound_by_hand.py").read_text(), "doubled.py"))
+    assert found.failure is None, found.failure
+    assert {check.name: check.status for check in found.checks}["full_size"] == "passed"

@@ -119,6 +119,16 @@ HONEST = {
         "top": "from triton.experimental import gluon\nfrom triton.language.extra import libdevice\nimport functools, itertools, dataclasses"
     },
     "device properties": {"forward": "n = torch.cuda.get_device_properties(x.device).multi_processor_count"},
+    "digest of the weights": {"forward": "if not torch.equal(w, w) or w.sum().item() != 1.0:\n    w = w.clone()"},
+    "own module of a library's name": {
+        "top": "class Norm(nn.Module):\n    def forward(self, x):\n        return launch(x)",
+        "init": "self.norm = Norm()\nself.relu = Norm()\nself.pad = nn.ConstantPad3d(1, 0.0)",
+        "forward": "x = self.relu(self.norm(self.pad(x)))",
+    },
+    "mixed precision marks": {
+        "top": "from torch.cuda.amp import custom_fwd\nfrom torch.nn.modules.utils import _triple"
+    },
+    "escapes in a string": {"top": "PATTERN = '\\d'"},
     "configs": {"top": "CONFIGS = [triton.Config({'B': b}, num_warps=w) for b in (1, 2) for w in (4, 8)]"},
 }
 
@@ -284,6 +294,8 @@ def test_syntax_errors_name_the_line_and_show_it() -> None:
 
 
 BAD_TEXT = {
+    "return at the top": ("return 1", "compile_error"),
+    "two arguments of a name": ("def f(a, a): pass", "compile_error"),
     "null": ("x = '\x00'", "compile_error"),
     "empty": ("", "rejected"),
     "tabs": ("if 1:\n\tx = 1\n        y = 2\n", "compile_error"),

@@ -53,13 +53,15 @@ def run(without):
     from sandbox import ChildEnded, Limits, Zygote
 
     here = str(Path(__file__).parent)
-    with Zygote(("torch", "triton"), search_path=(here,), without=without, strictness="unsafe") as zygote:
-        with zygote.start("sandbox_cuda:main", {}, Limits(wall_s=120, memory_mb=32768)) as child:
-            try:
-                answer, _ = child.receive(120)
-            except ChildEnded as ended:
-                answer = {"failure": str(ended), "output": ended.outcome.output}
-            return zygote.tier.name, answer, child.finish().describe()
+    with (
+        Zygote(("torch", "triton"), search_path=(here,), without=without, strictness="unsafe") as zygote,
+        zygote.start("sandbox_cuda:main", {}, Limits(wall_s=120, memory_mb=32768)) as child,
+    ):
+        try:
+            answer, _ = child.receive(120)
+        except ChildEnded as ended:
+            answer = {"failure": str(ended), "output": ended.outcome.output}
+        return zygote.tier.name, answer, child.finish().describe()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 import time
+from pathlib import Path
 
 
 def echo(channel, arguments, shared):
@@ -20,7 +21,12 @@ def echo(channel, arguments, shared):
 
 def surroundings(channel, arguments, shared):
     channel.send(
-        {"cwd": os.getcwd(), "files": os.listdir(), "environment": dict(os.environ), "modules": sorted(sys.modules)}
+        {
+            "cwd": str(Path.cwd()),
+            "files": [entry.name for entry in Path.cwd().iterdir()],
+            "environment": dict(os.environ),
+            "modules": sorted(sys.modules),
+        }
     )
 
 

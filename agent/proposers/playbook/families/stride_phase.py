@@ -1,15 +1,14 @@
-"""Stride phases: outputs with the same (output + padding) modulo stride share one subset of taps, a dense stride-1
-problem.
+"""Stride phases: outputs with equal (output + padding) modulo stride share a subset of taps, a dense stride-1 problem.
 
 Data flow: as the implicit GEMM, but a program works on one phase and visits only the taps that reach it: no
-divisibility test and 1 / (s_d s_h s_w) of the work. Where dilation shares a factor with the stride some phases have
-no tap and are only filled. Loses at stride 1, where it is the implicit GEMM. Limits: stores of one phase are s_w
-elements apart; the L2 joins them.
+divisibility test and 1 / (s_d s_h s_w) of the work. Where dilation shares a factor with the stride some phases have no
+tap and are only filled. Loses at stride 1, where it is the implicit GEMM.
+Limits: stores of one phase are s_w elements apart, loops are short (73 on an H100: 5.6 ms, cuDNN 2.1 ms).
 """
 
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Cost, Family, Situation
-from agent.proposers.playbook.tiling import GATHERED_ACCUMULATORS, Gemm, gemm_cost, rounding_ms, start_tile
+from agent.proposers.playbook.tiling import GATHERED_ACCUMULATORS, KNOBS, Gemm, gemm_cost, rounding_ms, start_tile
 
 KERNELS = '''
 @triton.jit
@@ -126,6 +125,7 @@ FAMILY = Family(
     rank=2,
     idea="one dense stride-1 product per output phase over only the taps that reach it",
     pays_when="a stride above 1",
+    knobs=KNOBS,
     kernels=KERNELS,
     fragments=("ROUND_TF32", "ROUND_INPUT", "FIRST_TAP", "PACK_WEIGHTS"),
     misfit=_misfit,

@@ -1,7 +1,8 @@
-// What pybind11 does for a wrapper, for the argument types wrappers have. The rules are pybind11's: positional arguments, no
-// float where an int is declared, None only for optional.
+// What pybind11 does for a wrapper, for the argument types wrappers have. The rules are pybind11's: no float where an
+// int is declared, None only for optional.
 #pragma once
 #include <Python.h>
+#include <array>
 #include <functional>
 #include <limits>
 #include <utility>
@@ -17,7 +18,14 @@ EMULATION_HIDDEN PyObject* object_of(const at::Tensor& tensor);
 EMULATION_HIDDEN bool scalar_type_from(PyObject* object, c10::ScalarType* type);
 EMULATION_HIDDEN PyObject* wrong_arguments(const char* name, PyObject* given, size_t expected);
 EMULATION_HIDDEN PyObject* python_error_of_exception();
-EMULATION_HIDDEN PyObject* function_object(const char* name, std::function<PyObject*(PyObject*)> call);
+
+// A parameter that can be given by name; `fallback` is its default, or null.
+struct Parameter {
+  const char* name;
+  PyObject* fallback = nullptr;
+};
+EMULATION_HIDDEN PyObject* function_object(const char* name, std::function<PyObject*(PyObject*)> call,
+                                           std::vector<Parameter> parameters = {});
 EMULATION_HIDDEN PyObject* new_module(const char* name, void (*fill)(PyObject*));
 
 template <class T>
@@ -93,6 +101,16 @@ struct Argument<std::vector<T>> {
     return true;
   }
 };
+template <class T, size_t N>
+struct Argument<std::array<T, N>> {
+  std::array<T, N> value{};
+  bool load(PyObject* object) {
+    Argument<std::vector<T>> inner;
+    if (!inner.load(object) || inner.value.size() != N) return false;
+    std::copy(inner.value.begin(), inner.value.end(), value.begin());
+    return true;
+  }
+};
 template <class T>
 struct Argument<c10::ArrayRef<T>> {
   Argument<std::vector<T>> owned;
@@ -108,6 +126,7 @@ inline PyObject* returned(const at::Tensor& tensor) { return object_of(tensor); 
 inline PyObject* returned(bool value) { return PyBool_FromLong(value); }
 inline PyObject* returned(double value) { return PyFloat_FromDouble(value); }
 inline PyObject* returned(float value) { return PyFloat_FromDouble(value); }
+inline PyObject* returned(std::nullopt_t) { Py_RETURN_NONE; }
 inline PyObject* returned(int value) { return PyLong_FromLongLong(value); }
 inline PyObject* returned(int64_t value) { return PyLong_FromLongLong(value); }
 template <class T>
@@ -146,19 +165,32 @@ PyObject* called(const char* name, Result (*function)(Parameters...), PyObject* 
 
 namespace pybind11 {
 
-struct arg {
-  const char* name;
-  explicit arg(const char* name) : name(name) {}
+struct none {};
+
+struct arg : emulation::Parameter {
+  explicit arg(const char* name) : Parameter{name} {}
+  template <class T>
+  arg operator=(const T& value) const {
+    arg with = *this;
+    if constexpr (std::is_same_v<T, none>) with.fallback = emulation::returned(std::nullopt);
+    else with.fallback = emulation::returned(value);
+    return with;
+  }
 };
+inline void collect(std::vector<emulation::Parameter>& parameters, const arg& parameter) { parameters.push_back(parameter); }
+template <class Other>
+void collect(std::vector<emulation::Parameter>&, const Other&) {}  // a docstring, a call policy
 
 struct module_ {
   PyObject* object;
   template <class Result, class... Parameters, class... Extra>
-  module_& def(const char* name, Result (*function)(Parameters...), const Extra&...) {
+  module_& def(const char* name, Result (*function)(Parameters...), const Extra&... extra) {
+    std::vector<emulation::Parameter> parameters;
+    (collect(parameters, extra), ...);
     auto call = [name, function](PyObject* given) {
       return emulation::called(name, function, given, std::index_sequence_for<Parameters...>{});
     };
-    PyObject* bound = emulation::function_object(name, call);
+    PyObject* bound = emulation::function_object(name, call, std::move(parameters));
     PyModule_AddObject(object, name, bound);
     return *this;
   }

@@ -2,18 +2,46 @@
 #include <exception>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 #include "execution.h"
 #include "python.h"
 
 namespace emulation {
 namespace {
 
-void delete_call(PyObject* capsule) {
-  delete static_cast<std::function<PyObject*(PyObject*)>*>(PyCapsule_GetPointer(capsule, nullptr));
+struct Function {
+  std::function<PyObject*(PyObject*)> call;
+  std::vector<Parameter> parameters;
+};
+
+Function* function_of(PyObject* capsule) { return static_cast<Function*>(PyCapsule_GetPointer(capsule, nullptr)); }
+void delete_function(PyObject* capsule) { delete function_of(capsule); }
+
+// The arguments as one tuple: positional ones, then named ones and defaults as far as they go without a gap.
+PyObject* merged(const Function& function, PyObject* positional, PyObject* named) {
+  Owned list(PySequence_List(positional));
+  Py_ssize_t used = 0;
+  for (size_t i = PyTuple_GET_SIZE(positional); i < function.parameters.size(); ++i) {
+    const Parameter& parameter = function.parameters[i];
+    PyObject* given = named ? PyDict_GetItemString(named, parameter.name) : nullptr;
+    used += given != nullptr;
+    if (!given) given = parameter.fallback;
+    if (!given) break;
+    PyList_Append(list, given);
+  }
+  if (named && used != PyDict_GET_SIZE(named)) return PyErr_SetString(PyExc_TypeError, "incompatible function arguments: unknown keyword"), nullptr;
+  return PyList_AsTuple(list);
 }
 
-PyObject* call_capsule(PyObject* capsule, PyObject* arguments) {
-  return (*static_cast<std::function<PyObject*(PyObject*)>*>(PyCapsule_GetPointer(capsule, nullptr)))(arguments);
+PyObject* call_capsule(PyObject* capsule, PyObject* positional, PyObject* named) {
+  const Function& function = *function_of(capsule);
+  if (!named && function.parameters.empty()) return function.call(positional);
+  PyObject* arguments = merged(function, positional, named);
+  if (!arguments) return nullptr;
+  PyObject* result = function.call(arguments);
+  Py_DECREF(arguments);
+  return result;
 }
 
 PyObject* take_launches(PyObject*) {
@@ -68,9 +96,10 @@ PyObject* python_error_of_exception() {
   return nullptr;
 }
 
-PyObject* function_object(const char* name, std::function<PyObject*(PyObject*)> call) {
-  auto* definition = new PyMethodDef{name, call_capsule, METH_VARARGS, nullptr};  // lives as long as the process
-  Owned capsule(PyCapsule_New(new std::function<PyObject*(PyObject*)>(std::move(call)), nullptr, delete_call));
+PyObject* function_object(const char* name, std::function<PyObject*(PyObject*)> call, std::vector<Parameter> parameters) {
+  auto method = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call_capsule));
+  auto* definition = new PyMethodDef{name, method, METH_VARARGS | METH_KEYWORDS, nullptr};  // lives as long as the process
+  Owned capsule(PyCapsule_New(new Function{std::move(call), std::move(parameters)}, nullptr, delete_function));
   return PyCFunction_New(definition, capsule);
 }
 

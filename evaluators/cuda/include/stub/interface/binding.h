@@ -5,6 +5,7 @@
 
 #ifdef __CUDACC__
 namespace pybind11 {
+struct none {};
 struct module_ {
   template <class Function, class... Extra>
   module_& def(const char*, Function&&, const Extra&...);
@@ -12,7 +13,7 @@ struct module_ {
 struct arg {
   explicit arg(const char*);
   template <class T>
-  arg& operator=(T&&);
+  arg operator=(const T&) const;
 };
 }  // namespace pybind11
 #define PYBIND11_MODULE(NAME, VARIABLE) static void bind_module(::pybind11::module_& VARIABLE)

@@ -1,0 +1,185 @@
+"""Triton kernels at the published size: real strides, tails and index arithmetic, as many programs as a budget allows.
+
+Tensors are allocated lazily (evaluators/judge/full_size.py says which values they hold).
+Limits: values are checked when at most one launch ran in part and it wrote the returned tensor itself; otherwise only
+addresses are, and the check says so.
+"""
+
+import os
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from evaluators.evaluation import Check, Status
+from evaluators.judge.compare import Expected, compare
+from evaluators.judge.conversation import Answer, CandidateFault, converse, shared_bytes_for
+from evaluators.judge.examination import Examination
+from evaluators.judge.full_size import ROUNDING_OF_BOTH, FullSize, full_size_of
+from evaluators.judge.verdicts import Wrong, require_in_bounds, require_same_parameters, wrong_values
+from evaluators.problem import Tolerance
+from evaluators.rungs import Failure, Findings, Task
+
+ENTRY = "evaluators.inside.interpret:main"
+BUDGET_S = 0.8
+CALL_LIMIT_S = 12.0
+_MALFORMED = Wrong("full_size_values", "crashed", "the candidate's process sent malformed samples")
+
+
+def examine_full_size(task: Task, arguments: dict[str, Any], examined: Examination, findings: Findings) -> Findings:
+    """Add what sampled programs at the published size show. Never weakens what was found before."""
+    plan = full_size_of(task.reference)
+    if plan is None:
+        why = "several outputs, non-tensor inputs or too many parameters to lay out here"
+        return _with(findings, "full_size_samples", why, "not_checked")
+    try:
+        answer = _call(task, arguments, plan, examined.launches)
+    except CandidateFault as fault:
+        return _after_fault(findings, fault)
+    except Wrong as wrong:
+        return _failed(findings, wrong)
+    try:
+        return _judged(answer, plan, examined, task.problem.tolerance, findings)
+    except Wrong as wrong:
+        return _failed(findings, wrong)
+
+
+def _call(task: Task, arguments: dict[str, Any], plan: FullSize, launches: int) -> Answer:
+    tensors = [*plan.weights.values(), *(v for v in plan.inputs if isinstance(v, torch.Tensor))]
+    seed = int.from_bytes(os.urandom(6), "big")
+    sample = {"budget_s": BUDGET_S, "seed": seed, "launches": launches, "batch": plan.batch}
+    outputs = [] if plan.sparse else list(plan.expected().values())
+    needed = shared_bytes_for([*tensors, *outputs]) + (1 << 16)
+    with converse(
+        task.zygotes.interpret, ENTRY, arguments, shared_bytes=needed, call_limit_s=CALL_LIMIT_S
+    ) as conversation:
+        conversation.load(task.candidate.source)
+        require_same_parameters(conversation.build(plan.init_literal), plan.weights)
+        conversation.set_weights(plan.weights)
+        options = {"sample": sample, "lazy": bool(plan.sparse)}
+        return conversation.call(plan.inputs, outputs, options=options, sparse=plan.sparse)
+
+
+def _after_fault(findings: Findings, fault: CandidateFault) -> Findings:
+    try:
+        require_in_bounds(fault.report, "at the published size")
+    except Wrong as wrong:
+        return _failed(findings, wrong)
+    if fault.unsupported or fault.kind in ("timeout", "out_of_memory"):
+        return _with(findings, "full_size_samples", f"on this machine: {fault.unsupported or fault}", "not_checked")
+    return _failed(findings, Wrong("full_size_samples", fault.kind, f"at the published size: {fault}"))
+
+
+def _failed(findings: Findings, wrong: Wrong) -> Findings:
+    failed = Check(name=wrong.check, status="failed", detail=wrong.failure.message)
+    kept = tuple(c for c in findings.checks if c.name != wrong.check)
+    return replace(findings, checks=(*kept, failed), failure=Failure(wrong.failure.kind, wrong.failure.message))
+
+
+def _with(findings: Findings, name: str, detail: str, status: Status = "passed") -> Findings:
+    return replace(findings, checks=(*findings.checks, Check(name=name, status=status, detail=detail)))
+
+
+def _judged(
+    answer: Answer, plan: FullSize, examined: Examination, tolerance: Tolerance, findings: Findings
+) -> Findings:
+    require_in_bounds(answer.report, "at the published size")
+    try:
+        launches = _LAUNCHES.validate_python(answer.report.get("launches"))
+        claim = answer.report.get("sampled")
+        sampled = None if claim is None else _Sampled.model_validate(claim)
+    except ValidationError:
+        raise _MALFORMED from None
+    ran = [f"{name}: {done} of {prod(grid)} programs" for name, grid, done, _ in launches]
+    findings = _with(findings, "full_size_samples", f"addresses in bounds; {', '.join(ran)}"[:500])
+    if not plan.sparse and not answer.stopped:
+        return _whole(answer, plan, examined, tolerance, findings)
+    why = "the call made another number of launches than on small geometries"
+    if sampled is not None and answer.stopped:
+        why = _why_values_are_open(sampled, plan, examined)
+    if why or sampled is None:
+        return _with(findings, "full_size_values", why, "not_checked")
+    offsets, values = _samples(answer, sampled, plan)
+    return _with(findings, "full_size_values", _compared(offsets, values, plan, tolerance))
+
+
+def _whole(answer: Answer, plan: FullSize, examined: Examination, tolerance: Tolerance, findings: Findings) -> Findings:
+    """Every program ran: hold the returned tensor to everything a call must be."""
+    own = next(iter(plan.expected().values()))
+    examined.require_lawful(answer, [own], "published size")
+    wider = tolerance.model_copy(update={"floor": ROUNDING_OF_BOTH * tolerance.floor})
+    result = compare(answer.outputs[0], Expected(own.double(), own, wider))
+    if not result.passed:
+        raise Wrong("full_size_values", "incorrect_numerical", wrong_values("published size", result, ""))
+    said = f"all {own.numel()} outputs compared with the float32 reference"
+    return _with(findings, "full_size_values", said)
+
+
+class _Sampled(BaseModel):
+    """What the candidate's process says about the elements it sent; a claim, checked for its form only."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    contiguous: bool
+    elements: int = Field(ge=0)
+    atomics: bool
+    partial: tuple[bool, ...]
+
+
+_LAUNCHES = TypeAdapter(list[tuple[str, tuple[int, int, int], int, bool]])
+
+
+def _why_values_are_open(sampled: _Sampled, plan: FullSize, examined: Examination) -> str:
+    """The first reason for which these values say nothing, or an empty text."""
+    reasons = {
+        "the reference mixes batch items and is too large to compute here": not plan.valued,
+        "torch rearranges what the last kernel wrote, so its elements are not those of the output": not examined.direct,
+        "an earlier kernel ran only in part, so the last one read unfinished data": any(sampled.partial[:-1]),
+        "the last kernel accumulates with atomics: its outputs are complete only after all programs": sampled.atomics,
+        "the last kernel writes a tensor of another shape than the output": (
+            sampled.shape != plan.output_shape or not sampled.contiguous
+        ),
+        "the sampled programs wrote nothing": not sampled.elements,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _samples(answer: Answer, sampled: _Sampled, plan: FullSize) -> tuple[np.ndarray[Any, Any], torch.Tensor]:
+    """Offsets and values as the payload holds them, once they are shown to be within the output."""
+    dtype = next(iter(plan.expected().values())).dtype
+    count, name = sampled.elements, str(dtype).removeprefix("torch.")
+    if sampled.dtype != name:
+        raise Wrong("full_size_values", "incorrect_dtype", f"at the published size: the kernel must write {name}")
+    if len(answer.payload) != count * (8 + dtype.itemsize):
+        raise _MALFORMED
+    offsets = np.frombuffer(answer.payload, np.int64, count)
+    if offsets.min() < 0 or offsets.max() >= prod(plan.output_shape):
+        raise _MALFORMED
+    return offsets, torch.frombuffer(bytearray(answer.payload[8 * count :]), dtype=dtype)
+
+
+def _compared(offsets: np.ndarray[Any, Any], values: torch.Tensor, plan: FullSize, tolerance: Tolerance) -> str:
+    """Compare the samples that fall into computed batch items; says how many. Raises Wrong."""
+    item_elements = prod(plan.output_shape[1:]) if plan.items else prod(plan.output_shape)
+    wider = tolerance.model_copy(update={"floor": ROUNDING_OF_BOTH * tolerance.floor})
+    said = []
+    for item, expected in plan.expected().items():
+        chosen = offsets // item_elements == item
+        if not chosen.any():
+            continue
+        own = expected.reshape(-1)[torch.from_numpy(offsets[chosen] % item_elements)].reshape(1, -1)
+        got = values[torch.from_numpy(chosen)].reshape(1, -1)
+        result = compare(got, Expected(own.double(), own, wider))
+        if not result.passed:
+            first = offsets[chosen][result.worst_index[1] if result.worst_index else 0]
+            where = f"published size, output index {tuple(int(i) for i in np.unravel_index(first, plan.output_shape))}"
+            raise Wrong("full_size_values", "incorrect_numerical", wrong_values(where, result, ""))
+        said.append(f"{own.numel()} outputs" + (f" of batch item {item}" if plan.items else ""))
+    return (
+        f"compared with the float32 reference: {', '.join(said)}"
+        if said
+        else "no sample fell into a computed batch item"
+    )
