@@ -10,8 +10,8 @@ from runs.state import RunState
 def exhausted(budget: Budget, state: RunState, *, elapsed_s: float, next_call_usd: float | None) -> str | None:
     """Why no further attempt may begin, or None.
 
-    elapsed_s: seconds spent by the run so far, this process included. next_call_usd: worst case of the next call, None when
-    unknown or free.
+    elapsed_s: seconds spent by the run so far, this process included. next_call_usd: worst case of the next call,
+    None when unknown or free.
     """
     if state.pending is None and len(state.attempts) >= budget.max_attempts:
         return f"attempts used up ({budget.max_attempts})"
@@ -22,5 +22,7 @@ def exhausted(budget: Budget, state: RunState, *, elapsed_s: float, next_call_us
         if spent is None or next_call_usd is None:
             return "the price of this model is unknown, so --max-cost cannot be kept; drop it or use a priced model"
         if spent + next_call_usd > budget.max_cost_usd:
-            return f"cost cap: ${spent:.4f} spent, the next call could cost ${next_call_usd:.4f}, cap ${budget.max_cost_usd:g}"
+            return (
+                f"cost cap ${budget.max_cost_usd:g}: ${spent:.4f} spent, the next call could cost ${next_call_usd:.4f}"
+            )
     return None

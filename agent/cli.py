@@ -1,8 +1,11 @@
-"""The command line: `agent VERB`. Signatures and help only; each body is agent/commands/<verb>.py and is imported when it runs.
+"""The command line: `agent VERB`.
+
+Signatures and help only; each body is agent/commands/<verb>.py and is imported when it runs.
 
 Limits: imports nothing but typer and the standard library, so that `agent --help` stays under 0.3 s.
 
-Exit codes: 0 passed or improved, 1 the candidate failed or nothing better was found, 2 wrong usage, 3 this machine cannot, 4 unverified.
+Exit codes: 0 passed or improved, 1 the candidate failed or nothing better was found, 2 wrong usage, 3 this machine
+cannot, 4 unverified.
 """
 
 import sys

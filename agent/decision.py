@@ -1,7 +1,7 @@
 """Whether an attempt becomes the new best, and why, in words.
 
-Without a clock only the estimate ranks, and it is a lower bound: bounds that differ by less than `CLAIM_RATIO` order the search but
-claim no difference. A candidate that passed always beats one that could not be verified.
+Without a clock only the estimate ranks, and it is a lower bound: bounds that differ by less than `CLAIM_RATIO`
+order the search but claim no difference. A candidate that passed always beats one that could not be verified.
 
 Limits: two candidates at a time; measured comparisons come with measurements.
 """

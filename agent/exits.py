@@ -1,6 +1,7 @@
 """How a command ends: the final words, the one JSON object, the exit code.
 
-    0 passed or improved    1 candidate failed or nothing better found    2 usage    3 this machine cannot    4 unverified
+    0 passed or improved    1 candidate failed or nothing better found    4 unverified
+    2 wrong usage           3 this machine cannot
 
 Limits: numbers and words only; codes 2 and 3 come from the error tree in agent/cli.py.
 """

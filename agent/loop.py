@@ -1,7 +1,8 @@
 """The loop: propose, evaluate, record, decide, until the budget ends or nothing is left to propose.
 
-One attempt: plan (policy) -> context -> prompt.md on disk -> reply on disk -> candidate read from it -> judged (or known) -> decision ->
-one fsynced journal line. A crash between any two steps loses nothing: a reply that was paid for is taken up, not asked again.
+One attempt: plan (policy) -> context -> prompt.md on disk -> reply on disk -> candidate read from it -> judged (or
+known) -> decision -> one fsynced journal line. A crash between any two steps loses nothing: a reply that was paid
+for is taken up, not asked again.
 
 Limits: what is asked is prompts/, who answers agent/proposers/, what is true evaluators/, how it is kept runs/.
 """
@@ -9,8 +10,6 @@ Limits: what is asked is prompts/, who answers agent/proposers/, what is true ev
 import hashlib
 import time
 from dataclasses import dataclass
-
-from runs.export import export_best
 
 from agent.budget import exhausted
 from agent.context import Subject, build_context
@@ -25,6 +24,7 @@ from evaluators.evaluation import Evaluation
 from prompts.context import Context
 from prompts.render import render
 from prompts.stage import Stage
+from runs.export import export_best
 from runs.live import View
 from runs.nouns import Attempt, Attempted, Budget, Decision, Finished, Proposed, Unanswered
 from runs.record import Record

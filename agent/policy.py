@@ -1,7 +1,8 @@
 """Which attempt comes next: stages in order, one repair for a failed attempt, always from the best so far.
 
-A visit to a stage makes up to `stage.proposals` proposals and goes on only while the last one was kept; after the last stage it
-begins again at the first. A pure function of the record, so a resumed run continues as the uninterrupted one would.
+A visit to a stage makes up to `stage.proposals` proposals and goes on only while the last one was kept; after the
+last stage it begins again at the first. A pure function of the record, so a resumed run continues as the
+uninterrupted one would.
 
 Limits: the choice only. Building the context is agent/context.py, deciding what to keep agent/decision.py.
 """

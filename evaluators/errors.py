@@ -8,7 +8,8 @@
     └── MachineError               this machine cannot do it (exit code 3)
         └── JudgeDied              the judge process ended twice on the same request
 
-Limits: errors of the proposers stand in agent/proposers/errors.py, of the record in runs/errors.py; all derive from here.
+Limits: errors of the proposers stand in agent/proposers/errors.py, of the record in runs/errors.py; all derive from
+here.
 """
 
 

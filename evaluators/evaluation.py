@@ -1,7 +1,7 @@
 """What the judge says about a candidate: Passed, Failed or Unverified, with the evidence.
 
-A figure carries where it came from: `measured` (a clock), `compiled` (read from the binary) or `estimated` (a model). They
-are never mixed in one field. Limits: values only; the ladder that makes them is evaluators/ladder.py.
+A figure carries where it came from: `measured` (a clock), `compiled` (read from the binary) or `estimated` (a
+model). They are never mixed in one field. Limits: values only; the ladder that makes them is evaluators/ladder.py.
 """
 
 from typing import Annotated, Literal
@@ -55,7 +55,7 @@ class KernelResources(Frozen):
 
 
 class Estimate(Frozen):
-    """A lower bound on the latency from compiled instructions and exact trip counts (origin: estimated, never measured)."""
+    """A lower bound on the latency from compiled instructions and exact trip counts (estimated, never measured)."""
 
     kind: Literal["lower_bound"] = "lower_bound"
     value_ms: float

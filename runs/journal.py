@@ -1,7 +1,8 @@
 """The journal of a run: one fsynced JSON line per event, append-only, safe against `kill -9` at any byte.
 
-A torn last line (a write cut short) is cut off and kept beside the journal as `journal.jsonl.torn`; a damaged line anywhere
-else is an error that names the line, because guessing would lose or invent an attempt. One writer at a time (flock).
+A torn last line (a write cut short) is cut off and kept beside the journal as `journal.jsonl.torn`; a damaged line
+anywhere else is an error that names the line, because guessing would lose or invent an attempt. One writer at a
+time (flock).
 
 Limits: events only. Long texts (prompt, reply, kernel) are files of the attempt, written before their event.
 """
@@ -131,7 +132,7 @@ def _event(path: Path, number: int, record: dict[str, object]) -> AnyEvent:
     schema = record.pop("schema", None)
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerRun(
-            f"{path} line {number} has schema {schema}, this program reads up to {SCHEMA}: upgrade the agent to open this run"
+            f"{path} line {number} has schema {schema}, this program reads up to {SCHEMA}: upgrade the agent"
         )
     try:
         return event_adapter.validate_python(record, strict=False)
@@ -142,4 +143,4 @@ def _event(path: Path, number: int, record: dict[str, object]) -> AnyEvent:
 
 
 def _damage(path: Path, number: int, what: str) -> str:
-    return f"{path} line {number} is damaged ({what}); restore that line from a backup or move it away - nothing was guessed"
+    return f"{path} line {number} is damaged ({what}); restore it from a backup or remove it; nothing was guessed"

@@ -16,7 +16,7 @@ Role = Literal["propose", "optimize", "repair"]
 
 
 class Usage(Frozen):
-    """Tokens of one proposal (all requests of it) and their price; `cost_usd` is None when unknown, never 0 for unknown."""
+    """Tokens of one proposal (all requests of it) and their price; an unknown `cost_usd` is None, never 0."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
@@ -58,7 +58,10 @@ class Run(Frozen):
 
 
 class Attempt(Frozen):
-    """One finished attempt. Texts live beside it in attempts/NNN/; `candidate_id` is None when the reply held no code."""
+    """One finished attempt.
+
+    Texts live beside it in attempts/NNN/; `candidate_id` is None when the reply held no code.
+    """
 
     number: int
     parent: int | None

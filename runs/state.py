@@ -12,7 +12,7 @@ from runs.nouns import AnyEvent, Attempt, Attempted, Budget, Finished, Proposed,
 
 @dataclass(frozen=True)
 class RunState:
-    """attempts in order; `pending` was paid for but not finished; `finished` is the reason of a closed run, else None."""
+    """attempts in order; `pending` was paid for but not finished; `finished` says why a closed run ended, else None."""
 
     attempts: tuple[Attempt, ...] = ()
     pending: Proposed | None = None

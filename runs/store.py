@@ -1,7 +1,7 @@
 """Run directories: `transcripts/<run-id>/` with run.json, journal.jsonl, best.py and attempts/NNN/*.
 
-Every file is written beside its name and moved into place, so a reader never sees half of one. Limits: files and folds of
-the journal; what is shown of them is show.py, what leaves the house is export.py.
+Every file is written beside its name and moved into place, so a reader never sees half of one. Limits: files and
+folds of the journal; what is shown of them is show.py, what leaves the house is export.py.
 """
 
 import json

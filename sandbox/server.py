@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from sandbox.contract import SandboxUnavailable
 from sandbox.layers.kernel import PR_SET_CHILD_SUBREAPER, prctl
 from sandbox.processes import descendants, freeze, signal_all
-from sandbox.supervisor import Request, settle, supervise
+from sandbox.supervisor import Request, clean_up_after, settle, supervise
 from sandbox.tiers import Plan
 from sandbox.trial import choose
 
@@ -46,7 +46,7 @@ def _prepare(options: dict[str, Any]) -> Plan:
     for name in options["preload"]:
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except Exception as error:  # any module may be preloaded - whatever its import raises is the reason
             raise SandboxUnavailable(f"preloading {name} failed: {type(error).__name__}: {error}") from error
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
@@ -67,9 +67,12 @@ def _serve(control: socket.socket, plan: Plan, options: dict[str, Any]) -> NoRet
             if not text:
                 os._exit(0)
             supervisors.add(_fork_supervisor(control, plan, options["env"], (text, descriptors)))
-        supervisors -= _reap()
+        ended = _reap()
+        supervisors -= set(ended)
         if strays := [pid for pid in descendants(os.getpid(), depth=1) if pid not in supervisors]:
             _kill_strays(strays)
+        for pid in (pid for pid, status in ended.items() if status != 0):
+            clean_up_after(pid, plan)
 
 
 def _fork_supervisor(control: socket.socket, plan: Plan, env: dict[str, str], message: tuple[bytes, list[int]]) -> int:
@@ -85,11 +88,12 @@ def _fork_supervisor(control: socket.socket, plan: Plan, env: dict[str, str], me
     return pid
 
 
-def _reap() -> set[int]:
-    ended: set[int] = set()
+def _reap() -> dict[int, int]:
+    """The children that have ended, with their wait statuses."""
+    ended: dict[int, int] = {}
     try:
-        while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-            ended.add(pid)
+        while (waited := os.waitpid(-1, os.WNOHANG))[0] != 0:
+            ended[waited[0]] = waited[1]
     except ChildProcessError:
         pass
     return ended

@@ -147,11 +147,24 @@ def supervise(request: Request, plan: Plan) -> NoReturn:
     os._exit(0)
 
 
+def _scratch_parent(plan: Plan) -> str:
+    return OWN_SCRATCH_PARENT if plan.own_root else "/tmp"  # noqa: S108 - the name below it is unpredictable
+
+
+def _scratch_prefix(supervisor: int) -> str:
+    return f"agent-sandbox-{supervisor}-"
+
+
+def clean_up_after(supervisor: int, plan: Plan) -> None:
+    """Remove what a supervisor that was killed from outside could not remove itself."""
+    for left in Path(_scratch_parent(plan)).glob(_scratch_prefix(supervisor) + "*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def _supervised(request: Request, plan: Plan, status: socket.socket) -> dict[str, Any]:
     os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    parent = OWN_SCRATCH_PARENT if plan.own_root else "/tmp"  # noqa: S108 - the name below is unpredictable
-    scratch = tempfile.mkdtemp(prefix="agent-sandbox-", dir=parent)
+    scratch = tempfile.mkdtemp(prefix=_scratch_prefix(os.getpid()), dir=_scratch_parent(plan))
     try:
         return _placed(request, plan, status, scratch)
     finally:

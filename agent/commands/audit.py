@@ -1,7 +1,9 @@
-"""`agent audit DIR`: judge a folder of candidates and print which check decided about each - for people who want to test us.
+"""`agent audit DIR`: judge a folder of candidates and print which check decided about each.
 
-Where the folder has a manifest.json (list of {"file", "verdict": "accept" | "reject", "class"}) the verdicts are held against it.
-Limits: one problem for all files; files are judged one after another, each in fresh processes.
+For people who want to test us.
+
+Where the folder has a manifest.json (list of {"file", "verdict": "accept" | "reject", "class"}) the verdicts are
+held against it. Limits: one problem for all files; files are judged one after another, each in fresh processes.
 """
 
 import json

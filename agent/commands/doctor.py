@@ -1,6 +1,7 @@
 """`agent doctor`: what works on this machine, and what follows for a run.
 
-Every line is the result of trying it now. Limits: it repairs nothing; versions that merely look wrong are reported, not judged.
+Every line is the result of trying it now. Limits: it repairs nothing; versions that merely look wrong are reported,
+not judged.
 """
 
 import importlib.util
@@ -20,7 +21,6 @@ from evaluators.errors import AgentError
 from evaluators.gpu_catalog import detect_gpu
 from evaluators.problem_catalog import load_problem
 from runs.store import runs_directory
-from runs.table import table
 
 _WALL_S = 20
 
@@ -41,8 +41,10 @@ def doctor(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(finding) for finding in found]))
     else:
-        rows = [("yes" if f.works else "NO", f.name, f.seen, "" if f.works else f.limits) for f in found]
-        print(table(("works", "what", "seen", "what that limits"), rows))
+        for finding in found:
+            print(f"{'ok' if finding.works else 'NO':4}{finding.name:22}{finding.seen}")
+            if not finding.works:
+                print(f"{'':26}-> {finding.limits}")
     sys.exit(0 if next(f.works for f in found if f.name == "judge") else 3)
 
 
@@ -86,7 +88,7 @@ def _sandbox() -> Finding:
     from sandbox import probe
 
     tier = probe()
-    return Finding("sandbox", True, f"{tier.name}: {', '.join(tier.layers)}; residual risk: {tier.residual}")
+    return Finding("sandbox", True, f"{tier.name}: {', '.join(tier.layers)}; not covered: {', '.join(tier.residual)}")
 
 
 def _judge() -> Finding:

@@ -7,8 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-from runs.show import evaluation_lines
-
 from agent.exits import code_of
 from agent.reply import read_reply
 from evaluators.candidate import Candidate, candidate_from
@@ -16,6 +14,7 @@ from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.problem_catalog import load_problem
+from runs.show import evaluation_lines
 
 
 def evaluate(file: Path, *, problem: str, gpu: str, as_json: bool) -> None:

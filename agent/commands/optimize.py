@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from runs.export import export_best
-
 from agent.context import Subject
 from agent.exits import finish
 from agent.loop import Loop
@@ -25,6 +23,7 @@ from evaluators.gpu_catalog import load_gpu
 from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
 from prompts.stages import all_stages
+from runs.export import export_best
 from runs.live import View, view_for
 from runs.nouns import Budget, Resumed, Run, RunConfig
 from runs.record import open_record

@@ -6,10 +6,9 @@ Limits: reading only. How a run is drawn is runs/show.py, what an export holds r
 import json
 from pathlib import Path
 
+from evaluators.errors import AgentError, UsageError
 from runs.export import export_source
 from runs.show import attempt_json, attempt_lines, run_json, run_lines, run_summary
-
-from evaluators.errors import AgentError, UsageError
 from runs.store import RunDirectory, open_run, run_paths, runs_directory, write_durably
 from runs.table import table
 

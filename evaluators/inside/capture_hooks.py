@@ -59,7 +59,7 @@ def _hook_jit(tape: Tape) -> None:
         compiling.clear()
         try:
             return run_original(self, *args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # the candidate's own error - it is labelled here and goes on
             kind = "compile_error" if compiling or isinstance(error, COMPILE_ERRORS) else "runtime_error"
             error.__dict__["refusal"] = tape.refused(self.fn.__name__, kind, compile_text(error, self))
             raise

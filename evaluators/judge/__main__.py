@@ -1,10 +1,11 @@
 """The judge process: `python -m evaluators.judge`. Trusted; holds torch, the references and the verdict.
 
-One JSON request per line on standard input, JSON events per line on the answer descriptor (the original standard output;
-file descriptor 1 is pointed at standard error so that a stray print of a reference module cannot forge an answer).
+One JSON request per line on standard input, JSON events per line on the answer descriptor (the original standard
+output; file descriptor 1 is pointed at standard error so that a stray print of a reference module cannot forge an
+answer).
 
-    {"op": "facts", "problem": ...}                          -> {"event": "facts", "facts": ...}
-    {"op": "evaluate", "problem": ..., "candidate": ..., "gpu": ...} -> {"event": "rung", "name": ...}* {"event": "evaluation", ...}
+    {"op": "facts", "problem": ...}                          -> {"event": "facts", "facts": ...} {"op": "evaluate",
+    "problem": ..., "candidate": ..., "gpu": ...} -> {"event": "rung", "name": ...}* {"event": "evaluation", ...}
     any                                                      -> {"event": "error", "type": ..., "message": ...}
 
 Limits: it ends when its input ends or its parent dies; restarting it is the client's work (evaluators/client.py).

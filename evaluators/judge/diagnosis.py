@@ -34,10 +34,10 @@ class Setup:
 
 def hint_for(model: torch.nn.Module, inputs: Sequence[Any], got: torch.Tensor, expected: torch.Tensor) -> str:
     """The mistake that explains this output, or an empty text."""
-    convolution = _only_convolution(model)
+    convolution = only_convolution(model)
     if convolution is None or len(inputs) != 1 or not isinstance(inputs[0], torch.Tensor):
         return ""
-    x, setup = inputs[0].double(), _setup(convolution)
+    x, setup = inputs[0].double(), setup_of(convolution)
     size = tuple(expected.shape[2:])
     if _distance(_convolve(x, setup, size), expected) > MATCH:
         return ""  # the reference does more than this convolution
@@ -48,13 +48,15 @@ def hint_for(model: torch.nn.Module, inputs: Sequence[Any], got: torch.Tensor, e
     return ""
 
 
-def _only_convolution(model: torch.nn.Module) -> _ConvNd | None:
+def only_convolution(model: torch.nn.Module) -> _ConvNd | None:
+    """The one convolution of a model; None where there are several, or with padding that is not zeros."""
     found = [m for m in model.modules() if isinstance(m, _ConvNd)]
     plain = len(found) == 1 and found[0].padding_mode == "zeros" and not isinstance(found[0].padding, str)
     return found[0] if plain else None
 
 
-def _setup(c: _ConvNd) -> Setup:
+def setup_of(c: _ConvNd) -> Setup:
+    """What a convolution module computes, in float64."""
     bias = None if c.bias is None else c.bias.detach().double()
     weight = c.weight.detach().double()
     padding = tuple(int(p) for p in c.padding)

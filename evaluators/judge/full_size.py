@@ -17,8 +17,10 @@ from typing import Any
 import torch
 
 from evaluators.errors import BadProblem
+from evaluators.judge.diagnosis import Setup, only_convolution, setup_of
 from evaluators.judge.expectation import fresh_weights, run, with_weights
 from evaluators.judge.geometry import geometries_of, published_geometry
+from evaluators.judge.pointwise import is_one_convolution, outputs_at
 from evaluators.judge.reference import Reference
 
 WHOLE_ELEMENTS = 4_000_000  # a workload this small is given and compared whole
@@ -43,6 +45,8 @@ class FullSize:
     batch: int
     items: tuple[int, ...]  # batch items that hold values; empty: the inputs are whole
     valued: bool  # False: the reference mixes batch items and is too large to compute
+    dtype: str = "float32"  # of the output
+    convolution: Setup | None = None  # the reference is this and nothing else
     _expected: dict[int, torch.Tensor] = field(default_factory=dict)
     _item_s: float = 0.0
     _lock: Lock = field(default_factory=Lock)
@@ -55,6 +59,17 @@ class FullSize:
                 return self._computed()
             finally:
                 torch.set_num_threads(1)
+
+    def computed_items(self) -> tuple[int, ...]:
+        """Batch items whose outputs can be had (0 for a whole workload)."""
+        return self.items if self.convolution else tuple(self.expected())
+
+    def at(self, item: int, offsets: torch.Tensor) -> torch.Tensor:
+        """The reference's outputs at these offsets into one batch item, as float64."""
+        if self.convolution is None:
+            return self.expected()[item].reshape(-1)[offsets].double()
+        positions = torch.stack(torch.unravel_index(offsets, self.output_shape[1:]), dim=1)
+        return outputs_at(self.inputs[0][self.items.index(item)], self.convolution, positions)
 
     def warm(self) -> None:
         """Compute ahead; a reference that fails is reported by whoever needs it."""
@@ -91,10 +106,12 @@ def full_size_of(reference: Reference) -> FullSize | None:
     seed = rng.getrandbits(62)
     inputs = geometry.draw(seed) if whole else [_filled(f.shape, f.dtype, len(items), seed) for f in facts]
     sparse = {} if whole else {i: (f.shape, items) for i, f in enumerate(facts)}
+    loaded = with_weights(model, weights)
+    convolution = only_convolution(loaded) if items and is_one_convolution(geometries_of(reference).reduced) else None
     return FullSize(
         key=reference.problem.key,
         init_literal=geometry.init_literal,
-        model=with_weights(model, weights),
+        model=loaded,
         weights=weights,
         inputs=inputs,
         sparse=sparse,
@@ -102,6 +119,8 @@ def full_size_of(reference: Reference) -> FullSize | None:
         batch=batch or (shape[0] if shape else 1),
         items=items,
         valued=whole or bool(items),
+        dtype=reference.output_facts[0].dtype,
+        convolution=None if convolution is None else setup_of(convolution),
     )
 
 

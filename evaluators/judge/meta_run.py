@@ -53,9 +53,9 @@ class MetaRun:
     failure: str = ""
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[misc, unused-ignore]  # torch's class is untyped
+class _Recorder(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ignore]  # torch's class is untyped
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[OperatorCall] = []
 
     @classmethod
@@ -76,7 +76,8 @@ def run_on_meta(problem: Problem) -> MetaRun:
         init = _called(namespace, "get_init_inputs", where)
         model = _built(namespace, init, where)
         inputs = tuple(_to_meta(value) for value in _sequence(_called(namespace, "get_inputs", where)))
-        recorder, outputs, failure = _Recorder(), (), ""
+        recorder, failure = _Recorder(), ""
+        outputs: tuple[torch.Tensor, ...] = ()
         try:
             with recorder:
                 outputs = tensors_in(model(*inputs))

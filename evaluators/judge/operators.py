@@ -100,7 +100,7 @@ def _convolution(call: OperatorCall) -> _Convolution | None:
         return None
     source, weight, bias, stride, padding, dilation, transposed, output_padding, groups = call.arguments
     rank = source.dim() - 2
-    per_axis = [
+    stride, padding, dilation, output_padding = (
         tuple(sizes) * (rank if len(sizes) == 1 else 1) for sizes in (stride, padding, dilation, output_padding)
-    ]
-    return _Convolution(source, weight, bias, *per_axis[:3], transposed, per_axis[3], groups)
+    )
+    return _Convolution(source, weight, bias, stride, padding, dilation, transposed, output_padding, groups)

@@ -1,8 +1,8 @@
 """The rungs of the ladder, one file each: screen -> build -> correctness -> estimate.
 
-Every rung is a module with `check(task: Task) -> Findings`. The ladder (evaluators/ladder.py) climbs them in order and stops at the
-first failure. Rungs run in the judge (trusted, torch allowed); code of a candidate runs only in the sandboxed child
-processes that `Task.zygotes` fork.
+Every rung is a module with `check(task: Task) -> Findings`. The ladder (evaluators/ladder.py) climbs them in order
+and stops at the first failure. Rungs run in the judge (trusted, torch allowed); code of a candidate runs only in
+the sandboxed child processes that `Task.zygotes` fork.
 
 Limits: a rung reports findings; the verdict is put together in the ladder and nowhere else.
 """

@@ -10,7 +10,7 @@ import torch
 from evaluators.evaluation import Check
 from evaluators.judge.conversation import CandidateFault, converse, shared_bytes_for
 from evaluators.judge.examination import Examination
-from evaluators.judge.full_size import begin_reference
+from evaluators.judge.full_size import begin_reference, full_size_of
 from evaluators.judge.geometry import Geometries, geometries_of
 from evaluators.judge.sampling import examine_full_size
 from evaluators.judge.verdicts import CannotCheck, Wrong
@@ -28,7 +28,9 @@ def check(task: Task) -> Findings:
 
         return emulate.check(task)
     geometries = geometries_of(task.reference)
-    begin_reference(task.reference)
+    plan = full_size_of(task.reference)
+    if plan is not None and plan.convolution is None:
+        begin_reference(task.reference)
     device = {**task.gpu.model_dump(mode="json"), "capability": task.gpu.capability}
     arguments = {"device": device}
     needed = bytes_needed(geometries)

@@ -126,14 +126,14 @@ def test_budgets_name_what_ended_and_never_take_an_unknown_price_for_free():
     assert "time used up" in exhausted(Budget(max_attempts=9, max_seconds=5), state, **spend)
     assert exhausted(Budget(max_attempts=9, max_cost_usd=0.05), state, **spend) is None
     assert "cost cap" in exhausted(Budget(max_attempts=9, max_cost_usd=0.03), state, **spend)
-    assert "unknown" in exhausted(
-        Budget(max_attempts=9, max_cost_usd=1), state, elapsed_s=0, next_call_usd=None
-    )
+    assert "unknown" in exhausted(Budget(max_attempts=9, max_cost_usd=1), state, elapsed_s=0, next_call_usd=None)
 
 
 def test_a_paid_reply_is_finished_even_when_the_budget_is_spent():
     events = [
-        Proposed(number=1, parent=None, stage="algorithm", role="propose", usage=Usage(), reply_sha256="x", started_at="t")
+        Proposed(
+            number=1, parent=None, stage="algorithm", role="propose", usage=Usage(), reply_sha256="x", started_at="t"
+        )
     ]
     state = fold(events)
     assert state.next_number == 1
@@ -153,4 +153,4 @@ def test_the_best_never_regresses_over_random_histories():
         figures = [o.estimate.value_ms for o in outcomes if o is not None and o.verdict == "passed"]
         if figures:
             best = state.best.evaluation.estimate.value_ms
-            assert min(figures) <= best <= min(figures) * 1.01**len(figures)
+            assert min(figures) <= best <= min(figures) * 1.01 ** len(figures)

@@ -82,7 +82,14 @@ def test_the_host_starts_without_torch_triton_or_openai():
 
 def test_the_whole_host_side_can_be_imported_without_torch_or_triton():
     """Import every module that is not of the judge or the sandboxed side with torch and triton blocked."""
-    inside = ("evaluators/judge/", "evaluators/inside/", "evaluators/rungs/", "evaluators/cuda/", "evaluators/problems/", "evaluators/compiled/")
+    inside = (
+        "evaluators/judge/",
+        "evaluators/inside/",
+        "evaluators/rungs/",
+        "evaluators/cuda/",
+        "evaluators/problems/",
+        "evaluators/compiled/",
+    )
     modules = [
         name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in FILES

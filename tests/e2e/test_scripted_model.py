@@ -37,7 +37,9 @@ def run_agent(*arguments, cwd, **environment):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     direct = candidate("direct_triton.py")
-    faster = direct.replace("BLOCK = 1024", "BLOCK = 256")  # 23 blocks in place of 6: the estimate sees more of the chip
+    faster = direct.replace(
+        "BLOCK = 1024", "BLOCK = 256"
+    )  # 23 blocks in place of 6: the estimate sees more of the chip
     assert faster != direct
     steps = [
         Step(status=429, headers={"retry-after": "0.3"}),

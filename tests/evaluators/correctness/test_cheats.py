@@ -14,7 +14,9 @@ CACHED_BY_ADDRESS = """
         return self._seen[key].clone()
 
 """
-CACHED_BY_SAMPLE = CACHED_BY_ADDRESS.replace("(x.data_ptr(), tuple(x.shape))", "(tuple(x.flatten()[:4].tolist()), tuple(x.shape))")
+CACHED_BY_SAMPLE = CACHED_BY_ADDRESS.replace(
+    "(x.data_ptr(), tuple(x.shape))", "(tuple(x.flatten()[:4].tolist()), tuple(x.shape))"
+)
 STALE_WEIGHTS = """
     def forward(self, x):
         if getattr(self, "_held", None) is None:
@@ -122,14 +124,20 @@ def test_half_precision_inside(check, honest, small, replaced):
 
 
 def test_constants_of_the_published_problem(check, honest, small, replaced):
-    text = replaced(honest("direct_triton"), "torch.empty((N, m.out_channels, OD, OH, OW)", "torch.empty((2, 6, 6, 8, 10)")
+    text = replaced(
+        honest("direct_triton"), "torch.empty((N, m.out_channels, OD, OH, OW)", "torch.empty((2, 6, 6, 8, 10)"
+    )
     assert check(text, small).failure.kind in ("incorrect_shape", "runtime_error")  # it may read past the smaller input
 
 
 def test_one_buffer_for_all_results(check, honest, small, replaced):
     kept = "y = self.__dict__.setdefault('_y', {}).setdefault(x.shape, torch.empty((N, m.out_channels, OD, OH, OW)"
     text = replaced(
-        honest("direct_triton"), "y = torch.empty((N, m.out_channels, OD, OH, OW)", kept, "dtype=x.dtype)", "dtype=x.dtype))"
+        honest("direct_triton"),
+        "y = torch.empty((N, m.out_channels, OD, OH, OW)",
+        kept,
+        "dtype=x.dtype)",
+        "dtype=x.dtype))",
     )
     found = check(text, small)
     assert found.failure.kind == "rejected"
@@ -137,20 +145,28 @@ def test_one_buffer_for_all_results(check, honest, small, replaced):
 
 
 def test_most_of_the_output_left_as_it_came(check, honest, small, replaced):
-    found = check(replaced(honest("direct_triton"), "(triton.cdiv(total, BLOCK),)", "(1,)", "BLOCK = 1024", "BLOCK = 64"), small)
+    found = check(
+        replaced(honest("direct_triton"), "(triton.cdiv(total, BLOCK),)", "(1,)", "BLOCK = 1024", "BLOCK = 64"), small
+    )
     assert found.failure.kind == "incorrect_numerical"
     assert "never written" in found.failure.message
 
 
 def test_work_handed_to_a_thread(check, honest, small, replaced):
-    forward = FORWARD + """        import threading
+    forward = (
+        FORWARD
+        + """        import threading
         y = torch.empty((2, 6, *[2 * s for s in x.shape[2:]]))
         threading.Timer(0.2, lambda: y.copy_(self.compute(x))).start()
         return y
 
     def compute(self, x):
 """
-    assert check(replaced(honest("direct_triton"), FORWARD, forward), small).failure.kind in ("rejected", "incorrect_numerical")
+    )
+    assert check(replaced(honest("direct_triton"), FORWARD, forward), small).failure.kind in (
+        "rejected",
+        "incorrect_numerical",
+    )
 
 
 def test_library_code_inside_a_kernels_body(check, honest, small, replaced):
@@ -173,7 +189,11 @@ CACHED_REPACKING = """
 
 def test_repacked_weights_that_follow_every_change_are_honest(check, honest, small, replaced):
     text = replaced(
-        honest("direct_triton"), "w = m.weight.contiguous()", "w = self._packed", FORWARD, CACHED_REPACKING + "    def compute(self, x):\n"
+        honest("direct_triton"),
+        "w = m.weight.contiguous()",
+        "w = self._packed",
+        FORWARD,
+        CACHED_REPACKING + "    def compute(self, x):\n",
     )
     found = check(text, small)
     assert (found.failure, found.unverified) == (None, "")

@@ -14,12 +14,22 @@ FORGED = """
         time.sleep(30)
 
 """
-PLAIN = {"type": "Tensor", "shape": [2, 6, 4, 6, 8], "dtype": "float32", "strides": [1152, 192, 48, 8, 1], "contiguous": True}
+PLAIN = {
+    "type": "Tensor",
+    "shape": [2, 6, 4, 6, 8],
+    "dtype": "float32",
+    "strides": [1152, 192, 48, 8, 1],
+    "contiguous": True,
+}
 MESSAGES = {
     "a perfect call": {"did": "call", "outputs": [PLAIN], "report": {"launched": 1, "operators": {}, "direct": True}},
     "outputs of another kind": {"did": "call", "outputs": 5, "report": {"launched": 1}},
     "report of another kind": {"did": "call", "outputs": [PLAIN], "report": [1, 2]},
-    "shapes of another kind": {"did": "call", "outputs": [{"type": "Tensor", "shape": "many", "dtype": {}}], "report": {"launched": 1}},
+    "shapes of another kind": {
+        "did": "call",
+        "outputs": [{"type": "Tensor", "shape": "many", "dtype": {}}],
+        "report": {"launched": 1},
+    },
     "bounds of another kind": {"did": "call", "outputs": [PLAIN], "report": {"launched": 1, "out_of_bounds": {"a": 1}}},
     "a fault of another kind": {"fault": 17, "message": {"a": []}, "line": "x", "unsupported": [], "report": 3},
     "out of turn": {"did": "build", "state": []},

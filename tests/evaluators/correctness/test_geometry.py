@@ -93,7 +93,14 @@ def test_an_argument_that_the_reference_ignores_keeps_its_value():
 def test_general_geometries_vary_what_the_problem_leaves_at_its_default(stride_one):
     general = geometries_of(reference(stride_one)).general
     text = " ".join(geometry.description for geometry in general)
-    for part in ("groups=2", "bias=True", "stride=(2, 1, 3)", "output_padding=(1, 0, 2)", "kernel_size=(1, 2, 3)", "padding=(1, 1, 0)"):
+    for part in (
+        "groups=2",
+        "bias=True",
+        "stride=(2, 1, 3)",
+        "output_padding=(1, 0, 2)",
+        "kernel_size=(1, 2, 3)",
+        "padding=(1, 1, 0)",
+    ):
         assert part in text
 
 

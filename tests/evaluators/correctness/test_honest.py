@@ -16,7 +16,9 @@ def test_an_honest_kernel_passes_every_check(check, honest, small, name):
     status = status_of(found)
     assert status.pop("races") == "not_checked"
     assert set(status.values()) == {"passed"}
-    assert {"weights", "reduced", "general", "scaled_inputs", "changed_weights", "earlier_outputs", "bounds"} <= set(status)
+    assert {"weights", "reduced", "general", "scaled_inputs", "changed_weights", "earlier_outputs", "bounds"} <= set(
+        status
+    )
     assert found.numeric_error.worst < found.numeric_error.allowed
     assert found.numeric_error.elements_compared > 2000
 

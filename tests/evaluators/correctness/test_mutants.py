@@ -9,7 +9,11 @@ WEIGHT = "(ic * OCG + ocl) * (KD * KH * KW) + tap"
 # name: (changes, kind, what the message must say)
 ON_PUBLISHED_SETTINGS = {
     "store mask dropped": ((STORE, "tl.store(y_ptr + offs, acc)"), "runtime_error", "out-of-bounds store"),
-    "grid too short": ((GRID, "(triton.cdiv(total, BLOCK) - 1,)", "BLOCK = 1024", "BLOCK = 64"), "incorrect_numerical", "never written"),
+    "grid too short": (
+        (GRID, "(triton.cdiv(total, BLOCK) - 1,)", "BLOCK = 1024", "BLOCK = 64"),
+        "incorrect_numerical",
+        "never written",
+    ),
     "a tap skipped": (("for kw in range(KW)", "for kw in range(KW - 1)"), "incorrect_numerical", "elements wrong"),
     "half of the sum": (("for c in range(ICG)", "for c in range(ICG // 2)"), "incorrect_numerical", "elements wrong"),
 }
@@ -22,9 +26,18 @@ ONLY_ON_OTHERS = {
     "bias lost": (("if HAS_BIAS:", "if False:"), "the bias is not added"),
     "group lost": (("ic = g * ICG + c\n", "ic = c\n"), "elements wrong"),
     "input group lost": (("(n * IC + ic) *", "(n * IC + c) *"), "groups are ignored"),
-    "kernel dimensions swapped": ((" tap = (kd * KH + kh) * KW + kw", " tap = (kd * KH + kw % KH) * KW + kh % KW"), "elements wrong"),
-    "weight layout": ((WEIGHT, "((g * OCG + ocl) * ICG + c) * (KD * KH * KW) + tap"), "(in_channels, out_channels/groups, *kernel)"),
-    "kernel flipped": (("(kd * KH + kh) * KW + kw", "((KD - 1 - kd) * KH + KH - 1 - kh) * KW + KW - 1 - kw"), "the kernel is flipped"),
+    "kernel dimensions swapped": (
+        (" tap = (kd * KH + kh) * KW + kw", " tap = (kd * KH + kw % KH) * KW + kh % KW"),
+        "elements wrong",
+    ),
+    "weight layout": (
+        (WEIGHT, "((g * OCG + ocl) * ICG + c) * (KD * KH * KW) + tap"),
+        "(in_channels, out_channels/groups, *kernel)",
+    ),
+    "kernel flipped": (
+        ("(kd * KH + kh) * KW + kw", "((KD - 1 - kd) * KH + KH - 1 - kh) * KW + KW - 1 - kw"),
+        "the kernel is flipped",
+    ),
 }
 
 
@@ -90,3 +103,40 @@ def test_the_contract_of_the_output(check, honest, small, replaced, change, kind
     found = check(replaced(honest("direct_triton"), "return y", change), small)
     assert found.failure.kind == kind
     assert said in found.failure.message
+
+
+def test_a_mistake_that_only_the_published_size_shows(check, honest, stride_one, replaced):
+    """Batch items from the ninth on read another item; small geometries have two items."""
+    found = check(
+        replaced(
+            honest("direct_triton"), "n = t // OC", "n = t // OC\n    m = n % 8", "(n * IC + ic)", "(m * IC + ic)"
+        ),
+        stride_one,
+    )
+    assert found.failure.kind == "incorrect_numerical"
+    assert found.failure.message.startswith("published size, output index (15,")
+
+
+def test_a_read_out_of_bounds_that_only_the_published_size_shows(check, honest, stride_one, replaced):
+    beyond = "spatial + (n == 15) * 70000000"
+    found = check(
+        replaced(honest("direct_triton"), "(ID * IH * IW) + spatial", f"(ID * IH * IW) + {beyond}"), stride_one
+    )
+    assert found.failure.kind == "runtime_error"
+    assert "at the published size" in found.failure.message
+
+
+def test_partial_sums_of_atomics_are_not_called_wrong(check, honest, stride_one, replaced):
+    """Split over the depth of the kernel: an output is complete only when every program has run."""
+    text = replaced(
+        honest("direct_triton"),
+        *("for kd in range(KD):", "kd = tl.program_id(1)\n    if True:"),
+        *("tl.load(b_ptr + oc, mask=live, other=0.0)", "tl.load(b_ptr + oc, mask=live & (kd == 0), other=0.0)"),
+        *("tl.store(y_ptr + offs, acc, mask=live)", "tl.atomic_add(y_ptr + offs, acc, mask=live)"),
+        *("torch.empty((N", "torch.zeros((N", "(triton.cdiv(total, BLOCK),)", "(triton.cdiv(total, BLOCK), KD)"),
+    )
+    found = check(text, stride_one)
+    assert (found.failure, found.unverified) == (None, "")
+    values = next(c for c in found.checks if c.name == "full_size_values")
+    assert values.status == "not_checked"
+    assert "atomics" in values.detail
