@@ -225,12 +225,15 @@ def audit(
     folder: Annotated[Path, typer.Argument(help="Folder of candidate files; a manifest.json there says what is owed.")],
     problem: ProblemOption,
     gpu: GpuOption = "4090",
+    without_screen: Annotated[
+        bool, typer.Option("--without-screen", help="Leave the static screen out: what holds without it?")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Judge a folder of candidates: which check decided about each."""
     from agent.commands.audit import audit as run
 
-    run(folder, problem=problem, gpu=gpu, as_json=as_json)
+    run(folder, problem=problem, gpu=gpu, without_screen=without_screen, as_json=as_json)
 
 
 @app.command(epilog="Example: agent doctor")

@@ -14,14 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from evaluators import errors
 from evaluators.candidate import Candidate
-from evaluators.evaluation import Evaluation, Failed, evaluation_adapter
+from evaluators.evaluation import Evaluation, Failed, Rung, evaluation_adapter
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
 
@@ -66,6 +66,7 @@ class JudgeClient:
         gpu: GpuSpec,
         *,
         announce: Callable[[str], None] = lambda rung: None,
+        rungs: Sequence[Rung] | None = None,
     ) -> Evaluation:
         """Judge a candidate. A judge that dies twice on it yields Failed(crashed); our own bugs raise JudgeBug."""
         request = {
@@ -73,6 +74,7 @@ class JudgeClient:
             "problem": problem.model_dump(mode="json"),
             "candidate": candidate.model_dump(mode="json"),
             "gpu": gpu.model_dump(mode="json"),
+            "rungs": list(rungs) if rungs else None,
         }
         try:
             answer = self._ask_twice(request, announce)

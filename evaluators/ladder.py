@@ -5,23 +5,32 @@ This is the only place where a verdict is made. Limits: no rung's own logic; see
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
-from evaluators.evaluation import Evaluation, Failed, Passed, Rung, Unverified
+from evaluators.evaluation import Check, Evaluation, Failed, Passed, Rung, Unverified
 from evaluators.rungs import Findings, Task
 
 RUNGS: tuple[Rung, ...] = ("screen", "build", "correctness", "estimate")
 
 
-def climb(task: Task, announce: Callable[[Rung], None] = lambda rung: None) -> Evaluation:
-    """Judge one candidate. `announce` is told each rung as it begins. Failures of our machine raise AgentError."""
+def climb(
+    task: Task, announce: Callable[[Rung], None] = lambda rung: None, *, rungs: Sequence[Rung] = RUNGS
+) -> Evaluation:
+    """Judge one candidate. `announce` is told each rung as it begins. Failures of our machine raise AgentError.
+
+    Fewer `rungs` are for those who test the judge (`agent audit --without-screen`); a rung left out is a check not made.
+    """
     started = time.monotonic()
     seconds: dict[str, float] = {}
-    rung: Rung = RUNGS[0]
-    for rung in RUNGS:
+    rung: Rung = rungs[0]
+    skipped = tuple(
+        Check(name=name, status="not_checked", detail="left out on request") for name in RUNGS if name not in rungs
+    )
+    task = task.having(Findings(checks=skipped))
+    for rung in rungs:
         announce(rung)
         begun = time.monotonic()
         found = import_module(f"evaluators.rungs.{rung}").check(task)

@@ -23,8 +23,9 @@ class Tolerance(Frozen):
     not exceed `error_multiple` times the larger of the reference's own error and `floor` (the rounding of one
     long float32 sum); where the reference computes in TF32 at its settings on a GPU and the kernel's products are
     rounded to TF32 too, `tf32_floor` stands for that error. Nor may any element be off by more than
-    `element_multiple` times that bound relative to the root mean square of its slice. It holds on inputs scaled by
-    each of `input_scales`.
+    `element_multiple` times that bound relative to the root mean square of its slice (or, if that is more, than
+    `error_multiple` times the reference's own largest element error there). It holds on inputs scaled by each of
+    `input_scales`.
     """
 
     error_multiple: float = 2.0

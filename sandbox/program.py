@@ -38,6 +38,7 @@ class Placement:
     env: dict[str, str]
     uid: int | None = None
     processes: int = 512
+    nice: int = 0
 
 
 def run_init(placement: Placement, pipes: tuple[int, int], given: tuple[int, ...]) -> NoReturn:
@@ -94,6 +95,7 @@ def _run_program(placement: Placement, output_write: int, news_write: int, given
     """Put on the layers, then run the entry; a layer that does not take hold ends the program before it began."""
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.setpriority(os.PRIO_PROCESS, 0, placement.nice)
         channel, shared, news = _arrange_descriptors(output_write, news_write, given)
         _confine(placement)
     except BaseException as error:  # noqa: BLE001 - trusted code; no program may run behind half of the layers
@@ -125,7 +127,7 @@ def _confine(placement: Placement) -> None:
     plan = placement.plan
     limits.apply(placement.limits, placement.processes)
     if placement.uid is not None:
-        identity.become(placement.uid)
+        identity.become(placement.uid, kept=plan.kept_capability)
     elif os.geteuid() == 0 or plan.user_namespace:
         identity.drop_capabilities()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
@@ -155,7 +157,7 @@ def _reach(placement: Placement) -> seccomp.Reach:
         has_pid_namespace=plan.namespaces,
         has_ipc_namespace=plan.namespaces,
         scopes_signals=plan.landlock_abi >= 6,
-        shares_user=placement.uid is None and not plan.namespaces,
+        shares_user=plan.can_change_metadata,
     )
 
 

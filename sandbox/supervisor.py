@@ -6,6 +6,7 @@ If its host goes away it kills the tree; if it is killed itself, the fork server
 Limits: a process stuck inside a driver cannot be killed by anyone; after 10 s that is reported as the machine's fault.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -164,18 +165,20 @@ def clean_up_after(supervisor: int, plan: Plan) -> None:
 def _supervised(request: Request, plan: Plan, status: socket.socket) -> dict[str, Any]:
     os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(PermissionError):  # a fork bomb must not starve the one who ends it
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
     scratch = tempfile.mkdtemp(prefix=_scratch_prefix(os.getpid()), dir=_scratch_parent(plan))
     try:
-        return _placed(request, plan, status, scratch)
+        return _placed(request, _placement(request, plan, scratch, nice), status)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _placed(request: Request, plan: Plan, status: socket.socket, scratch: str) -> dict[str, Any]:
-    limits = request.limits
+def _placed(request: Request, placement: Placement, status: socket.socket) -> dict[str, Any]:
+    plan, limits, scratch = placement.plan, placement.limits, placement.scratch
     output_read, output_write = os.pipe()
     news_read, news_write = os.pipe()
-    placement = _placement(request, plan, scratch)
     inodes = frozenset(os.fstat(descriptor).st_ino for descriptor in request.shared)
     watch = _Watch(plan, limits, scratch, inodes, _Output(limits.output_kb * 512))
     if plan.namespaces:
@@ -192,14 +195,14 @@ def _placed(request: Request, plan: Plan, status: socket.socket, scratch: str) -
     return _report(watch, wall_s)
 
 
-def _placement(request: Request, plan: Plan, scratch: str) -> Placement:
+def _placement(request: Request, plan: Plan, scratch: str, nice: int) -> Placement:
     uid = own_uid(os.getpid()) if plan.own_user else None
     if uid is not None and not plan.namespaces:
         os.chown(scratch, uid, uid)
     processes = request.limits.processes
     if uid is None and not plan.namespaces:  # the kernel's count is the user's, on the whole machine
         processes += threads_of_user(os.getuid())
-    return Placement(plan, request.limits, request.text["entry"], scratch, request.env, uid, processes)
+    return Placement(plan, request.limits, request.text["entry"], scratch, request.env, uid, processes, nice)
 
 
 def _watch_until_end(watch: _Watch, pipes: tuple[int, int], status: socket.socket) -> None:

@@ -4,7 +4,8 @@
     T2  namespaces, Landlock, seccomp: outside files cannot be read or changed, but their sizes and times can be seen
     T3  Landlock, and not all of the others; what that leaves open is named in `residual`
     T4  no Landlock, but namespaces or a user of its own: file permissions and mounts protect what they protect
-    T5  none of them; refused unless the caller says "unsafe"
+    T5  none of them, or uid 0 without namespaces (a fork bomb could take the machine down); refused unless the caller
+        says "unsafe"
 
 Limits: values only; which combination a machine gives is found in trial.py. The ioctls of GPU drivers are let through
 in every tier.
@@ -39,6 +40,7 @@ class Plan:
     own_user: bool = False
     landlock_abi: int = 0
     seccomp: bool = False
+    kept_capability: int | None = None  # to read an interpreter that lies below a closed home
     is_root: bool = False
 
     @property
@@ -51,7 +53,19 @@ class Plan:
         """The name of this combination."""
         return Tier(self._name(), self._layers(), self._residual())
 
+    @property
+    def can_change_metadata(self) -> bool:
+        """Whether modes, times or attributes of outside files are within its rights and on writable mounts."""
+        return not self.namespaces and (not self.own_user or self.kept_capability is not None)
+
+    @property
+    def can_exhaust_processes(self) -> bool:
+        """RLIMIT_NPROC does not bind uid 0; without a PID namespace nothing ends all of a fork bomb at once."""
+        return self.is_root and not self.own_user and not self.namespaces
+
     def _name(self) -> str:
+        if self.can_exhaust_processes:
+            return "T5"
         if self.landlock_abi and self.namespaces and self.seccomp:
             return "T1" if self.own_root else "T2"
         if self.landlock_abi:
@@ -68,24 +82,26 @@ class Plan:
             f"landlock (abi {self.landlock_abi})": self.landlock_abi > 0,
             "seccomp": self.seccomp,
             "own user": self.own_user,
-            "no capabilities": self.is_root or self.user_namespace,
+            "no capabilities": (self.is_root or self.user_namespace) and self.kept_capability is None,
+            "no capabilities but to read": self.kept_capability is not None,
             "no_new_privs, rlimits, watchdogs": True,
         }
         return tuple(name for name, is_present in present.items() if is_present)
 
     def _residual(self) -> tuple[str, ...]:
         shares_user = not self.own_user and not self.namespaces
+        is_uncounted = self.is_root and not self.own_user
         left = {
             "the kernel itself and the GPU driver's ioctls": True,
             "sizes and times of files outside can be seen": not self.own_root,
             "process ids and command lines of others can be seen": not self.own_proc,
             "the number of files in scratch is not capped": not self.namespaces,
-            "a fork bomb on many cores may outrun the supervisor": not self.namespaces and self.landlock_abi < 6,
+            "a fork bomb is bounded by the supervisor's count only": is_uncounted,
             "the network is closed by system call filter only": not self.namespaces and self.seccomp,
             "the network is open": not self.namespaces and not self.seccomp,
             "rarely used system calls are not filtered": not self.seccomp,
             "whatever file permissions allow can be read": not self.landlock_abi and not self.own_root,
-            "modes and times of the user's own files can be changed": shares_user and not self.seccomp,
+            "modes and times of the user's own files can be changed": self.can_change_metadata and not self.seccomp,
             "processes of the same user can be signalled": shares_user and not self.seccomp and self.landlock_abi < 6,
         }
         return tuple(text for text, is_left in left.items() if is_left)

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from sandbox.child import Child
 from sandbox.contract import Limits, SandboxUnavailable
 from sandbox.frames import Channel
-from sandbox.layers import landlock, seccomp
+from sandbox.layers import identity, landlock, seccomp
 from sandbox.supervisor import Request, settle, supervise
 from sandbox.tiers import Plan, Strictness, Tier
 from sandbox.view import compute_view
@@ -75,13 +75,17 @@ def _placements(base: Plan) -> Iterator[Plan]:
     isolated = replace(base, namespaces=True)
     for own_root, own_proc in ((True, True), (True, False), (False, True), (False, False)):
         placed = replace(isolated, own_root=own_root, own_proc=own_proc)
-        if base.is_root:
-            yield replace(placed, own_user=True)
-            yield placed
-        yield replace(placed, user_namespace=True)
-    if base.is_root:
-        yield replace(base, own_user=True)
-    yield base
+        yield from _identities(placed) if base.is_root else [replace(placed, user_namespace=True)]
+    yield from _identities(base) if base.is_root else [base]
+
+
+def _identities(placed: Plan) -> Iterator[Plan]:
+    """As root: a user of its own; one that may read past file modes, held back by Landlock; uid 0 without rights."""
+    yield replace(placed, own_user=True)
+    capability = identity.capability_to_read()
+    if placed.landlock_abi and capability is not None:
+        yield replace(placed, own_user=True, kept_capability=capability)
+    yield placed
 
 
 def _problem_with(plan: Plan, import_path: tuple[str, ...]) -> str | None:
@@ -133,7 +137,7 @@ def _supervise(plan: Plan, channel: int, status: int) -> NoReturn:
 def trial_program(channel: Channel, expected: dict[str, Any], shared: tuple[int, ...]) -> None:
     """Runs inside: exits with a reason if something needed is denied or something denied is open."""
     for path in expected["readable"]:
-        if not os.access(path, os.R_OK) or not _opens(path):
+        if not _opens(path):  # access(2) would ignore a kept capability
             sys.exit(f"{path} cannot be read by a program's user")
     Path("written").write_text("scratch is writable")
     if expected["hides_files"] and _opens(expected["canary"]):

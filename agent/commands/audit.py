@@ -17,6 +17,7 @@ from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
+from evaluators.ladder import RUNGS
 from evaluators.problem_catalog import load_problem
 from runs.table import table
 
@@ -39,7 +40,7 @@ class Row:
     message: str
 
 
-def audit(folder: Path, *, problem: str, gpu: str, as_json: bool) -> None:
+def audit(folder: Path, *, problem: str, gpu: str, without_screen: bool, as_json: bool) -> None:
     """Judge every .py file of a folder; exit 1 where a verdict is not the one its manifest owes."""
     files = sorted(folder.glob("*.py")) if folder.is_dir() else []
     if not files:
@@ -52,7 +53,7 @@ def audit(folder: Path, *, problem: str, gpu: str, as_json: bool) -> None:
             print(f"{number}/{len(files)} {file.name}", file=sys.stderr)
             started = time.monotonic()
             candidate = candidate_from(file.read_text(encoding="utf-8", errors="replace"))
-            evaluation = judge.evaluate(subject, candidate, target)
+            evaluation = judge.evaluate(subject, candidate, target, rungs=RUNGS[1:] if without_screen else RUNGS)
             rows.append(_row(file.name, evaluation, owed.get(file.name, {}), time.monotonic() - started))
     print(json.dumps([asdict(row) for row in rows]) if as_json else _report(rows))
     sys.exit(1 if any(row.as_owed is False for row in rows) else 0)

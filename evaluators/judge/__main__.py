@@ -19,14 +19,14 @@ import signal
 import sys
 import traceback
 from functools import lru_cache
-from typing import TextIO
+from typing import Any, TextIO
 
 from evaluators.candidate import Candidate
 from evaluators.errors import AgentError
 from evaluators.gpu import GpuSpec
 from evaluators.judge.reference import Reference
 from evaluators.judge.zygotes import Zygotes
-from evaluators.ladder import climb
+from evaluators.ladder import RUNGS, climb
 from evaluators.problem import Problem
 from evaluators.rungs import Task
 
@@ -53,7 +53,7 @@ def warm(zygotes: Zygotes) -> None:
             start()
 
 
-def serve(request: dict[str, object], zygotes: Zygotes, answers: TextIO) -> None:
+def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
     """Answer one request; an error of ours is an event, not the end of the judge."""
 
     def say(event: dict[str, object]) -> None:
@@ -74,7 +74,7 @@ def serve(request: dict[str, object], zygotes: Zygotes, answers: TextIO) -> None
             reference=reference_of(problem),
             zygotes=zygotes,
         )
-        evaluation = climb(task, lambda rung: say({"event": "rung", "name": rung}))
+        evaluation = climb(task, lambda rung: say({"event": "rung", "name": rung}), rungs=request.get("rungs") or RUNGS)
         say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json")})
     except AgentError as error:
         say({"event": "error", "type": type(error).__name__, "message": str(error)})

@@ -239,7 +239,7 @@ def converse(
     *,
     shared_bytes: int,
     call_limit_s: float = 20.0,
-    wall_s: float = 60.0,
+    wall_s: float = 120.0,
 ) -> Conversation:
     """Start a candidate process that serves `entry`."""
     descriptor = shared_memory(max(shared_bytes, 1 << 16))

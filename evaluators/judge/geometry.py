@@ -16,19 +16,14 @@ from typing import Any
 import torch
 
 from evaluators.errors import BadProblem
+from evaluators.judge.constants import HYPERPARAMETER_MAX, module_constants, names_used_by, unread_parameters
 from evaluators.judge.convolutions import legal_geometries
 from evaluators.judge.expectation import run
-from evaluators.judge.reference import (
-    Reference,
-    Workload,
-    literal,
-    module_constants,
-    names_used_by,
-    unread_parameters,
-)
+from evaluators.judge.reference import Reference, Workload, literal
 
-HYPERPARAMETER_MAX = 8  # constants up to 8 that Model takes are kernel sizes, strides, groups, heads: never changed
 SMALL_ELEMENTS = 200_000  # outputs of a small geometry; the interpreter needs about 1 us per element and tap
+
+UNSHRUNK_PARAMETERS = 16_000_000  # a model with more is not built at its own width for a small input
 
 
 @dataclass(frozen=True)
@@ -74,22 +69,25 @@ def geometries_of(reference: Reference) -> Geometries:
     general = tuple(_general(reference, reduced))
     if not general and (odd := _first_running(reference, "odd", (13, 19), 33)):
         general = (odd,)  # blocks of 16 and 32 have tails on every axis
-    return Geometries(reduced, smallest, general, _first_running(reference, "unshrunk", None, 2))
+    fits = sum(math.prod(fact.shape) for fact in reference.parameter_facts) <= UNSHRUNK_PARAMETERS
+    return Geometries(reduced, smallest, general, _first_running(reference, "unshrunk", None, 2) if fits else None)
 
 
 def _first_running(reference: Reference, name: str, channels: tuple[int, int] | None, size: int) -> Geometry | None:
-    """The smallest legal version: sizes grow by one until the reference accepts them."""
+    """The smallest legal version: sizes grow by one until the reference accepts them; at last the sizes as they are."""
     for growth in range(6):
-        constants = _shrunk(reference.problem.source, channels, size + growth)
-        for kept in (constants, {n: v for n, v in constants.items() if not _is_model_constant(reference, n)}):
-            if geometry := _running(reference, name, kept):
-                return geometry
-    return None
+        for source in reference.resizable_sources:
+            constants = _shrunk(source, channels, size + growth)
+            of_model = names_used_by(source, "get_init_inputs")
+            for kept in (constants, {n: v for n, v in constants.items() if n not in of_model}):
+                if geometry := _running(name, reference, (source, kept)):
+                    return geometry
+    return _running(name, reference, (reference.problem.source, {}))
 
 
-def _running(reference: Reference, name: str, constants: dict[str, int]) -> Geometry | None:
+def _running(name: str, reference: Reference, version: tuple[str, dict[str, int]]) -> Geometry | None:
     try:
-        geometry = _of_workload(name, reference.rewritten(constants))
+        geometry = _of_workload(name, reference.rewritten(*version))
         fits = sum(output.numel() for output in geometry.outputs()) <= SMALL_ELEMENTS
     except (BadProblem, RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
         return None  # sizes the reference refuses
@@ -114,10 +112,6 @@ def published_geometry(reference: Reference) -> Geometry:
     return Geometry(
         "published", True, work.init_args, lambda seed: work.build(seed=seed), work.draw, f"inputs {shapes}"
     )
-
-
-def _is_model_constant(reference: Reference, name: str) -> bool:
-    return name in names_used_by(reference.problem.source, "get_init_inputs")
 
 
 def _shrunk(source: str, channels: tuple[int, int] | None, size: int) -> dict[str, int]:

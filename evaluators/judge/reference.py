@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from evaluators.errors import BadProblem
+from evaluators.judge.constants import hoisted, with_constants
 from evaluators.problem import Problem, TensorFact
 
 REQUIRED_NAMES = ("Model", "get_inputs", "get_init_inputs")
@@ -101,10 +102,14 @@ class Reference:
         self.problem = problem
         self.published = Workload(problem.key, load_module(problem.source, problem.key))
 
-    def rewritten(self, constants: Mapping[str, int]) -> Workload:
-        """The same reference with module-level integer constants replaced."""
-        source = ast.unparse(_rewrite(ast.parse(self.problem.source), constants))
-        return Workload(self.problem.key, load_module(source, self.problem.key))
+    @cached_property
+    def resizable_sources(self) -> tuple[str, ...]:
+        """The source with the sizes of its input functions as module constants: equal sizes apart, then as one."""
+        return tuple(dict.fromkeys(hoisted(self.problem.source, apart=apart) for apart in (True, False)))
+
+    def rewritten(self, source: str, constants: Mapping[str, int]) -> Workload:
+        """One of the resizable sources with some of its constants replaced."""
+        return Workload(self.problem.key, load_module(with_constants(source, constants), self.problem.key))
 
     @property
     def init_args(self) -> tuple[Any, ...]:
@@ -187,49 +192,3 @@ def literal(value: Any, where: str) -> str:
 
 def _fact(name: str, tensor: torch.Tensor) -> TensorFact:
     return TensorFact(name=name, shape=tuple(tensor.shape), dtype=str(tensor.dtype).removeprefix("torch."))
-
-
-def module_constants(source: str) -> dict[str, int]:
-    """Module-level names bound to one integer literal, alone or in a tuple assignment."""
-    found: dict[str, int] = {}
-    for node in ast.parse(source).body:
-        for name, value in _bindings(node):
-            if isinstance(value, ast.Constant) and type(value.value) is int:
-                found[name] = value.value
-    return found
-
-
-def _bindings(node: ast.stmt) -> list[tuple[str, ast.expr]]:
-    if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
-        return []
-    target, value = node.targets[0], node.value
-    if isinstance(target, ast.Name):
-        return [(target.id, value)]
-    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
-        return [(t.id, v) for t, v in zip(target.elts, value.elts, strict=True) if isinstance(t, ast.Name)]
-    return []
-
-
-def _rewrite(tree: ast.Module, constants: Mapping[str, int]) -> ast.Module:
-    for node in tree.body:
-        for name, value in _bindings(node):
-            if name in constants and isinstance(value, ast.Constant):
-                value.value = constants[name]
-    return tree
-
-
-def names_used_by(source: str, function: str) -> frozenset[str]:
-    """Names that a module-level function reads."""
-    bodies = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == function]
-    return frozenset(n.id for body in bodies for n in ast.walk(body) if isinstance(n, ast.Name))
-
-
-def unread_parameters(source: str) -> frozenset[str]:
-    """Parameters of `Model.__init__` that its body never reads; what is passed there changes nothing."""
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and node.name == "Model":
-            for function in node.body:
-                if isinstance(function, ast.FunctionDef) and function.name == "__init__":
-                    read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
-                    return frozenset(a.arg for a in function.args.args[1:]) - read
-    return frozenset()

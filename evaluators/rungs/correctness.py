@@ -5,6 +5,8 @@ each in a fresh sandboxed process. Limits: nothing is timed; what an interpreter
 checked.
 """
 
+from functools import lru_cache
+
 import torch
 
 from evaluators.evaluation import Check
@@ -76,6 +78,7 @@ def examined(examination: Examination, source: str, geometries: Geometries) -> F
     )
 
 
+@lru_cache(maxsize=8)
 def bytes_needed(geometries: Geometries) -> int:
     """Shared memory for the largest small geometry: weights, inputs, outputs."""
     most = 0

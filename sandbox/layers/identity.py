@@ -2,14 +2,24 @@
 
 With root's capabilities, CAP_PERFMON passes Landlock's check on /proc/<pid>/environ; so they are always dropped.
 
+A user of its own also makes RLIMIT_NPROC bind: without it (uid 0) a fork bomb is bounded by nothing in the kernel.
+
 Limits: user ids of the range below are assumed to be unused on the machine, as container runtimes assume of theirs.
 """
 
 import os
 from pathlib import Path
 
-from sandbox.layers.kernel import capset_empty, drop_bounding_set
+from sandbox.layers.kernel import (
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_RAISE,
+    PR_SET_KEEPCAPS,
+    narrow_bounding_set,
+    prctl,
+    set_capabilities,
+)
 
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
 _HIGH_RANGE = (0x5A000000, 1 << 22)  # far above the ranges of people, services and /etc/subuid
 _LOW_RANGE = (20001, 1 << 14)  # a container with its own user namespace maps 65536 ids only
 
@@ -26,14 +36,30 @@ def _is_mapped(wanted: tuple[int, int]) -> bool:
     return any(start <= wanted[0] and wanted[0] + wanted[1] <= start + count for start, _, count in ranges)
 
 
-def become(uid: int) -> None:
-    """Change to a user without groups and capabilities. Clears PR_SET_PDEATHSIG: set that afterwards."""
+def capability_to_read() -> int | None:
+    """What lets a user of its own read an interpreter below a closed home; Docker grants the second only."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    effective = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
+    return next((bit for bit in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE) if effective >> bit & 1), None)
+
+
+def become(uid: int, *, kept: int | None) -> None:
+    """Change to a user without groups and with at most one capability, which its subprocesses keep.
+
+    Clears PR_SET_PDEATHSIG: set that afterwards.
+    """
+    narrow_bounding_set(kept)
+    if kept is not None:
+        prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+    set_capabilities(kept)
+    if kept is not None:
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept)
 
 
 def drop_capabilities() -> None:
     """Keep the user, lose every capability and the way back to it."""
-    drop_bounding_set()
-    capset_empty()
+    narrow_bounding_set(None)
+    set_capabilities(None)

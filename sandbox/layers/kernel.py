@@ -6,15 +6,17 @@ since Linux 5.1) or looks it up by architecture.
 
 import ctypes
 import os
-import platform
+import struct
 
 PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+_CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_UNIFIED_TABLE = ("x86_64", "aarch64", "riscv64", "ppc64le", "s390x")
 
 
 def checked(result: int, what: str) -> int:
@@ -27,15 +29,13 @@ def checked(result: int, what: str) -> int:
 
 def system_call(number: int, what: str, *arguments: int | bytes) -> int:
     """A raw system call by number."""
-    if platform.machine() not in _UNIFIED_TABLE:
-        raise OSError(38, f"{what}: unknown architecture {platform.machine()}")
     values = [ctypes.c_char_p(a) if isinstance(a, bytes) else ctypes.c_long(a) for a in arguments]
     return checked(_libc.syscall(ctypes.c_long(number), *values), what)
 
 
-def prctl(option: int, value: int = 0) -> int:
-    """prctl(2) with one argument and zeros."""
-    rest = (ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
+def prctl(option: int, value: int = 0, second: int = 0) -> int:
+    """prctl(2) with up to two arguments, the others zero."""
+    rest = (ctypes.c_ulong(value), ctypes.c_ulong(second), ctypes.c_ulong(0), ctypes.c_ulong(0))
     return checked(_libc.prctl(option, *rest), f"prctl {option}")
 
 
@@ -62,16 +62,17 @@ def detach(target: str) -> None:
     checked(_libc.umount2(target.encode(), 2), f"unmount {target}")
 
 
-def capset_empty() -> None:
-    """Drop every effective, permitted and inheritable capability of this thread."""
-    header = ctypes.create_string_buffer(b"\x22\x05\x08\x20" + b"\0" * 4, 8)
-    checked(_libc.capset(header, ctypes.create_string_buffer(24)), "capset")
+def set_capabilities(kept: int | None) -> None:
+    """Keep at most one of the first 32 capabilities, as effective, permitted and inheritable."""
+    mask = 0 if kept is None else 1 << kept
+    header = ctypes.create_string_buffer(struct.pack("II", _CAPABILITY_VERSION_3, 0))
+    checked(_libc.capset(header, ctypes.create_string_buffer(struct.pack("6I", mask, mask, mask, 0, 0, 0))), "capset")
 
 
-def drop_bounding_set() -> None:
-    """Empty the capability bounding set; numbers the kernel does not know end the loop."""
+def narrow_bounding_set(kept: int | None) -> None:
+    """Drop all but one capability from the bounding set; numbers the kernel does not know end the loop."""
     for capability in range(64):
-        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+        if capability != kept and _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
             return
 
 

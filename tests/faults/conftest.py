@@ -46,7 +46,8 @@ SITUATIONS = (
     Situation("root", ("T1",)),
     Situation("root in place", ("T2",), without=("own_root",), open_attacks=METADATA),
     Situation("root filtered", ("T3",), filtered=True, system_python=True, open_attacks=VISIBLE),
-    Situation("root filtered uid 0", ("T3",), filtered=True, without=("own_user",), open_attacks=VISIBLE),
+    Situation("root filtered own python", ("T3",), filtered=True, open_attacks=VISIBLE),
+    Situation("root filtered uid 0", ("T5",), filtered=True, without=("own_user",), open_attacks=VISIBLE),
     Situation("user", ("T1",), as_user=True, system_python=True),
     Situation("user filtered", ("T3",), as_user=True, filtered=True, system_python=True, open_attacks=VISIBLE),
 )
@@ -153,7 +154,7 @@ def unprotected_host(shared_copy):
         yield host
 
 
-HUNGRY = [s for s in SITUATIONS if s.name in ("root", "root filtered uid 0", "user", "user filtered")]
+HUNGRY = [s for s in SITUATIONS if s.name in ("root", "root filtered own python", "user", "user filtered")]
 
 
 @pytest.fixture(scope="session", params=HUNGRY, ids=lambda situation: situation.name.replace(" ", "-"))

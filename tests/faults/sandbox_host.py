@@ -68,6 +68,8 @@ def build_world(home):
 
 def attack(zygote, home):
     world, kept = build_world(home)
+    # None, or (declared) one of the two that read past file modes.
+    world["capabilities"] = [1 << 1, 1 << 2] if "no capabilities but to read" in zygote.tier.layers else [0]
     before = Path(world["record"]).stat()
     signals = []
     signal.signal(signal.SIGWINCH, lambda number, frame: signals.append(number))

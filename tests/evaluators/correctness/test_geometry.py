@@ -144,3 +144,30 @@ def test_secret_inputs_differ_by_seed_and_leave_the_global_generator_alone(small
     assert not torch.equal(geometry.draw(1)[0], geometry.draw(2)[0])
     assert torch.equal(geometry.draw(1)[0], geometry.draw(1)[0])
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_sizes_written_as_literals_are_made_small_too():
+    source = MISPLACED.replace("return [32, 32, 3, 2, 1, groups]", "return [32, 48, 3, 2, 1, 1]").replace("8, 8, 8", "64, 64, 64")
+    found = geometries_of(reference(source))
+    assert shapes(found.reduced) == [(2, 2, 2, 3, 4)]
+    assert found.reduced.init[:3] == (2, 3, 3)
+
+
+def test_equal_literals_stay_equal_where_the_reference_needs_it():
+    source = """
+import torch
+import torch.nn as nn
+
+class Model(nn.Module):
+    def forward(self, a, b):
+        return a * b
+
+def get_inputs():
+    return [torch.rand(128, 4096), torch.rand(128, 4096)]
+
+def get_init_inputs():
+    return []
+"""
+    first, second = shapes(geometries_of(reference(source)).reduced)
+    assert first == second
+    assert first[0] != first[1]

@@ -208,7 +208,7 @@ ATTACKS = {
     "sysctl": lambda w: opens("/proc/sys/kernel/core_pattern", os.O_WRONLY),
     "sysrq": lambda w: opens("/proc/sysrq-trigger", os.O_WRONLY),
     "hidden from watchdog": lambda w: changed(lambda: libc.prctl(4, 0, 0, 0, 0) == 0 or (_ for _ in ()).throw(OSError)),
-    "capabilities": lambda w: None if status_field("CapEff") == "0" * 16 else status_field("CapEff"),
+    "capabilities": lambda w: None if int(status_field("CapEff"), 16) in w["capabilities"] else status_field("CapEff"),
     "new privileges": lambda w: None if status_field("NoNewPrivs") == "1" else "possible",
 }
 

@@ -1,0 +1,101 @@
+"""The sizes in a reference's text: constants of the module and literals inside its input functions, made changeable.
+
+Literals above 8 inside `get_inputs` and `get_init_inputs` become module constants first; one that stands in both is one
+constant (a channel count), the others are separate unless the reference needs equal ones to stay equal.
+Limits: sizes computed in other ways stay as they are.
+"""
+
+import ast
+from collections.abc import Mapping
+
+HYPERPARAMETER_MAX = 8  # smaller integers are kernel sizes, strides, groups, heads
+_FUNCTIONS = ("get_inputs", "get_init_inputs")
+
+
+def hoisted(source: str, *, apart: bool) -> str:
+    """The same module with large literals of its input functions as names, equal ones `apart` or as one."""
+    tree = ast.parse(source)
+    functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in _FUNCTIONS}
+    if len(functions) < len(_FUNCTIONS):
+        return source
+    of_init, of_inputs = (_literals(functions[name]) for name in ("get_init_inputs", "get_inputs"))
+    shared = of_init & of_inputs if apart else of_init | of_inputs
+    names: dict[str, int] = {}
+    for name, function in functions.items():
+        _Hoist(name, shared, names).visit(function)
+    if not names:
+        return source
+    first = min(tree.body.index(function) for function in functions.values())
+    assignments = [ast.parse(f"{name} = {value}").body[0] for name, value in names.items()]
+    tree.body[first:first] = assignments
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _is_size(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int and node.value > HYPERPARAMETER_MAX
+
+
+def _literals(function: ast.FunctionDef) -> set[int]:
+    return {n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and type(n.value) is int and _is_size(n)}
+
+
+class _Hoist(ast.NodeTransformer):
+    def __init__(self, function: str, shared: set[int], names: dict[str, int]) -> None:
+        self._function, self._shared, self._names = function, shared, names
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """Replace a size by a name."""
+        if not _is_size(node) or not isinstance(node.value, int):
+            return node
+        own = f"_size_{self._function}_{len(self._names)}"
+        name = f"_size_{node.value}" if node.value in self._shared else own
+        self._names[name] = node.value
+        return ast.copy_location(ast.Name(name, ast.Load()), node)
+
+
+def module_constants(source: str) -> dict[str, int]:
+    """Module-level names bound to one integer literal, alone or in a tuple assignment."""
+    found: dict[str, int] = {}
+    for node in ast.parse(source).body:
+        for name, value in _bindings(node):
+            if isinstance(value, ast.Constant) and type(value.value) is int:
+                found[name] = value.value
+    return found
+
+
+def with_constants(source: str, constants: Mapping[str, int]) -> str:
+    """The same module with some of its integer constants replaced."""
+    tree = ast.parse(source)
+    for node in tree.body:
+        for name, value in _bindings(node):
+            if name in constants and isinstance(value, ast.Constant):
+                value.value = constants[name]
+    return ast.unparse(tree)
+
+
+def _bindings(node: ast.stmt) -> list[tuple[str, ast.expr]]:
+    if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
+        return []
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Name):
+        return [(target.id, value)]
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return [(t.id, v) for t, v in zip(target.elts, value.elts, strict=True) if isinstance(t, ast.Name)]
+    return []
+
+
+def names_used_by(source: str, function: str) -> frozenset[str]:
+    """Names that a module-level function reads."""
+    bodies = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == function]
+    return frozenset(n.id for body in bodies for n in ast.walk(body) if isinstance(n, ast.Name))
+
+
+def unread_parameters(source: str) -> frozenset[str]:
+    """Parameters of `Model.__init__` that its body never reads; what is passed there changes nothing."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name == "Model":
+            for function in node.body:
+                if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+                    read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
+                    return frozenset(a.arg for a in function.args.args[1:]) - read
+    return frozenset()
