@@ -15,8 +15,6 @@ from runs.nouns import Attempt
 from runs.state import RunState
 from runs.store import RunDirectory
 
-_HISTORY = 12  # the latest attempts a prompt lists; older ones repeat themselves and cost tokens
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -43,8 +41,8 @@ def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: 
 
 
 def past_attempts(state: RunState) -> tuple[PastAttempt, ...]:
-    """The latest attempts as a prompt lists them."""
-    return tuple(_past(attempt) for attempt in state.attempts[-_HISTORY:])
+    """Every attempt so far, oldest first; how many of them a prompt lists is the template's choice."""
+    return tuple(_past(attempt) for attempt in state.attempts)
 
 
 def _base(plan: Plan, subject: Subject, directory: RunDirectory, state: RunState) -> Base | None:

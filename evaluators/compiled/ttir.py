@@ -9,6 +9,7 @@ Masked lanes count as work. Redundant work that a layout adds is not in the TTIR
 """
 
 import math
+import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ def _work(found: Sequence[Function], arguments: Mapping[str, object], grid: tupl
     if not uniform.unknown or uniform.unknown == _TOO_LONG:
         return uniform
     count = math.prod(grid)
-    chosen = sorted({count * sample // SAMPLED_PROGRAMS for sample in range(SAMPLED_PROGRAMS)} | {count - 1})
+    chosen = _sampled(count)
     total = Work(trips=0.0)
     for number in chosen:
         place = _position(number, grid)
@@ -61,6 +62,14 @@ def _work(found: Sequence[Function], arguments: Mapping[str, object], grid: tupl
     if len(chosen) < count:
         average.unknown.add(f"{AVERAGED} {len(chosen)} of {count} programs")
     return average
+
+
+def _sampled(count: int) -> list[int]:
+    """Programs to average over: all, or random ones - evenly spaced ones alias with kernels that stripe their grid."""
+    if count <= SAMPLED_PROGRAMS:
+        return list(range(count))
+    chance = random.Random(count)  # noqa: S311 - the same programs each time, so that equal code has an equal estimate
+    return sorted({0, count - 1, *(chance.randrange(count) for _ in range(SAMPLED_PROGRAMS - 2))})
 
 
 def _position(number: int, grid: tuple[int, int, int]) -> tuple[int, int, int]:
