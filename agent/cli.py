@@ -9,6 +9,7 @@ cannot, 4 unverified.
 """
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+class Sandbox(StrEnum):
+    """How strong a sandbox this machine must give (sandbox/tiers.py)."""
+
+    auto = "auto"
+    strict = "strict"
+    unsafe = "unsafe"
+
 
 ProblemOption = Annotated[
     str,
@@ -45,6 +55,9 @@ SecondsOption = Annotated[float | None, typer.Option("--max-seconds", min=0, hel
 CostOption = Annotated[
     float | None, typer.Option("--max-cost", min=0, help="Dollars of the whole run, checked before each call.")
 ]
+SandboxOption = Annotated[
+    Sandbox, typer.Option("--sandbox", help="auto; strict: refuse without namespaces; unsafe: accept any machine.")
+]
 RunArgument = Annotated[str, typer.Argument(help="Run id, its beginning, a path, or `last`.")]
 
 
@@ -64,6 +77,7 @@ def optimize(
     max_attempts: AttemptsOption = 8,
     max_seconds: SecondsOption = None,
     max_cost: CostOption = None,
+    sandbox: SandboxOption = Sandbox.auto,
     runs_dir: RunsDirOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -82,6 +96,7 @@ def optimize(
             max_attempts=max_attempts,
             max_seconds=max_seconds,
             max_cost_usd=max_cost,
+            sandbox=sandbox.value,
             runs_dir=runs_dir,
             plain=plain,
             as_json=as_json,
@@ -121,12 +136,13 @@ def evaluate(
     file: Annotated[Path, typer.Argument(help="Python file with ModelNew, or a model's reply that holds one.")],
     problem: ProblemOption,
     gpu: GpuOption = "4090",
+    sandbox: SandboxOption = Sandbox.auto,
     as_json: JsonOption = False,
 ) -> None:
     """Judge one kernel file: screen, build for the target, correctness, estimate."""
     from agent.commands.evaluate import evaluate as run
 
-    run(file, problem=problem, gpu=gpu, as_json=as_json)
+    run(file, problem=problem, gpu=gpu, sandbox=sandbox.value, as_json=as_json)
 
 
 @app.command(epilog="Example: agent problems --json")
@@ -228,12 +244,13 @@ def audit(
     without_screen: Annotated[
         bool, typer.Option("--without-screen", help="Leave the static screen out: what holds without it?")
     ] = False,
+    sandbox: SandboxOption = Sandbox.auto,
     as_json: JsonOption = False,
 ) -> None:
     """Judge a folder of candidates: which check decided about each."""
     from agent.commands.audit import audit as run
 
-    run(folder, problem=problem, gpu=gpu, without_screen=without_screen, as_json=as_json)
+    run(folder, problem=problem, gpu=gpu, without_screen=without_screen, sandbox=sandbox.value, as_json=as_json)
 
 
 @app.command(epilog="Example: agent doctor")

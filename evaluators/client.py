@@ -50,7 +50,9 @@ class JudgeBug(errors.AgentError):
 class JudgeClient:
     """A judge process and the way to ask it. Start-up is paid at construction, in the background."""
 
-    def __init__(self) -> None:
+    def __init__(self, sandbox: str = "auto") -> None:
+        """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py."""
+        self._sandbox = sandbox
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
         self._process = self._spawn()
 
@@ -162,7 +164,7 @@ class JudgeClient:
             and "TOKEN" not in name
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "evaluators.judge"],
+            [sys.executable, "-m", "evaluators.judge", self._sandbox],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

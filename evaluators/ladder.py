@@ -21,7 +21,7 @@ def climb(
 ) -> Evaluation:
     """Judge one candidate. `announce` is told each rung as it begins. Failures of our machine raise AgentError.
 
-    Fewer `rungs` are for those who test the judge (`agent audit --without-screen`); a rung left out is a check not made.
+    Fewer `rungs` are for testing the judge (`agent audit --without-screen`); a rung left out is a check not made.
     """
     started = time.monotonic()
     seconds: dict[str, float] = {}
@@ -67,6 +67,7 @@ def _verdict(task: Task, rung: Rung, seconds: dict[str, float], duration_s: floa
     }
     for name in ("checks", "kernels", "estimate", "numeric_error", "scope", "build_log", "environment"):
         common[name] = getattr(found, name)
+    common["environment"] = {**found.environment, "sandbox": task.zygotes.tier}
     if found.failure:
         return Failed(kind=found.failure.kind, message=found.failure.message, **common)
     if found.unverified:

@@ -45,6 +45,7 @@ class RunConfig(Frozen):
     base_url: str | None = None
     budget: Budget = Budget()
     seed_code: str | None = None
+    sandbox: str = "auto"  # which sandbox tiers are accepted
 
 
 class Run(Frozen):

@@ -65,7 +65,7 @@ def _importable(folder: str) -> list[str]:
     found: list[str] = []
     for entry in sorted(Path(folder).iterdir()):
         is_package = entry.is_dir() and (entry / "__init__.py").is_file()
-        if is_package or entry.suffix in (".py", ".so", ".pth"):
+        if is_package or entry.suffix in (".py", ".so"):
             found.append(str(entry))
     return found
 

@@ -140,8 +140,7 @@ class Zygote:
 
     def close(self) -> None:
         """End the server; programs that still run lose nothing but their siblings to come."""
-        with self._lock:
-            self._forget()
+        self._forget(self._server)
 
     def __enter__(self) -> Self:
         """The zygote itself; nothing is started yet."""
@@ -160,20 +159,22 @@ class Zygote:
                 self._finalizer = weakref.finalize(self, self._server.end)
             return self._server
 
-    def _forget(self) -> None:
-        if self._finalizer is not None:
-            self._finalizer()
-        self._server = self._finalizer = None
+    def _forget(self, server: _Server | None) -> None:
+        """End this server, unless another thread has already replaced it."""
+        with self._lock:
+            if self._finalizer is not None and server is self._server:
+                self._finalizer()
+                self._server = self._finalizer = None
 
     def _submit(self, request: dict[str, Any], descriptors: list[int]) -> None:
         """Hand a request over; a server that has died since is started anew once."""
         text = json.dumps(request).encode()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+        server = self._running()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._running().control.sendmsg([text], rights)
+            server.control.sendmsg([text], rights)
             return
-        with self._lock:
-            self._forget()
+        self._forget(server)
         try:
             self._running().control.sendmsg([text], rights)
         except OSError as error:

@@ -40,7 +40,7 @@ class Row:
     message: str
 
 
-def audit(folder: Path, *, problem: str, gpu: str, without_screen: bool, as_json: bool) -> None:
+def audit(folder: Path, *, problem: str, gpu: str, without_screen: bool, sandbox: str, as_json: bool) -> None:
     """Judge every .py file of a folder; exit 1 where a verdict is not the one its manifest owes."""
     files = sorted(folder.glob("*.py")) if folder.is_dir() else []
     if not files:
@@ -48,7 +48,7 @@ def audit(folder: Path, *, problem: str, gpu: str, without_screen: bool, as_json
     owed = _manifest(folder)
     subject, target = load_problem(problem), load_gpu(gpu)
     rows = []
-    with JudgeClient() as judge:
+    with JudgeClient(sandbox) as judge:
         for number, file in enumerate(files, 1):
             print(f"{number}/{len(files)} {file.name}", file=sys.stderr)
             started = time.monotonic()

@@ -85,9 +85,13 @@ def _gxx() -> Finding:
 
 
 def _sandbox() -> Finding:
-    from sandbox import probe
+    from sandbox import SandboxUnavailable, probe
 
-    tier = probe()
+    limits = "candidates are refused; --sandbox unsafe accepts this machine as it is, for code you trust"
+    try:
+        tier = probe()
+    except SandboxUnavailable as error:
+        return Finding("sandbox", False, str(error), limits)
     return Finding("sandbox", True, f"{tier.name}: {', '.join(tier.layers)}; not covered: {', '.join(tier.residual)}")
 
 

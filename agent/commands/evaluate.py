@@ -17,13 +17,13 @@ from evaluators.problem_catalog import load_problem
 from runs.show import evaluation_lines
 
 
-def evaluate(file: Path, *, problem: str, gpu: str, as_json: bool) -> None:
+def evaluate(file: Path, *, problem: str, gpu: str, sandbox: str, as_json: bool) -> None:
     """Judge the candidate in `file`; leaves with the verdict's exit code."""
     candidate = read_candidate(file)
     subject, target = load_problem(problem), load_gpu(gpu)
     for note in subject.notes:
         print(note, file=sys.stderr)
-    with JudgeClient() as judge:
+    with JudgeClient(sandbox) as judge:
         evaluation = judge.evaluate(
             subject, candidate, target, announce=lambda rung: print(f"  {rung} ...", file=sys.stderr)
         )

@@ -44,6 +44,7 @@ class Request:
     max_attempts: int | None
     max_seconds: float | None
     max_cost_usd: float | None
+    sandbox: str
     runs_dir: Path | None
     plain: bool
     as_json: bool
@@ -84,10 +85,11 @@ def optimize(request: Request) -> None:
                 max_cost_usd=request.max_cost_usd,
             ),
             seed_code=_read_code(request.code),
+            sandbox=request.sandbox,
         ),
         versions=_versions(),
     )
-    with JudgeClient() as judge:
+    with JudgeClient(request.sandbox) as judge:
         _go(create_run(directory, run), judge, plain=request.plain, as_json=request.as_json)
 
 
@@ -100,7 +102,7 @@ def resume(extension: Extension) -> None:
         max_seconds=old.max_seconds if extension.max_seconds is None else extension.max_seconds,
         max_cost_usd=old.max_cost_usd if extension.max_cost_usd is None else extension.max_cost_usd,
     )
-    with JudgeClient() as judge:
+    with JudgeClient(directory.run.config.sandbox) as judge:
         _go(directory, judge, plain=extension.plain, as_json=extension.as_json, resumed=budget)
 
 

@@ -1,4 +1,4 @@
-"""The judge process: `python -m evaluators.judge`. Trusted; holds torch, the references and the verdict.
+"""The judge process: `python -m evaluators.judge STRICTNESS`. Trusted; holds torch, the references and the verdict.
 
 One JSON request per line on standard input, JSON events per line on the answer descriptor (the original standard
 output; file descriptor 1 is pointed at standard error so that a stray print of a reference module cannot forge an
@@ -19,7 +19,7 @@ import signal
 import sys
 import traceback
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from evaluators.candidate import Candidate
 from evaluators.errors import AgentError
@@ -29,28 +29,22 @@ from evaluators.judge.zygotes import Zygotes
 from evaluators.ladder import RUNGS, climb
 from evaluators.problem import Problem
 from evaluators.rungs import Task
+from sandbox import SandboxUnavailable
+from sandbox.tiers import Strictness
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
-    """Serve requests until standard input ends."""
+def main(strictness: Strictness) -> None:
+    """Serve requests until standard input ends. `strictness`: which sandbox tiers are accepted."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's business; it ends us by closing our input
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    with Zygotes() as zygotes:
-        warm(zygotes)
+    with Zygotes(strictness) as zygotes:
+        zygotes.warm()
         for line in sys.stdin:
             serve(json.loads(line), zygotes, answers)
-
-
-def warm(zygotes: Zygotes) -> None:
-    """Start both fork servers before the first request; they import torch while the first reference loads."""
-    for zygote in (zygotes.compile, zygotes.interpret):
-        start = getattr(zygote, "prestart", None)
-        if start:
-            start()
 
 
 def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
@@ -76,6 +70,8 @@ def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
         )
         evaluation = climb(task, lambda rung: say({"event": "rung", "name": rung}), rungs=request.get("rungs") or RUNGS)
         say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json")})
+    except SandboxUnavailable as error:
+        say({"event": "error", "type": "MachineError", "message": f"sandbox: {error}"})
     except AgentError as error:
         say({"event": "error", "type": type(error).__name__, "message": str(error)})
     except Exception as error:  # noqa: BLE001 - a bug of ours must reach the host with its traceback, not kill the night's run
@@ -91,4 +87,4 @@ def reference_of(problem: Problem) -> Reference:
 
 if __name__ == "__main__":
     with contextlib.suppress(BrokenPipeError):
-        main()
+        main(cast("Strictness", sys.argv[1]))

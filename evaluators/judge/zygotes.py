@@ -4,27 +4,51 @@ They are apart because Triton reads TRITON_INTERPRET when its own library is imp
 Limits: starting and ending them; what a candidate process does is evaluators/inside/.
 """
 
+import threading
+from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from sandbox import Zygote
+from sandbox import SandboxUnavailable, Zygote
+from sandbox.tiers import Strictness
 
 _PRELOAD = ("torch", "triton", "triton.language", "torch.overrides", "numpy")
 
 
 class Zygotes:
-    """Fork servers with torch and triton loaded, started on first use and ended together."""
+    """Fork servers with torch and triton loaded, started on first use and ended together.
+
+    `strictness`: which sandbox tiers are accepted, see sandbox/tiers.py.
+    """
+
+    def __init__(self, strictness: Strictness = "auto") -> None:
+        self._strictness = strictness
 
     @cached_property
     def compile(self) -> Zygote:
         """Forks processes in which Triton compiles (no GPU is touched)."""
-        return Zygote(preload=(*_PRELOAD, "evaluators.inside.capture"), env={"TRITON_CACHE_DIR": "triton-cache"})
+        return self._zygote(
+            ("evaluators.inside.capture", "evaluators.inside.cuda_run"), {"TRITON_CACHE_DIR": "triton-cache"}
+        )
 
     @cached_property
     def interpret(self) -> Zygote:
         """Forks processes in which Triton kernels run in the interpreter on CPU tensors."""
-        return Zygote(preload=(*_PRELOAD, "evaluators.inside.interpret"), env={"TRITON_INTERPRET": "1"})
+        return self._zygote(("evaluators.inside.interpret",), {"TRITON_INTERPRET": "1"})
+
+    def _zygote(self, preload: tuple[str, ...], env: dict[str, str]) -> Zygote:
+        return Zygote(preload=(*_PRELOAD, *preload), env=env, strictness=self._strictness)
+
+    @property
+    def tier(self) -> str:
+        """Name of the sandbox tier this machine gives (T1 is the strongest)."""
+        return self.compile.tier.name
+
+    def warm(self) -> None:
+        """Start both servers in the background; what keeps them from starting is said by the first request."""
+        for zygote in (self.compile, self.interpret):
+            threading.Thread(target=_start, args=(zygote,), daemon=True).start()
 
     def close(self) -> None:
         """End both servers and everything they forked."""
@@ -39,3 +63,8 @@ class Zygotes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _start(zygote: Zygote) -> None:
+    with suppress(SandboxUnavailable):
+        assert zygote.tier

@@ -147,7 +147,9 @@ def test_secret_inputs_differ_by_seed_and_leave_the_global_generator_alone(small
 
 
 def test_sizes_written_as_literals_are_made_small_too():
-    source = MISPLACED.replace("return [32, 32, 3, 2, 1, groups]", "return [32, 48, 3, 2, 1, 1]").replace("8, 8, 8", "64, 64, 64")
+    source = MISPLACED.replace("return [32, 32, 3, 2, 1, groups]", "return [32, 48, 3, 2, 1, 1]").replace(
+        "8, 8, 8", "64, 64, 64"
+    )
     found = geometries_of(reference(source))
     assert shapes(found.reduced) == [(2, 2, 2, 3, 4)]
     assert found.reduced.init[:3] == (2, 3, 3)

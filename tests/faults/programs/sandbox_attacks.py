@@ -50,6 +50,11 @@ def opens(path, flags=os.O_RDONLY):
     return path
 
 
+def creates_in(folder):
+    """An unnamed file: where the attack gets through it leaves nothing."""
+    return opens(folder, os.O_TMPFILE | os.O_WRONLY)
+
+
 def any_opens(folder):
     for entry in folder.iterdir():
         with contextlib.suppress(OSError):
@@ -166,8 +171,8 @@ ATTACKS = {
     "run directory written": lambda w: changed(lambda: Path(w["run_dir"], "new").write_text("x")),
     "run record truncated": lambda w: changed(lambda: os.truncate(w["record"], 0)),
     "run record renamed": lambda w: changed(lambda: Path(w["record"]).rename(w["record"])),
-    "/tmp written": lambda w: changed(lambda: Path("/tmp/sandbox-escape").write_text("x")),
-    "site-packages written": lambda w: changed(lambda: Path(sysconfig.get_path("purelib"), "evil.py").write_text("x")),
+    "/tmp written": lambda w: creates_in("/tmp"),
+    "site-packages written": lambda w: creates_in(sysconfig.get_path("purelib")),
     "package written": lambda w: changed(lambda: Path(sys.modules["sandbox"].__file__).open("a").close()),
     "mode of outside file": lambda w: changed(lambda: Path(w["record"]).chmod(0o777)),
     "times of outside file": lambda w: changed(lambda: os.utime(w["record"], (1, 1))),
