@@ -246,8 +246,8 @@ def _install_tf32(recorder: Recorder) -> None:
         if a.data.dtype == np.float32 and str(precision).upper().endswith("TF32"):
             recorder.tf32_dots += 1
             if recorder.emulates_tf32:
-                a = interpreter.TensorHandle(round_to_tf32(a.data), a.dtype)
-                b = interpreter.TensorHandle(round_to_tf32(b.data), b.dtype)
+                a = interpreter.TensorHandle(truncated_to_tf32(a.data), a.dtype)
+                b = interpreter.TensorHandle(truncated_to_tf32(b.data), b.dtype)
         return exact_dot(self, a, b, d, precision, accumulated)
 
     interpreter.InterpreterBuilder.create_dot = create_dot
@@ -261,9 +261,10 @@ def _widened(handle: Any) -> Any:
     return handle
 
 
-def round_to_tf32(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Nearest value with 10 mantissa bits (ties to even)."""
+def truncated_to_tf32(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The value without its last 13 mantissa bits: what the tensor core makes of float32 operands of tl.dot.
+
+    Measured on an H100 (triton 3.6 emits no rounding conversion): 7.3e-4 on problem 68, operands rounded first 3.0e-4.
+    """
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    last_kept = (bits >> np.uint32(13)) & np.uint32(1)
-    rounded = (bits + np.uint32(0xFFF) + last_kept) & np.uint32(0xFFFFE000)
-    return rounded.view(np.float32)
+    return (bits & np.uint32(0xFFFFE000)).view(np.float32)

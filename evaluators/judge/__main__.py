@@ -1,90 +1,24 @@
-"""The judge process: `python -m evaluators.judge STRICTNESS`. Trusted; holds torch, the references and the verdict.
+"""`python -m evaluators.judge STRICTNESS`: run evaluators/judge/server.py, tied to the life of the parent process.
 
-One JSON request per line on standard input, JSON events per line on the answer descriptor (the original standard
-output; file descriptor 1 is pointed at standard error so that a stray print of a reference module cannot forge an
-answer).
-
-    {"op": "facts", "problem": ...}                          -> {"event": "facts", "facts": ...} {"op": "evaluate",
-    "problem": ..., "candidate": ..., "gpu": ...} -> {"event": "rung", "name": ...}* {"event": "evaluation", ...}
-    any                                                      -> {"event": "error", "type": ..., "message": ...}
-
-Limits: it ends when its input ends or its parent dies; restarting it is the client's work (evaluators/client.py).
+The tie comes before the imports: they take a second, and a parent killed meanwhile would leave a judge behind. Limits: nothing but that.
 """
 
 import contextlib
 import ctypes
-import json
-import os
 import signal
 import sys
-import traceback
-from functools import lru_cache
-from typing import Any, TextIO, cast
-
-from evaluators.candidate import Candidate
-from evaluators.errors import AgentError
-from evaluators.gpu import GpuSpec
-from evaluators.judge.reference import Reference
-from evaluators.judge.zygotes import Zygotes
-from evaluators.ladder import RUNGS, climb
-from evaluators.problem import Problem
-from evaluators.rungs import Task
-from sandbox import SandboxUnavailable
-from sandbox.tiers import Strictness
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main(strictness: Strictness) -> None:
-    """Serve requests until standard input ends. `strictness`: which sandbox tiers are accepted."""
+def main() -> None:
+    """Die with the parent, then serve."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's business; it ends us by closing our input
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    with Zygotes(strictness) as zygotes:
-        zygotes.warm()
-        for line in sys.stdin:
-            serve(json.loads(line), zygotes, answers)
+    from evaluators.judge.server import run
 
-
-def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
-    """Answer one request; an error of ours is an event, not the end of the judge."""
-
-    def say(event: dict[str, object]) -> None:
-        answers.write(json.dumps(event) + "\n")
-        answers.flush()
-
-    try:
-        problem = Problem.model_validate(request["problem"])
-        if request["op"] == "facts":
-            from evaluators.judge.facts import facts_of
-
-            say({"event": "facts", "facts": facts_of(problem).model_dump(mode="json")})
-            return
-        task = Task(
-            problem=problem,
-            candidate=Candidate.model_validate(request["candidate"]),
-            gpu=GpuSpec.model_validate(request["gpu"]),
-            reference=reference_of(problem),
-            zygotes=zygotes,
-        )
-        evaluation = climb(task, lambda rung: say({"event": "rung", "name": rung}), rungs=request.get("rungs") or RUNGS)
-        say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json")})
-    except SandboxUnavailable as error:
-        say({"event": "error", "type": "MachineError", "message": f"sandbox: {error}"})
-    except AgentError as error:
-        say({"event": "error", "type": type(error).__name__, "message": str(error)})
-    except Exception as error:  # noqa: BLE001 - a bug of ours must reach the host with its traceback, not kill the night's run
-        traceback.print_exc()
-        say({"event": "error", "type": "Bug", "message": f"{type(error).__name__}: {error}"})
-
-
-@lru_cache(maxsize=4)
-def reference_of(problem: Problem) -> Reference:
-    """The loaded reference of a problem, kept while the judge lives."""
-    return Reference(problem)
+    with contextlib.suppress(BrokenPipeError):
+        run(sys.argv[1])
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):
-        main(cast("Strictness", sys.argv[1]))
+    main()

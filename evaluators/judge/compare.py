@@ -6,10 +6,13 @@ hide behind a large one; the worst slice counts. Limits: compares values; shape,
 
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
 import torch
 
 from evaluators.problem import Tolerance
+
+Precision = Literal["fp32", "tf32"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Expected:
     exact: torch.Tensor  # float64
     own: torch.Tensor  # what the reference gives at its own dtype on the CPU
     tolerance: Tolerance
-    tf32: bool = False  # the candidate's products are rounded to TF32 and the reference's may be
+    tf32: bool = False  # the reference computes in TF32 at its settings on a GPU: class tf32 is good enough
 
     @property
     def shape(self) -> torch.Size:
@@ -36,6 +39,7 @@ class Comparison:
     reference_own: float
     elements: int
     passed: bool
+    precision: Precision = "fp32"  # the class whose bound `allowed` is
     wrong_elements: int = 0
     unwritten: int = 0  # still NaN from the poisoned buffer
     worst_index: tuple[int, ...] = ()
@@ -44,27 +48,32 @@ class Comparison:
 
 
 def compare(got: torch.Tensor, expected: Expected) -> Comparison:
-    """Hold one output (plain tensor of the right shape and dtype) to the reference."""
+    """Hold one output (plain tensor of the right shape and dtype) to the reference; to class tf32 where fp32 is missed."""
     if not expected.exact.is_floating_point():
         return _compare_exactly(got, expected.exact)
+    result = _compare_in("fp32", got, expected)
+    return result if result.passed or not expected.tf32 else _compare_in("tf32", got, expected)
+
+
+def _compare_in(precision: Precision, got: torch.Tensor, expected: Expected) -> Comparison:
     exact, own = expected.exact, expected.own.double()
     finite = torch.isfinite(exact) & torch.isfinite(own)
     y = torch.where(finite, got.double(), 0.0)
     y64, y_own = torch.where(finite, exact, 0.0), torch.where(finite, own, 0.0)
     reference_own = _slice_error(y_own - y64, y64)
-    allowed = _allowed(expected, reference_own)
+    allowed = _allowed(expected, reference_own, precision)
     error = _slice_error(y - y64, y64)
     limit = _element_limits(y64, y_own, allowed, expected.tolerance)
     wrong = ~((y - y64).abs() <= limit)  # a NaN compares false and is therefore wrong
     passed = bool(error <= allowed) and not bool(wrong.any())
-    return _described(got, y64, wrong, Comparison(error, allowed, reference_own, y.numel(), passed))
+    return _described(got, y64, wrong, Comparison(error, allowed, reference_own, y.numel(), passed, precision))
 
 
-def _allowed(expected: Expected, reference_own: float) -> float:
+def _allowed(expected: Expected, reference_own: float, precision: Precision) -> float:
     tolerance = expected.tolerance
-    floor = max(tolerance.floor, tolerance.tf32_floor) if expected.tf32 else tolerance.floor
     rounding = torch.finfo(expected.own.dtype).eps if expected.own.dtype.is_floating_point else 0.0
-    return tolerance.error_multiple * max(reference_own, floor, rounding)
+    allowed = tolerance.error_multiple * max(reference_own, tolerance.floor, rounding)
+    return max(allowed, tolerance.tf32_error_multiple * tolerance.tf32_floor) if precision == "tf32" else allowed
 
 
 def _element_limits(y64: torch.Tensor, own: torch.Tensor, allowed: float, tolerance: Tolerance) -> torch.Tensor:
@@ -104,6 +113,7 @@ def _described(got: torch.Tensor, y64: torch.Tensor, wrong: torch.Tensor, base: 
         reference_own=base.reference_own,
         elements=base.elements,
         passed=False,
+        precision=base.precision,
         wrong_elements=int(wrong.sum()),
         unwritten=int((torch.isnan(got) & wrong).sum()) if got.is_floating_point() else 0,
         worst_index=tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), y64.shape)),

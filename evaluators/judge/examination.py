@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from evaluators.evaluation import Check, NumericError, Status
-from evaluators.judge.compare import Comparison, Expected, compare
+from evaluators.judge.compare import Comparison, Expected, Precision, compare
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation
 from evaluators.judge.diagnosis import hint_for
 from evaluators.judge.expectation import allows_tf32, expect, fresh_weights, with_weights
@@ -62,6 +62,8 @@ class Examination:
         self.worst: NumericError | None = None
         self.elements = 0
         self.launches = 0  # of one call with the problem's own hyperparameters
+        self.tf32: bool | None = None  # the reference computes in TF32 at its settings on a GPU; known after one call
+        self.precision: Precision = "fp32"  # the class that held so far
         self.direct = False  # the last kernel of a call writes the returned tensor itself
 
     def load(self, source: str) -> None:
@@ -93,9 +95,9 @@ class Examination:
     def call(self, sitting: Sitting, inputs: list[Any], said: str, options: Mapping[str, Any] | None = None) -> Answer:
         """One call, held to everything a call must be."""
         expected = expect(sitting.model, inputs, self._key, self._tolerance)
-        if (options or {}).get("tf32"):
-            allowed = allows_tf32(sitting.model, inputs, self._key)
-            expected = [replace(e, tf32=allowed) for e in expected]
+        if self.tf32 is None:
+            self.tf32 = allows_tf32(sitting.model, inputs, self._key)
+        expected = [replace(e, tf32=self.tf32) for e in expected]
         answer = self._talk.call(inputs, [e.own for e in expected], options=dict(options or {}))
         where = f"{sitting.geometry.name} geometry ({sitting.geometry.description}){said}"
         self.require_lawful(answer, [e.own for e in expected], where)
@@ -121,6 +123,8 @@ class Examination:
 
     def _note(self, c: Comparison, geometry: str) -> None:
         self.elements += c.elements
+        if c.precision == "tf32":
+            self.precision = "tf32"
         ratio = c.error / c.allowed if c.allowed else 0.0
         before = self.worst.worst / self.worst.allowed if self.worst and self.worst.allowed else -1.0
         if ratio > before:
@@ -189,14 +193,14 @@ class Examination:
     def _tf32(self, base: Sitting) -> None:
         if not self._last.report.get("tf32_dots"):
             return
-        said = ", with tl.dot rounding its operands to TF32 as on the card"
+        said = ", with tl.dot truncating its operands to TF32 as on the card"
         try:
             self.call(base, base.geometry.draw(self._seed()), said, {"tf32": True})
         except Wrong as wrong:
             advice = "; tl.dot uses TF32 unless input_precision='ieee' (or 'tf32x3') is given"
             message = wrong.failure.message + advice
             raise Wrong("tf32_rounding", wrong.failure.kind, message) from None
-        self.passed("tf32_rounding", "products rounded to TF32 stay within the bound the reference's own TF32 sets")
+        self.passed("tf32_rounding", "products of truncated TF32 operands stay within the bound")
 
     def _general(self, geometries: tuple[Geometry, ...]) -> None:
         held = 0
@@ -251,6 +255,11 @@ class Examination:
         self.passed("earlier_outputs", f"unchanged after {len(history)} calls")
 
     def _conclude(self) -> None:
+        words = {
+            "fp32": "as exact as float32",
+            "tf32": "as exact as TF32, which the reference uses by default on a GPU",
+        }
+        self.passed("precision_class", f"{self.precision}: {words[self.precision]}")
         self.passed("contract", "plain contiguous tensors of the reference's shape and dtype in fresh memory")
         self.passed("inputs_unchanged")
         self.passed("parameters_unchanged")

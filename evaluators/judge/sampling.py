@@ -104,7 +104,7 @@ def _judged(
     if why or sampled is None:
         return _with(findings, "full_size_values", why, "not_checked")
     offsets, values = _samples(answer, sampled, plan)
-    compared = _compared(offsets, values, plan, tolerance)
+    compared = _compared(offsets, values, plan, tolerance, tf32=bool(examined.tf32))
     if not compared:
         why = "no sampled program wrote into a batch item that the reference computed"
         return _with(findings, "full_size_values", why, "not_checked")
@@ -116,7 +116,7 @@ def _whole(answer: Answer, plan: FullSize, examined: Examination, tolerance: Tol
     own = next(iter(plan.expected().values()))
     examined.require_lawful(answer, [own], "published size")
     wider = tolerance.model_copy(update={"floor": ROUNDING_OF_BOTH * tolerance.floor})
-    result = compare(answer.outputs[0], Expected(own.double(), own, wider))
+    result = compare(answer.outputs[0], Expected(own.double(), own, wider, bool(examined.tf32)))
     if not result.passed:
         raise Wrong("full_size_values", "incorrect_numerical", wrong_values("published size", result, ""))
     said = f"all {own.numel()} outputs compared with the float32 reference"
@@ -165,7 +165,9 @@ def _samples(answer: Answer, sampled: _Sampled, plan: FullSize) -> tuple[np.ndar
     return offsets, torch.frombuffer(bytearray(answer.payload[8 * count :]), dtype=dtype)
 
 
-def _compared(offsets: np.ndarray[Any, Any], values: torch.Tensor, plan: FullSize, tolerance: Tolerance) -> str:
+def _compared(
+    offsets: np.ndarray[Any, Any], values: torch.Tensor, plan: FullSize, tolerance: Tolerance, *, tf32: bool
+) -> str:
     """Compare samples that fall into computed batch items; says how many, nothing for none. Raises Wrong."""
     item_elements = prod(plan.output_shape[1:]) if plan.items else prod(plan.output_shape)
     wider = tolerance.model_copy(update={"floor": ROUNDING_OF_BOTH * tolerance.floor})
@@ -177,7 +179,7 @@ def _compared(offsets: np.ndarray[Any, Any], values: torch.Tensor, plan: FullSiz
         chosen = np.random.default_rng().permutation(chosen)[:COMPARED_MAX]
         exact = plan.at(item, torch.from_numpy(offsets[chosen] % item_elements)).reshape(1, -1)
         got = values[torch.from_numpy(chosen)].reshape(1, -1)
-        result = compare(got, Expected(exact, exact.to(got.dtype), wider))
+        result = compare(got, Expected(exact, exact.to(got.dtype), wider, tf32))
         if not result.passed:
             first = offsets[chosen][result.worst_index[1] if result.worst_index else 0]
             where = f"published size, output index {tuple(int(i) for i in np.unravel_index(first, plan.output_shape))}"

@@ -87,7 +87,8 @@ def test_ten_kills_lose_no_attempt_and_repeat_none(tmp_path):
         if below is None:
             break
         kills += 1
-        assert gone_within(below, 2.0), f"still running after kill {kills}: {alive(below)}"
+        # a fork server in the middle of importing torch notices at the end of the import
+        assert gone_within(below, 6.0), f"still running after kill {kills}: {alive(below)}"
         paths = run_paths(tmp_path)
         if not paths:
             process = start("optimize", "--problem", str(PROBLEM), "--gpu", "4090", *common)

@@ -68,11 +68,16 @@ def test_code_survives_and_cannot_end_its_fence(contexts):
 def test_the_tolerance_is_the_judges_object(contexts):
     context = contexts["optimize-memory"]
     tolerance = Tolerance(
-        error_multiple=7.5, floor=3e-9, tf32_floor=0.123, element_multiple=321, input_scales=(1.0, 77.0)
+        error_multiple=7.5,
+        floor=3e-9,
+        tf32_floor=0.123,
+        tf32_error_multiple=5.0,
+        element_multiple=321,
+        input_scales=(1.0, 77.0),
     )
     problem = context.problem.model_copy(update={"tolerance": tolerance, "library_ops": ("torch.addmm",)})
     text = render(context.model_copy(update={"problem": problem}))
-    for figure in ("7.5 x", "3e-09", "0.123", "321 x", "scaled by 1, 77:"):
+    for figure in ("7.5 x", "3e-09", "0.615", "321 x", "scaled by 1, 77:"):
         assert figure in text
     assert "library operators allowed: torch.addmm" in text
 

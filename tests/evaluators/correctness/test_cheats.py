@@ -120,7 +120,7 @@ def test_half_precision_inside(check, honest, small, replaced):
     product = "(xv.to(tl.float16) * wv.to(tl.float16)).to(tl.float32)"
     found = check(replaced(honest("direct_triton"), "acc += xv * wv", f"acc += {product}"), small)
     assert found.failure.kind == "incorrect_numerical"
-    assert "allowed 1e-06" in found.failure.message
+    assert "inputs times" in found.failure.message or "different size" in found.failure.message  # range, not rounding, tells half precision from TF32
 
 
 def test_constants_of_the_published_problem(check, honest, small, replaced):

@@ -71,8 +71,12 @@ def test_zeros_everywhere_must_be_zeros():
 
 def test_tf32_widens_the_bound_only_where_the_reference_may_use_it(exact):
     coarse = (exact * (1 + 2e-4 * torch.randn(4, 50, dtype=torch.float64))).float()
-    assert compare(coarse, expected(exact, tf32=True)).passed
+    accepted = compare(coarse, expected(exact, tf32=True))
+    assert accepted.passed
+    assert accepted.precision == "tf32"
     assert not compare(coarse, expected(exact)).passed
+    assert compare(exact.float(), expected(exact, tf32=True)).precision == "fp32"
+    assert not compare((exact * (1 + 1e-3)).float(), expected(exact, tf32=True)).passed
 
 
 def test_a_reference_that_rounds_badly_widens_the_bound(exact):

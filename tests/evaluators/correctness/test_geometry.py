@@ -111,7 +111,7 @@ def test_a_plain_convolution_gets_general_geometries_too():
 
 
 def test_a_reference_that_cannot_run_is_the_problems_fault():
-    with pytest.raises(BadProblem, match="reference not runnable on CPU: .*output padding must be smaller"):
+    with pytest.raises(BadProblem, match=r"reference not runnable on CPU: .*output padding must be smaller"):
         geometries_of(reference(MISPLACED))
 
 
