@@ -9,6 +9,7 @@ one.
 import dataclasses
 import inspect
 import itertools
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,7 @@ class Launch:
     grid: Program = (0, 0, 0)
     programs: int = 0
     completed: bool = False
+    scalars: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -149,6 +151,7 @@ class Recorder:
         """The record as plain values; at full size the sampled elements follow as bytes (offsets, then values)."""
         message: dict[str, Any] = {
             "launches": [[n.name[:200], n.grid, n.programs, n.completed] for n in self.launches[:LISTED_MAX]],
+            "arguments": [launch.scalars for launch in self.launches[:LISTED_MAX]],
             "launched": sum(launch.completed for launch in self.launches),
             "failed_launches": [n.name[:200] for n in self.launches if not n.completed][:LISTED_MAX],
             "out_of_bounds": [text[:500] for text in self.out_of_bounds[:5]],
@@ -207,6 +210,7 @@ def _launch(recorder: Recorder, kernel: Any, grid: Any, args: tuple[Any, ...], k
     for hook in kernel.pre_run_hooks:
         hook(*args, **keywords)
     bound = inspect.getcallargs(function, *args, **keywords)
+    launch.scalars = _scalars(bound)
     interpreter._patch_lang(function)
     values = {n: v if n in executor.constexprs else interpreter._implicit_cvt(v) for n, v in bound.items()}
     sizes = tuple(int(n) for n in (grid(bound) if callable(grid) else grid))
@@ -219,6 +223,14 @@ def _launch(recorder: Recorder, kernel: Any, grid: Any, args: tuple[Any, ...], k
         function(**values)
 
     recorder.run(launch, bound, call)
+
+
+def _scalars(bound: dict[str, Any]) -> dict[str, Any]:
+    """Plain numbers among the arguments, `tl.constexpr` opened."""
+    plain = {
+        name: value.value if isinstance(value, interpreter.tl.constexpr) else value for name, value in bound.items()
+    }
+    return {name: v for name, v in plain.items() if type(v) in (int, bool) or (type(v) is float and math.isfinite(v))}
 
 
 def _run_autotuned(recorder: Recorder, tuner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

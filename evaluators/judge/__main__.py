@@ -1,6 +1,7 @@
 """`python -m evaluators.judge STRICTNESS`: run evaluators/judge/server.py, tied to the life of the parent process.
 
-The tie comes before the imports: they take a second, and a parent killed meanwhile would leave a judge behind. Limits: nothing but that.
+The tie comes before the imports: they take a second, and a parent killed meanwhile would leave a judge behind.
+Limits: nothing but that.
 """
 
 import contextlib

@@ -48,7 +48,7 @@ class Comparison:
 
 
 def compare(got: torch.Tensor, expected: Expected) -> Comparison:
-    """Hold one output (plain tensor of the right shape and dtype) to the reference; to class tf32 where fp32 is missed."""
+    """Hold one output (plain tensor of the right shape, dtype) to the reference; to class tf32 where fp32 is missed."""
     if not expected.exact.is_floating_point():
         return _compare_exactly(got, expected.exact)
     result = _compare_in("fp32", got, expected)

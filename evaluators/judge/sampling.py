@@ -19,6 +19,7 @@ from evaluators.judge.compare import Expected, compare
 from evaluators.judge.conversation import Answer, CandidateFault, converse, shared_bytes_for
 from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import ROUNDING_OF_BOTH, FullSize, full_size_of
+from evaluators.judge.same_launches import CHECK, require_same_launches
 from evaluators.judge.verdicts import Wrong, require_in_bounds, require_same_parameters, wrong_values
 from evaluators.problem import Tolerance
 from evaluators.rungs import Failure, Findings, Task
@@ -43,9 +44,17 @@ def examine_full_size(task: Task, arguments: dict[str, Any], examined: Examinati
     except Wrong as wrong:
         return _failed(findings, wrong)
     try:
+        findings = _same_launches(task, answer, findings)
         return _judged(answer, plan, examined, task.problem.tolerance, findings)
     except Wrong as wrong:
         return _failed(findings, wrong)
+
+
+def _same_launches(task: Task, answer: Answer, findings: Findings) -> Findings:
+    if not task.found.launches:
+        return _with(findings, CHECK, "the candidate was not compiled before it was interpreted", "not_checked")
+    compared = require_same_launches(task.found.launches, answer.report)
+    return _with(findings, CHECK, f"{compared} launches at the published size agree with what was compiled")
 
 
 def _call(task: Task, arguments: dict[str, Any], plan: FullSize, launches: int) -> Answer:
