@@ -40,7 +40,7 @@ golden: .venv/.ok ## rewrite the golden files after reading the difference
 	git --no-pager diff --stat tests/golden
 
 bench: .venv/.ok ## speed and memory, reported
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/bench.py
 
 gpu: .venv/.ok ## the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

@@ -26,6 +26,7 @@ _REASONS = {
     "tex2D": "textures",
     "tex3D": "textures",
     "clock64": "the device clock",
+    "__CUDA_ARCH__": "code chosen by the architecture (__CUDA_ARCH__)",
     "cub": "CUB",
     "thrust": "Thrust",
     "cutlass": "CUTLASS",

@@ -22,6 +22,7 @@ from evaluators.gpu import GpuSpec
 from evaluators.inside.capture_report import CANDIDATE_FILE, exception_text
 from evaluators.inside.extension import Extensions, Message, NotEmulated, install
 from evaluators.inside.operator_record import OperatorRecord
+from evaluators.inside.process_audit import ProcessAudit
 from evaluators.inside.resident import fresh_pages, written_elements
 from evaluators.inside.serving import Channel, serve
 from evaluators.inside.spoof import cuda_device
@@ -38,11 +39,12 @@ class EmulationHarness:
         self._gpu = gpu
         self._samples = False
         self._operators = OperatorRecord()
+        self._audit = ProcessAudit()
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """The candidate sees its tensors on a CUDA device."""
-        with cuda_device(self._gpu, "cpu"), self._operators:
+        with cuda_device(self._gpu, "cpu"), self._operators, self._audit.watching():
             yield
 
     def begin(self, options: Message) -> None:
@@ -62,6 +64,7 @@ class EmulationHarness:
             "launches": launches[:50],
             "launched": sum(launch[5] for launch in launches),
             "operators": self._operators.names,
+            "actions": self._audit.actions,
         }
         if not self._samples or len(outputs) != 1:
             return message, b""

@@ -17,6 +17,7 @@ from evaluators.inside import interpreter_language
 from evaluators.inside.interpreter_device import CudaOnCpu, pretend_cuda
 from evaluators.inside.interpreter_launches import Recorder, install
 from evaluators.inside.operator_record import OperatorRecord
+from evaluators.inside.process_audit import ProcessAudit
 from evaluators.inside.serving import Channel, serve
 
 interpreter_language.install()
@@ -29,24 +30,26 @@ class InterpreterHarness:
         self._recorder = recorder
         self._device = device
         self._operators = OperatorRecord()
+        self._audit = ProcessAudit()
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """The candidate sees its tensors on a CUDA device."""
-        with self._device, self._operators:
+        with self._device, self._operators, self._audit.watching():
             yield
 
     def begin(self, options: dict[str, Any]) -> None:
         """Forget the last call. Uninitialised memory reads as NaN unless pages must stay untouched (full size)."""
         self._recorder.begin(options)
         self._operators.forget()
+        self._device.noted = self._operators.note
         fills = not options.get("lazy")  # the public setter imports torch._inductor, 1 s in every process
         torch._C._set_deterministic_algorithms(fills, warn_only=True)
 
     def report(self, outputs: list[torch.Tensor]) -> tuple[dict[str, Any], bytes]:
         """Launches and what was seen in them."""
         message, data = self._recorder.report(outputs)
-        return {**message, "operators": self._operators.names}, data
+        return {**message, "operators": self._operators.names, "actions": self._audit.actions}, data
 
     def unsupported(self, error: BaseException) -> str:
         """Constructs the interpreter cannot run."""

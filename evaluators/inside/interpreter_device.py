@@ -4,6 +4,7 @@ Without this a guard such as `if not x.is_cuda: return library(x)` would pass wi
 the candidate asks and says; inside torch it is off. Limits: streams and events do nothing; the device has no clock.
 """
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -18,8 +19,19 @@ _IS_META = torch.Tensor.is_meta
 _ANSWERS = {id(_DEVICE): CUDA, id(_IS_CUDA): True, id(_IS_CPU): False, id(_IS_META): False}
 
 
+# Ways to take the values of a tensor to the host, where Python or numpy could compute with them unseen.
+_TO_HOST = frozenset(("numpy", "__array__", "tolist", "cpu", "__dlpack__"))
+
+
 class CudaOnCpu(TorchFunctionMode):
-    """Maps every mention of a device to the CPU and answers `cuda:0` when asked where a tensor is."""
+    """Maps every mention of a device to the CPU and answers `cuda:0` when asked where a tensor is.
+
+    `noted` is told of tensors whose values are taken to the host; a single number is none (a digest of weights).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: Callable[[str], object] = lambda name: None
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -30,8 +42,13 @@ class CudaOnCpu(TorchFunctionMode):
         if name == "__get__":
             owner = getattr(func, "__self__", None)
             return _ANSWERS[id(owner)] if id(owner) in _ANSWERS else func(*args, **keywords)
+        if name in _TO_HOST and isinstance(args[0], torch.Tensor) and args[0].numel() > 1:
+            self.noted(f"host.{name}")
         if name in ("cuda", "pin_memory") and args and isinstance(args[0], torch.Tensor):
             return args[0]
+        asked = (*args[1:], keywords.get("device"))
+        if name == "to" and "cpu" in [str(a) for a in asked if isinstance(a, (str, torch.device))]:
+            self.noted("host.to")
         if "device" in keywords:
             keywords["device"] = _on_cpu(keywords["device"])
         if name == "to":

@@ -34,6 +34,10 @@ class OperatorRecord(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         is_scalar = isinstance(result, torch.Tensor) and result.dim() == 0
         name = f"{func.namespace}.{func.overloadpacket.__name__}{':scalar' if is_scalar else ''}"
+        self.note(name)
+        return result
+
+    def note(self, name: str) -> None:
+        """Count one operator."""
         if name in self.names or len(self.names) < RECORDED_MAX:
             self.names[name] = self.names.get(name, 0) + 1
-        return result

@@ -21,7 +21,7 @@ from evaluators.judge.diagnosis import hint_for
 from evaluators.judge.expectation import allows_tf32, expect, fresh_weights, with_weights
 from evaluators.judge.geometry import Geometries, Geometry
 from evaluators.judge.own_arithmetic import require_own_arithmetic
-from evaluators.judge.sequence import Step, steps_of
+from evaluators.judge.sequence import Step, same_again, steps_of
 from evaluators.judge.verdicts import (
     CannotCheck,
     Wrong,
@@ -29,6 +29,7 @@ from evaluators.judge.verdicts import (
     require_in_bounds,
     require_kernels,
     require_same_parameters,
+    require_same_work,
     wrong_values,
 )
 from evaluators.problem import Tolerance
@@ -36,6 +37,7 @@ from evaluators.problem import Tolerance
 _FIRST = ", first of several calls"
 SLOW_CALL_S = 0.25  # then the sequence is shared out: eleven calls of a tiled product over 75 taps took 11 s
 OWN_STEPS = 4  # random ones; these stay on the problem's own hyperparameters whatever they cost
+MOST_CONFIGURATIONS = 63  # beside the first; in random order, so that none is safe at the end of a list
 BUDGET_S = 25.0  # for all small geometries together; an honest direct kernel needs about 1.5 s
 
 
@@ -185,7 +187,7 @@ class Examination:
         if type(total) is not int or total <= 1:
             return
         begun = time.monotonic()
-        for index in range(1, min(total, 32)):
+        for index in self._random.sample(range(1, total), min(total - 1, MOST_CONFIGURATIONS)):
             if time.monotonic() - begun > BUDGET_S / 5:
                 break
             said = f", autotune configuration {index + 1} of {total}"
@@ -240,8 +242,8 @@ class Examination:
 
     def _walk(self, met: tuple[Sitting, list[Any], Answer], steps: list[Step]) -> None:
         """The calls of `steps` on one model, then what must not have changed meanwhile."""
-        sitting, inputs, first = met
-        history = [first.outputs]
+        sitting, inputs, self._before = met
+        history = [self._before.outputs]
         for step in steps:
             inputs = self._take(sitting, inputs, step, history)
         self._reread(sitting, history)
@@ -252,14 +254,18 @@ class Examination:
 
     def _take(self, sitting: Sitting, inputs: list[Any], step: Step, history: list[list[torch.Tensor]]) -> list[Any]:
         if step.weights:
-            sitting.weights = fresh_weights(sitting.model, self._seed())
+            fresh = fresh_weights(sitting.model, self._seed())
+            sitting.weights = step.reweigh(sitting.weights, self._random) if step.reweigh else fresh
             sitting.model = with_weights(sitting.model, sitting.weights)
             self._talk.set_weights(sitting.weights, how=step.weights)
         inputs = sitting.geometry.draw(self._seed()) if step.change is None else step.change(inputs, self._random)
         try:
             answer = self.call(sitting, inputs, f", call {len(history) + 1} on the same model: {step.said}")
+            if step.change is same_again:
+                require_same_work(self._before.report, answer.report)
         except Wrong as wrong:
             raise Wrong(step.check, wrong.failure.kind, wrong.failure.message) from None
+        self._before = answer
         history.append(answer.outputs)
         self.passed(step.check, step.said)
         return inputs

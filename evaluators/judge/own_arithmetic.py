@@ -32,7 +32,11 @@ def is_lawful(operator: str, library_ops: frozenset[str]) -> bool:
 
 
 def require_own_arithmetic(report: Mapping[str, Any], library_ops: tuple[str, ...], where: str) -> None:
-    """Raise Wrong where a call dispatched an operator that computes."""
+    """Raise Wrong where a call dispatched an operator that computes, or did what would hide one."""
+    if actions := report.get("actions"):
+        tried = ", ".join(sorted(str(name)[:60] for name in actions)[:5])
+        advice = "forward does its work on its own thread, in its own process, before it returns"
+        raise Wrong("own_arithmetic", "rejected", f"{where}: the candidate tried what is forbidden ({tried}); {advice}")
     recorded = report.get("operators")
     if not isinstance(recorded, Mapping):
         return

@@ -14,6 +14,8 @@ import torch
 from evaluators.problem import Tolerance
 
 Change = Callable[[list[Any], random.Random], list[Any]]
+Weights = dict[str, torch.Tensor]
+Reweigh = Callable[[Weights, random.Random], Weights]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Step:
     said: str
     weights: str = ""  # how new weights are given: copy | load_state_dict
     change: Change | None = None  # of the last inputs; None draws fresh ones
+    reweigh: Reweigh | None = None  # of the last weights; None draws fresh ones
 
 
 def steps_of(tolerance: Tolerance, rng: random.Random) -> list[Step]:
@@ -36,10 +39,37 @@ def steps_of(tolerance: Tolerance, rng: random.Random) -> list[Step]:
         *(Step("scaled_inputs", f"inputs times {s:g}", change=_scaled(s)) for s in scales),
         Step("uneven_inputs", "batch items of very different size", change=_uneven),
         Step("changed_weights", "weights changed by load_state_dict", weights="load_state_dict"),
+        Step("changed_weights", "two values of every parameter swapped", weights="copy", reweigh=_swapped),
+        Step("changed_weights", "weights times 1e-4", weights="copy", reweigh=_scaled_weights(1e-4)),
+        Step("repeated_call", "the same input and weights again", change=same_again),
     ]
     later = [Step("later_calls", "fresh inputs, called again") for _ in range(rng.randrange(1, 4))]
     rng.shuffle(steps)
     return [*steps, *later]
+
+
+def same_again(inputs: list[Any], rng: random.Random) -> list[Any]:
+    """The call before once more: it must do its work again."""
+    return inputs
+
+
+def _swapped(weights: Weights, rng: random.Random) -> Weights:
+    """The smallest change that keeps every sum, shape and address: a hash of less than all values misses it."""
+    changed = {name: value.clone() for name, value in weights.items()}
+    for value in changed.values():
+        if value.is_floating_point() and value.numel() > 1:
+            flat = value.view(-1)
+            one = rng.randrange(1, len(flat))
+            other = int((flat - flat[one]).abs().argmax())
+            flat[[one, other]] = flat[[other, one]]
+    return changed
+
+
+def _scaled_weights(scale: float) -> Reweigh:
+    def scaled(weights: Weights, rng: random.Random) -> Weights:
+        return {name: value * scale if value.is_floating_point() else value for name, value in weights.items()}
+
+    return scaled
 
 
 def _one_element(inputs: list[Any], rng: random.Random) -> list[Any]:

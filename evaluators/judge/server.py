@@ -16,11 +16,14 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from types import FrameType
 from typing import Any, TextIO, cast
 
 from evaluators.candidate import Candidate
-from evaluators.errors import AgentError
+from evaluators.errors import AgentError, BadProblem
 from evaluators.gpu import GpuSpec
 from evaluators.judge.reference import Reference
 from evaluators.judge.zygotes import Zygotes
@@ -29,6 +32,8 @@ from evaluators.problem import Problem
 from evaluators.rungs import Task
 from sandbox import SandboxUnavailable
 from sandbox.tiers import Strictness
+
+_LOADING_S = 60  # the largest built-in reference takes under a second
 
 
 def run(strictness: str) -> None:
@@ -54,7 +59,9 @@ def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
         if request["op"] == "facts":
             from evaluators.judge.facts import facts_of
 
-            say({"event": "facts", "facts": facts_of(problem).model_dump(mode="json")})
+            with _loading(problem):
+                facts = facts_of(problem)
+            say({"event": "facts", "facts": facts.model_dump(mode="json")})
             return
         task = Task(
             problem=problem,
@@ -77,4 +84,22 @@ def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
 @lru_cache(maxsize=4)
 def reference_of(problem: Problem) -> Reference:
     """The loaded reference of a problem, kept while the judge lives."""
-    return Reference(problem)
+    with _loading(problem):
+        return Reference(problem)
+
+
+@contextmanager
+def _loading(problem: Problem) -> Iterator[None]:
+    """A reference that hangs at import or in its first call is a bad problem, not a stuck judge."""
+
+    def too_long(signum: int, frame: FrameType | None) -> None:
+        where = problem.path or problem.key
+        raise BadProblem(f"{where}: loading and running the reference did not end within {_LOADING_S} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(_LOADING_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

@@ -122,3 +122,19 @@ def require_kernels(answer: Answer, where: str) -> None:
         raise Wrong("kernel_launches", "rejected", said)
     if answer.launched < 1:
         raise Wrong("kernel_launches", "rejected", f"{where}: no kernel ran; the result came from library code")
+
+
+def require_same_work(before: Mapping[str, Any], again: Mapping[str, Any]) -> None:
+    """A call with the same input and weights must end in the same launch; a stored result is not the call's own."""
+    last, now = (_last_launch(report) for report in (before, again))
+    if last != now:
+        said = (
+            f"the same input again was answered by {now or 'no launch'} instead of {last}: a call must do its own work"
+        )
+        raise Wrong("repeated_call", "rejected", said)
+
+
+def _last_launch(report: Mapping[str, Any]) -> str:
+    launches = report.get("launches")
+    last = launches[-1] if isinstance(launches, list) and launches else ()
+    return " ".join(str(part)[:80] for part in last[:2]) if isinstance(last, list | tuple) else ""

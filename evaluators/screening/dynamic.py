@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from evaluators.problem import Problem
 from evaluators.screening.rule import Violation
 from evaluators.screening.source import Source, words
+from evaluators.screening.structure import jit_functions
 
 BANNED_BUILTINS = {
     "exec": "write the code out",
@@ -41,6 +42,29 @@ def check(source: Source, _: Problem) -> Iterator[Violation]:
         yield from _check_reference(source, node)
     for node in source.walk(ast.Call):
         yield from _check_call(source, node)
+    yield from _check_kernels(source)
+
+
+def _check_kernels(source: Source) -> Iterator[Violation]:
+    """Kernels look behind no object, and nobody looks behind a kernel: both would tell how the code is run."""
+    kernels = jit_functions(source)
+    names = {kernel.name for kernel in kernels}
+    for kernel in kernels:
+        for node in ast.walk(kernel):
+            if isinstance(node, ast.Call) and source.path(node.func) in QUESTIONS:
+                yield Violation("introspection", node.lineno, f"`{ast.unparse(node)[:60]}` in a kernel: {ASKED}")
+            if isinstance(node, ast.Attribute) and node.attr == "handle":
+                yield Violation("introspection", node.lineno, f"`.handle` in a kernel: {ASKED}")
+    for call in source.walk(ast.Call):
+        about = {n.id for argument in call.args[:1] for n in ast.walk(argument) if isinstance(n, ast.Name)}
+        if source.path(call.func) in QUESTIONS and about & names:
+            yield Violation("introspection", call.lineno, f"`{ast.unparse(call)[:60]}` asks about a kernel: {ASKED}")
+
+
+ASKED = "what is compiled and what is checked must be the same code"
+QUESTIONS = frozenset(
+    f"builtins.{name}" for name in ("isinstance", "hasattr", "getattr", "type", "callable", "dir", "repr", "str", "id")
+)
 
 
 def _check_reference(source: Source, node: ast.AST) -> Iterator[Violation]:

@@ -37,6 +37,13 @@ METHODS = {
     "register_module_forward_hook": "do the work in forward",
     "wait_stream": "use the caller's current stream only",
     "record_stream": "use the caller's current stream only",
+    "untyped_storage": "use shape, stride() and data_ptr()",
+    "_typed_storage": "use shape, stride() and data_ptr()",
+}
+TO_HOST = {
+    "tolist": "a kernel computes with tensor values, Python does not",
+    "numpy": "a kernel computes with tensor values, numpy does not",
+    "cpu": "leave tensors on their device",
 }
 
 
@@ -48,6 +55,17 @@ def check(source: Source, _: Problem) -> Iterator[Violation]:
         name = attribute.attr
         if name in METHODS:
             yield Violation("escape", attribute.lineno, f"`.{name}` is not allowed: {METHODS[name]}")
+        if name in TO_HOST and _is_called(source, attribute) and not _at_construction(source, attribute):
+            yield Violation("host_values", attribute.lineno, f"`.{name}()` is not allowed: {TO_HOST[name]}")
+
+
+def _is_called(source: Source, attribute: ast.Attribute) -> bool:
+    parent = source.parents[attribute]
+    return isinstance(parent, ast.Call) and parent.func is attribute and not parent.args
+
+
+def _at_construction(source: Source, node: ast.AST) -> bool:
+    return getattr(source.function(node), "name", "") in ("__init__", "reset_parameters")
 
 
 def _check_class(source: Source, node: ast.ClassDef) -> Iterator[Violation]:

@@ -23,11 +23,26 @@ USED_HELPER = (
 )
 
 
+COUNTED = "forward counts its calls (`{}`): every call must do the same work, so nothing may depend on a count"
+
+
 def check(source: Source, _: Problem) -> Iterator[Violation]:
-    """Assignments and deletions whose target belongs to something imported."""
+    """Assignments and deletions whose target belongs to something imported; counters kept between calls."""
+    for step in source.walk(ast.AugAssign):
+        if _counts_calls(source, step):
+            yield Violation("call_counter", step.lineno, COUNTED.format(ast.unparse(step.target)))
     for node in source.walk(ast.Attribute, ast.Subscript):
         if isinstance(getattr(node, "ctx", None), ast.Store | ast.Del):
             yield from _check_target(source, node)
+
+
+def _counts_calls(source: Source, step: ast.AugAssign) -> bool:
+    """`self.calls += 1` outside construction: a constant step of a value that outlives the call."""
+    function = source.function(step)
+    is_kept = isinstance(step.target, ast.Attribute) and getattr(step.target.value, "id", "") == "self"
+    is_constructing = getattr(function, "name", "") in ("__init__", "reset_parameters")
+    is_constant = isinstance(step.value, ast.Constant) and isinstance(step.value.value, int)
+    return is_kept and is_constant and function is not None and not is_constructing
 
 
 def _check_target(source: Source, node: ast.AST) -> Iterator[Violation]:

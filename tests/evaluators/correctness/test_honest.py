@@ -14,8 +14,8 @@ def test_an_honest_kernel_passes_every_check(check, honest, small, name):
     found = check(honest(name), small)
     assert (found.failure, found.unverified, found.scope) == (None, "", ())
     status = status_of(found)
-    assert status.pop("races") == "not_checked"
-    assert set(status.values()) == {"passed"}
+    open_ = {name for name, value in status.items() if value != "passed"}
+    assert open_ == {"races", "same_launches"}  # the interpreter is sequential; the build rung did not run here
     assert {"weights", "reduced", "general", "scaled_inputs", "changed_weights", "earlier_outputs", "bounds"} <= set(
         status
     )

@@ -1,0 +1,57 @@
+"""What a candidate may not do to its process: start threads or processes, search the heap, load native code.
+
+Threads and processes would compute where the operator record does not look, or after forward has returned. A Python
+audit hook cannot be removed and refuses such an event while the candidate's own code runs; what was refused is noted,
+so that a candidate that goes on in spite of it is found as well.
+Limits: what CPython announces; code that already is native announces nothing.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_REFUSED = {
+    "_thread.start_new_thread": "starts a thread",
+    "os.fork": "starts a process",
+    "os.forkpty": "starts a process",
+    "os.posix_spawn": "starts a process",
+    "os.exec": "starts a program",
+    "os.system": "starts a program",
+    "subprocess.Popen": "starts a program",
+    "gc.get_objects": "searches the heap",
+    "gc.get_referrers": "searches the heap",
+    "gc.get_referents": "searches the heap",
+    "ctypes.dlopen": "loads native code",
+    "socket.connect": "opens a connection",
+    "socket.bind": "opens a connection",
+}
+
+
+class ForbiddenAction(RuntimeError):
+    """Raised into the candidate's code."""
+
+
+class ProcessAudit:
+    """`watching` is entered around the candidate's code; `actions` is what it tried since `forget`."""
+
+    def __init__(self) -> None:
+        self.actions: dict[str, int] = {}
+        self._depth = 0
+        sys.addaudithook(self._hook)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Refuse what the candidate must not do."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._depth and event in _REFUSED:
+            self.actions[event] = self.actions.get(event, 0) + 1
+            raise ForbiddenAction(
+                f"a candidate that {_REFUSED[event]} ({event}) is rejected: forward does its own work"
+            )
