@@ -111,9 +111,10 @@ class Loop:
             context = self._context(plan)
             prompt = render(context)
             directory.write(number, "prompt.md", prompt)
-            proposal = self._ask(number, context, prompt)
-            directory.write(number, "reply.md", proposal.reply)
+            with directory.room(number):
+                proposal = self._ask(number, context, prompt)
             directory.write(number, "proposal.json", proposal.model_dump_json())
+        directory.write(number, "reply.md", proposal.reply)
         if self.record.state.pending is None:
             self.record.append(_proposed(number, plan, proposal))
         return proposal

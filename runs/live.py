@@ -150,7 +150,10 @@ def outcome(attempt: Attempt) -> str:
 def figure(attempt: Attempt) -> str:
     """The latency of an attempt with its origin; an estimate is a lower bound and says so."""
     estimate = attempt.evaluation.estimate if attempt.evaluation else None
-    return "no figure" if estimate is None else f">= {estimate.value_ms:.4g} ms (estimated)"
+    if estimate is None:
+        return "no figure"
+    incomplete = ", incomplete: not ranked" if estimate.left_out else ""
+    return f">= {estimate.value_ms:.4g} ms (estimated{incomplete})"
 
 
 def printable(text: str) -> str:

@@ -36,8 +36,9 @@ COLUMNS = (
     "seconds",
 )
 LEGEND = (
-    "estimated_ms: a model's lower bound, not measured. regs, spills (bytes), smem (bytes): compiled, the largest",
-    "over a candidate's kernels; occ_%: the theoretical upper bound, the lowest over its kernels. `*` marks the best.",
+    "estimated_ms: a model's lower bound, not measured (?: incomplete). regs, spills (bytes), smem (bytes):",
+    "compiled, the largest over a candidate's kernels; occ_%: theoretical upper bound, the lowest over its kernels.",
+    "`*` marks the best.",
 )
 
 
@@ -177,7 +178,9 @@ def _compiled_cells(evaluation: Evaluation | None) -> tuple[str, str, str, str]:
 
 
 def _estimate_text(evaluation: Evaluation | None) -> str:
-    return f"{evaluation.estimate.value_ms:.3g}" if evaluation and evaluation.estimate else "-"
+    if evaluation is None or evaluation.estimate is None:
+        return "-"
+    return f"{evaluation.estimate.value_ms:.3g}{'?' if evaluation.estimate.left_out else ''}"
 
 
 def _dollars(amount: float | None, requests: int) -> str:

@@ -6,8 +6,8 @@ folds of the journal; what is shown of them is show.py, what leaves the house is
 
 import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from runs.errors import DamagedJournal, NewerRun, RecordNotWritten, UnknownRun
 from runs.journal import Journal, read_events
 from runs.nouns import SCHEMA, AnyEvent, Run
 from runs.state import RunState, fold
+
+_ROOM_BYTES = 1 << 18  # the longest of five recorded replies has 74 kB and is written twice
 
 
 def now() -> str:
@@ -61,6 +63,15 @@ class RunDirectory:
     def write(self, number: int, name: str, text: str) -> None:
         """Write a file of an attempt durably. Raises RecordNotWritten."""
         write_durably(self.attempt_file(number, name), text)
+
+    @contextmanager
+    def room(self, number: int) -> Iterator[None]:
+        """Hold disk space for a reply while it is asked for, so that a full disk is met before it is paid for."""
+        self.write(number, "room", "." * _ROOM_BYTES)
+        try:
+            yield
+        finally:
+            self.attempt_file(number, "room").unlink(missing_ok=True)
 
     def read(self, number: int, name: str) -> str | None:
         """Text of a file of an attempt, None where it is absent."""

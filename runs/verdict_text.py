@@ -66,6 +66,7 @@ def estimate_lines(estimate: Estimate | None) -> list[str]:
         f"estimate (a model's lower bound, {calibration}, not measured): {estimate.value_ms:.4g} ms, "
         f"limited by {inert(estimate.limiter)}",
         *([f"  components in ms: {inert(parts)}"] if parts else []),
+        *(f"  INCOMPLETE, too low to rank by: {inert(text)}" for text in estimate.left_out),
         *(f"  assumes: {inert(text)}" for text in estimate.assumptions),
         *([f"  leaves out: {inert(', '.join(estimate.unmodelled))}"] if estimate.unmodelled else []),
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from evaluators.inside import interpreter_language
+from evaluators.inside import interpreter_language, no_library
 from evaluators.inside.interpreter_device import CudaOnCpu, pretend_cuda
 from evaluators.inside.interpreter_launches import Recorder, install
 from evaluators.inside.operator_record import OperatorRecord
@@ -30,6 +30,7 @@ class InterpreterHarness:
         self._recorder = recorder
         self._device = device
         self._operators = OperatorRecord()
+        device.noted = self._operators.note
         self._audit = ProcessAudit()
 
     @contextmanager
@@ -42,9 +43,12 @@ class InterpreterHarness:
         """Forget the last call. Uninitialised memory reads as NaN unless pages must stay untouched (full size)."""
         self._recorder.begin(options)
         self._operators.forget()
-        self._device.noted = self._operators.note
         fills = not options.get("lazy")  # the public setter imports torch._inductor, 1 s in every process
         torch._C._set_deterministic_algorithms(fills, warn_only=True)
+
+    def note(self, operator: str) -> None:
+        """Count an operator that something else than the dispatch mode saw."""
+        self._operators.note(operator)
 
     def report(self, outputs: list[torch.Tensor]) -> tuple[dict[str, Any], bytes]:
         """Launches and what was seen in them."""
@@ -57,10 +61,13 @@ class InterpreterHarness:
 
 
 def main(channel: Channel, arguments: dict[str, Any], shared: tuple[int, ...]) -> None:
-    """Serve one candidate. `arguments`: {"device": facts of the target GPU}."""
+    """Serve one candidate. `arguments`: {"device": facts of the target GPU, "library_ops": what the problem allows}."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     recorder = Recorder(beat=channel.send)
     install(recorder)
     pretend_cuda(arguments["device"])
-    serve(channel, shared, InterpreterHarness(recorder, CudaOnCpu()))
+    harness = InterpreterHarness(recorder, CudaOnCpu())
+    if not arguments.get("library_ops"):
+        no_library.install(harness.note)
+    serve(channel, shared, harness)

@@ -72,6 +72,7 @@ class Recorder:
         self.tf32_dots = 0
         self.emulates_tf32 = bool(options.get("tf32"))
         self.reversed = bool(options.get("reversed"))
+        self.memory.is_dry = bool(options.get("dry"))
         self.config_index = int(options.get("config", 0))
         self.sampling = Sampling(**options["sample"]) if "sample" in options else None
         self._sampled: tuple[Any, list[np.ndarray[Any, Any]]] | None = None
@@ -156,6 +157,7 @@ class Recorder:
             "failed_launches": [n.name[:200] for n in self.launches if not n.completed][:LISTED_MAX],
             "out_of_bounds": [text[:500] for text in self.out_of_bounds[:5]],
             "configs": self.configs,
+            "dry": self.memory.is_dry,
             "tf32_dots": self.tf32_dots,
             "direct": bool(outputs) and all(self._is_direct(output) for output in outputs),
         }

@@ -28,6 +28,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.has_atomics = False
+        self.is_dry = False  # stores and atomics write nothing
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._tensors: list[tuple[str, torch.Tensor]] = []
@@ -144,10 +145,11 @@ class _Checked:
     def store(self, pointers: Array, values: Array, mask: Any) -> Any:
         mask = np.asarray(mask)
         self._memory.check("store", pointers, mask, values.dtype.itemsize)
-        return self._native.store(pointers, values, mask)
+        return None if self._memory.is_dry else self._native.store(pointers, values, mask)
 
     def atomic_rmw(self, operation: Any, pointers: Array, values: Array, mask: Array, order: Any) -> Any:
         self._memory.check("atomic", pointers, mask, values.dtype.itemsize)
+        mask = np.zeros_like(np.asarray(mask)) if self._memory.is_dry else mask
         return self._native.atomic_rmw(operation, pointers, values, mask, order)
 
     def atomic_cas(self, pointers: Array, expected: Array, values: Array, order: Any) -> Any:

@@ -2,11 +2,14 @@
 
 Threads and processes would compute where the operator record does not look, or after forward has returned. A Python
 audit hook cannot be removed and refuses such an event while the candidate's own code runs; what was refused is noted,
-so that a candidate that goes on in spite of it is found as well.
+so that a candidate that goes on in spite of it is found as well. Starting a thread is announced from Python 3.12 on
+only, so the function itself is replaced too.
 Limits: what CPython announces; code that already is native announces nothing.
 """
 
+import _thread
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +42,14 @@ class ProcessAudit:
         self.actions: dict[str, int] = {}
         self._depth = 0
         sys.addaudithook(self._hook)
+        start = _thread.start_new_thread
+
+        def start_new_thread(*arguments: Any) -> int:
+            self._hook("_thread.start_new_thread", arguments)
+            return start(*arguments)
+
+        for module, name in ((_thread, "start_new_thread"), (_thread, "start_new"), (threading, "_start_new_thread")):
+            setattr(module, name, start_new_thread)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

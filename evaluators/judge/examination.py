@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from evaluators.evaluation import Check, NumericError, Status
+from evaluators.judge.ablation import require_kernels_matter
 from evaluators.judge.compare import Comparison, Expected, Precision, compare
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation
 from evaluators.judge.diagnosis import hint_for
@@ -82,6 +83,7 @@ class Examination:
         self._reversed(base)
         self._autotune_configurations(base)
         self._tf32(base)
+        self._ablation(base)
         self._general(geometries.general)
         self._sequence(geometries.smallest, base.geometry)
         self._conclude()
@@ -166,6 +168,7 @@ class Examination:
                 raise CannotCheck(fault.unsupported) from None
             where = f"{geometry.name} geometry ({geometry.description})"
             require_in_bounds(fault.report, where)
+            require_own_arithmetic(fault.report, self._library_ops, where)
             if fault.kind != "runtime_error":
                 raise fault.at(where) from None
             self.scope.append(f"{where}: {fault}"[:600])
@@ -207,6 +210,11 @@ class Examination:
             message = wrong.failure.message + advice
             raise Wrong("tf32_rounding", wrong.failure.kind, message) from None
         self.passed("tf32_rounding", "products of truncated TF32 operands stay within the bound")
+
+    def _ablation(self, base: Sitting) -> None:
+        inputs = base.geometry.draw(self._seed())
+        if require_kernels_matter(self._talk, inputs, expect(base.model, inputs, self._key, self._tolerance)):
+            self.passed("own_results", "without its kernels' stores forward does not return the result")
 
     def _general(self, geometries: tuple[Geometry, ...]) -> None:
         held, quickest_s = 0, float("inf")

@@ -11,8 +11,10 @@ arguments is the candidate's claim; correctness and timing do not rest on it.
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 from evaluators.compiled import sass
+from evaluators.compiled.arithmetic_floor import too_little_work
 from evaluators.compiled.capturing import Capture, capture
 from evaluators.compiled.cubin import UnreadableCubin
 from evaluators.compiled.messages import Output
@@ -21,7 +23,8 @@ from evaluators.compiled.resources import resources_of
 from evaluators.compiled.toolkit import assembler, assembler_version, triton_version
 from evaluators.evaluation import Check, KernelResources
 from evaluators.gpu import GpuSpec
-from evaluators.problem import TensorFact
+from evaluators.judge.facts import facts_of
+from evaluators.problem import Problem, TensorFact
 from evaluators.rungs import Failure, Findings, Task
 from sandbox import Limits
 
@@ -52,6 +55,7 @@ def check_triton(task: Task, *, limits: Limits) -> Findings:
         captured.failure
         or _nothing_launched(captured)
         or audit(captured.operators, task.problem.library_ops)
+        or _too_little_work(task, captured)
         or _wrong_outputs(captured, task.reference.output_facts)
     )
     return Findings(
@@ -64,6 +68,17 @@ def check_triton(task: Task, *, limits: Limits) -> Findings:
         failure=failure,
         unverified="" if failure else _unverified(captured),
     )
+
+
+def _too_little_work(task: Task, captured: Capture) -> Failure | None:
+    if captured.uncaptured or task.problem.library_ops:
+        return None
+    return too_little_work(captured.launches, _flop_of(task.problem))
+
+
+@lru_cache(maxsize=8)
+def _flop_of(problem: Problem) -> int | None:
+    return facts_of(problem).flop
 
 
 def _nothing_launched(captured: Capture) -> Failure | None:

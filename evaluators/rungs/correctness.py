@@ -34,7 +34,7 @@ def check(task: Task) -> Findings:
     if plan is not None and plan.convolution is None:
         begin_reference(task.reference)
     device = {**task.gpu.model_dump(mode="json"), "capability": task.gpu.capability}
-    arguments = {"device": device}
+    arguments = {"device": device, "library_ops": list(task.problem.library_ops)}
     needed = bytes_needed(geometries)
     with converse(
         task.zygotes.interpret, ENTRY, arguments, shared_bytes=needed, call_limit_s=CALL_LIMIT_S

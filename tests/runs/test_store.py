@@ -81,6 +81,13 @@ def test_damaged_and_newer_heads_are_refused(tmp_path):
         open_run("r", tmp_path)
 
 
+def test_room_for_a_reply_is_held_while_it_is_asked_for(tmp_path):
+    directory = create_run(tmp_path, head("r"))
+    with directory.room(1):
+        assert directory.attempt_file(1, "room").stat().st_size >= 1 << 18
+    assert not directory.attempt_file(1, "room").exists()
+
+
 def test_a_failed_write_leaves_the_old_text(tmp_path):
     path = tmp_path / "best.py"
     write_durably(path, "old")
