@@ -6,6 +6,7 @@ child subreaper it kills what a supervisor that was itself killed may have left 
 Limits: one request at a time; a fork takes a few milliseconds.
 """
 
+import fcntl
 import gc
 import importlib
 import json
@@ -13,6 +14,8 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,12 +35,30 @@ def main(options: dict[str, Any]) -> NoReturn:
     """Preload, choose the layers, say so, serve."""
     control = socket.socket(fileno=options["control"])
     try:
-        plan = _prepare(options)
+        with _ended_with_its_owner(control):
+            plan = _prepare(options)
     except SandboxUnavailable as refusal:
         control.send(json.dumps({"failure": str(refusal)}).encode())
         os._exit(1)
     control.send(json.dumps({"tier": asdict(plan.tier)}).encode())
     _serve(control, plan, options)
+
+
+@contextmanager
+def _ended_with_its_owner(control: socket.socket) -> Iterator[None]:
+    """While the imports run (seconds, in C), let the kernel end this process when its owner closes the control socket.
+
+    Nothing else happens on the socket before the greeting. PR_SET_PDEATHSIG would not do: it follows the thread that
+    started this process, and that thread may end first.
+    """
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETSIG, signal.SIGTERM)
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(control, fcntl.F_SETFL, flags)
 
 
 def _prepare(options: dict[str, Any]) -> Plan:

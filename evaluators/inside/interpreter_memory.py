@@ -28,7 +28,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.has_atomics = False
-        self.is_dry = False  # stores and atomics write nothing
+        self.is_dry = False  # nothing is written into tensors of floating point
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._tensors: list[tuple[str, torch.Tensor]] = []
@@ -85,6 +85,13 @@ class Memory:
         name, tensor = self._tensors[nearest]
         element = (address - self._starts[nearest]) // size
         return f"e.g. element {element} of {name}, which has {tensor.untyped_storage().nbytes() // size}"
+
+    def leaves_out(self, pointers: Array) -> bool:
+        """Whether a dry call leaves this store out; counters and flags are kept, because a kernel may wait for them."""
+        if not self.is_dry or not pointers.size:
+            return False
+        where = bisect.bisect_right(self._starts, int(pointers.flat[0])) - 1
+        return where < 0 or self._tensors[where][1].is_floating_point()
 
     def written_storages(self) -> dict[int, memoryview]:
         """The bytes of every storage this launch stored to, by address."""
@@ -145,11 +152,11 @@ class _Checked:
     def store(self, pointers: Array, values: Array, mask: Any) -> Any:
         mask = np.asarray(mask)
         self._memory.check("store", pointers, mask, values.dtype.itemsize)
-        return None if self._memory.is_dry else self._native.store(pointers, values, mask)
+        return None if self._memory.leaves_out(pointers) else self._native.store(pointers, values, mask)
 
     def atomic_rmw(self, operation: Any, pointers: Array, values: Array, mask: Array, order: Any) -> Any:
         self._memory.check("atomic", pointers, mask, values.dtype.itemsize)
-        mask = np.zeros_like(np.asarray(mask)) if self._memory.is_dry else mask
+        mask = np.zeros_like(np.asarray(mask)) if self._memory.leaves_out(pointers) else mask
         return self._native.atomic_rmw(operation, pointers, values, mask, order)
 
     def atomic_cas(self, pointers: Array, expected: Array, values: Array, order: Any) -> Any:

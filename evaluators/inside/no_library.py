@@ -14,9 +14,10 @@ import torch
 from evaluators.inside.process_audit import ForbiddenAction
 
 _ATEN = """convolution _convolution convolution_overrideable convolution_backward _slow_conv2d_forward
-    slow_conv3d_forward slow_conv3d slow_conv_transpose2d slow_conv_transpose3d slow_conv_dilated2d slow_conv_dilated3d mkldnn_convolution
-    _conv_depthwise2d mkldnn_linear mm bmm addmm baddbmm addbmm addmv mv dot vdot addr _cdist_forward _addmm_activation
-    _int_mm nnpack_spatial_convolution _nnpack_spatial_convolution"""
+    slow_conv3d_forward slow_conv3d slow_conv_transpose2d slow_conv_transpose3d slow_conv_dilated2d
+    slow_conv_dilated3d mkldnn_convolution _conv_depthwise2d mkldnn_linear mm bmm addmm baddbmm addbmm addmv
+    mv dot vdot addr _cdist_forward _addmm_activation _int_mm nnpack_spatial_convolution
+    _nnpack_spatial_convolution"""
 _MKLDNN = "_convolution_pointwise _convolution_transpose_pointwise _linear_pointwise"
 
 

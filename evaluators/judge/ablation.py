@@ -16,6 +16,8 @@ CHECK = "own_results"
 
 def require_kernels_matter(talk: Conversation, inputs: Sequence[Any], expected: Sequence[Expected]) -> bool:
     """One call whose kernels store nothing; False where it cannot be made. Raises Wrong where the result is right."""
+    if not all(want.exact.is_floating_point() for want in expected):
+        return False  # only stores of floating-point values are left out
     try:
         answer = talk.call(inputs, [e.own for e in expected], options={"dry": True})
     except CandidateFault:

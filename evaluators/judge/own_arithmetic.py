@@ -8,6 +8,7 @@ Limits: rests on a record made in the candidate's process: it rejects and never 
 from collections.abc import Mapping
 from typing import Any
 
+from evaluators.evaluation import Check
 from evaluators.judge.verdicts import Wrong
 
 _ALLOCATE = """empty empty_like empty_strided empty_permuted new_empty new_empty_strided zeros zeros_like new_zeros
@@ -46,3 +47,12 @@ def require_own_arithmetic(report: Mapping[str, Any], library_ops: tuple[str, ..
         listed = ", ".join(unlawful[:5])
         advice = "compute every output value in your own kernels; torch may allocate, view, permute, copy and pad"
         raise Wrong("own_arithmetic", "rejected", f"{where}: torch computed outside the kernels: {listed}; {advice}")
+
+
+def own_arithmetic_of(report: Mapping[str, Any]) -> Check:
+    """What a call that was not rejected showed."""
+    if "operators" in report:
+        said = "outside the kernels torch only allocated, viewed, moved and compared data"
+        return Check(name="own_arithmetic", status="passed", detail=said)
+    said = "the operators that ran beside the kernels were not recorded"
+    return Check(name="own_arithmetic", status="not_checked", detail=said)

@@ -13,6 +13,12 @@ from evaluators.judge.compare import Comparison
 from evaluators.judge.conversation import Answer
 from evaluators.rungs import Failure
 
+TF32_ADVICE = "; tl.dot uses TF32 unless input_precision='ieee' (or 'tf32x3') is given"
+PRECISION_SAID = {
+    "fp32": "as exact as float32",
+    "tf32": "as exact as TF32, which the reference uses by default on a GPU",
+}
+
 
 class Wrong(Exception):
     """The candidate is wrong; the examination ends here. `check` names the question it failed."""

@@ -6,9 +6,11 @@ from evaluators.rungs import correctness
 
 FORGED = """
     def forward(self, x):
-        import gc
-        from sandbox.frames import Channel
-        channel = next(o for o in gc.get_objects() if type(o) is Channel)
+        import sys
+        frame = sys._getframe()
+        while "channel" not in frame.f_locals:
+            frame = frame.f_back
+        channel = frame.f_locals["channel"]
         channel.send({message})
         import time
         time.sleep(30)
