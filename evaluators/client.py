@@ -164,7 +164,7 @@ class JudgeClient:
             and "TOKEN" not in name
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "evaluators.judge", self._sandbox],
+            [sys.executable, "-m", "evaluators.judge", self._sandbox, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -26,7 +26,8 @@ class Tolerance(Frozen):
     error is 3.0e-4 on problem 68; plain tl.dot makes 7.3e-4 of it because the tensor core truncates its operands, and
     operands rounded first make 3.0e-4: measured on an H100, triton 3.6.) Nor may any element be off by more than
     `element_multiple` times that bound relative to the root mean square of its slice (or, if that is more, than
-    `error_multiple` times the reference's own largest element error there). It holds on inputs scaled by each of
+    `error_multiple` times the reference's own largest element error there). Of a strided transposed convolution every
+    output phase (index modulo stride) is held to all of this by itself. It holds on inputs scaled by each of
     `input_scales`.
     """
 

@@ -55,6 +55,8 @@ def _ended_with_its_owner(control: socket.socket) -> Iterator[None]:
     fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(control, fcntl.F_SETSIG, signal.SIGTERM)
     fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([control], [], [], 0)[0]:  # closed before there was a signal for it
+        os._exit(1)
     try:
         yield
     finally:

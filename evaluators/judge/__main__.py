@@ -1,4 +1,4 @@
-"""`python -m evaluators.judge STRICTNESS`: run evaluators/judge/server.py, tied to the life of the parent process.
+"""`python -m evaluators.judge STRICTNESS PARENT_PID`: evaluators/judge/server.py, tied to the life of its parent.
 
 The tie comes before the imports: they take a second, and a parent killed meanwhile would leave a judge behind.
 Limits: nothing but that.
@@ -6,6 +6,7 @@ Limits: nothing but that.
 
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 
@@ -14,11 +15,14 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Die with the parent, then serve."""
+    strictness, parent = sys.argv[1:]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):  # it was killed before there was a signal for it
+        return
     from evaluators.judge.server import run
 
     with contextlib.suppress(BrokenPipeError):
-        run(sys.argv[1])
+        run(strictness)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,9 +19,9 @@ from evaluators.judge.ablation import require_kernels_matter
 from evaluators.judge.compare import Comparison, Expected, Precision, compare
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation
 from evaluators.judge.diagnosis import hint_for
-from evaluators.judge.expectation import allows_tf32, expect, fresh_weights, with_weights
+from evaluators.judge.expectation import expect, fresh_weights, with_weights
 from evaluators.judge.geometry import Geometries, Geometry
-from evaluators.judge.own_arithmetic import own_arithmetic_of, require_own_arithmetic
+from evaluators.judge.own_arithmetic import own_arithmetic_of, require_allowed_actions, require_own_arithmetic
 from evaluators.judge.sequence import Step, same_again, steps_of
 from evaluators.judge.verdicts import (
     PRECISION_SAID,
@@ -71,7 +71,7 @@ class Examination:
         self.worst: NumericError | None = None
         self.elements = 0
         self.launches = 0  # of one call with the problem's own hyperparameters
-        self.tf32: bool | None = None  # the reference computes in TF32 at its settings on a GPU; known after one call
+        self.tf32 = False  # the reference computes in TF32 at its settings on a GPU; known after one call
         self.precision: Precision = "fp32"  # the class that held so far
         self._light: Geometry | None = None  # the unpublished geometry that was answered fastest
         self.direct = False  # the last kernel of a call writes the returned tensor itself
@@ -106,9 +106,7 @@ class Examination:
     def call(self, sitting: Sitting, inputs: list[Any], said: str, options: Mapping[str, Any] | None = None) -> Answer:
         """One call, held to everything a call must be."""
         expected = expect(sitting.model, inputs, self._key, self._tolerance)
-        if self.tf32 is None:
-            self.tf32 = allows_tf32(sitting.model, inputs, self._key)
-        expected = [replace(e, tf32=self.tf32) for e in expected]
+        self.tf32 = expected[0].tf32
         answer = self._talk.call(inputs, [e.own for e in expected], options=dict(options or {}))
         where = f"{sitting.geometry.name} geometry ({sitting.geometry.description}){said}"
         self.require_lawful(answer, [e.own for e in expected], where)
@@ -170,7 +168,7 @@ class Examination:
                 raise CannotCheck(fault.unsupported) from None
             where = f"{geometry.name} geometry ({geometry.description})"
             require_in_bounds(fault.report, where)
-            require_own_arithmetic(fault.report, self._library_ops, where)
+            require_allowed_actions(fault.report, where)
             if fault.kind != "runtime_error":
                 raise fault.at(where) from None
             self.scope.append(f"{where}: {fault}"[:600])

@@ -27,10 +27,14 @@ def run(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[torch.T
 
 def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: Tolerance) -> list[Expected]:
     """The outputs an answer is held to."""
-    own = run(model, inputs, key)
+    with _Arithmetic() as seen:
+        own = run(model, inputs, key)
     exact = run(copy.deepcopy(model).double(), [_doubled(value) for value in inputs], key)
     pairs = zip(exact, own, strict=True)
-    return [Expected(y64.double() if o.is_floating_point() else y64, o, tolerance) for y64, o in pairs]
+    return [
+        Expected(y64.double() if o.is_floating_point() else y64, o, tolerance, seen.tf32, seen.strides)
+        for y64, o in pairs
+    ]
 
 
 def with_weights(model: torch.nn.Module, weights: Weights) -> torch.nn.Module:
@@ -62,10 +66,15 @@ def _doubled(value: Any) -> Any:
     return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
-class _OperatorNames(TorchDispatchMode):  # type: ignore[no-untyped-call]
+CONVOLUTIONS = frozenset({"convolution", "_convolution", "convolution_overrideable"})
+MATRIX_PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot"})
+
+
+class _Arithmetic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names: set[str] = set()
+        self.strides: tuple[int, ...] = ()  # of the last transposed convolution: its output phases
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -74,18 +83,15 @@ class _OperatorNames(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        self.names.add(func.overloadpacket.__name__)
+        name = func.overloadpacket.__name__
+        self.names.add(name)
+        if name == "convolution" and args[6]:
+            self.strides = tuple(int(stride) for stride in args[3])
         return func(*args, **(kwargs or {}))
 
-
-CONVOLUTIONS = frozenset({"convolution", "_convolution", "convolution_overrideable"})
-MATRIX_PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot"})
-
-
-def allows_tf32(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> bool:
-    """Whether the reference computes in TF32 on a GPU: convolutions do by default, products only if it asks."""
-    with _OperatorNames() as seen:
-        run(model, inputs, key)
-    convolves = bool(seen.names & CONVOLUTIONS) and bool(torch.backends.cudnn.allow_tf32)
-    multiplies = bool(seen.names & MATRIX_PRODUCTS) and torch.get_float32_matmul_precision() != "highest"
-    return convolves or multiplies
+    @property
+    def tf32(self) -> bool:
+        """Whether this computes in TF32 on a GPU: convolutions do by default, products only if asked to."""
+        convolves = bool(self.names & CONVOLUTIONS) and bool(torch.backends.cudnn.allow_tf32)
+        multiplies = bool(self.names & MATRIX_PRODUCTS) and torch.get_float32_matmul_precision() != "highest"
+        return convolves or multiplies

@@ -34,10 +34,7 @@ def is_lawful(operator: str, library_ops: frozenset[str]) -> bool:
 
 def require_own_arithmetic(report: Mapping[str, Any], library_ops: tuple[str, ...], where: str) -> None:
     """Raise Wrong where a call dispatched an operator that computes, or did what would hide one."""
-    if actions := report.get("actions"):
-        tried = ", ".join(sorted(str(name)[:60] for name in actions)[:5])
-        advice = "forward does its work on its own thread, in its own process, before it returns"
-        raise Wrong("own_arithmetic", "rejected", f"{where}: the candidate tried what is forbidden ({tried}); {advice}")
+    require_allowed_actions(report, where)
     recorded = report.get("operators")
     if not isinstance(recorded, Mapping):
         return
@@ -47,6 +44,14 @@ def require_own_arithmetic(report: Mapping[str, Any], library_ops: tuple[str, ..
         listed = ", ".join(unlawful[:5])
         advice = "compute every output value in your own kernels; torch may allocate, view, permute, copy and pad"
         raise Wrong("own_arithmetic", "rejected", f"{where}: torch computed outside the kernels: {listed}; {advice}")
+
+
+def require_allowed_actions(report: Mapping[str, Any], where: str) -> None:
+    """Raise Wrong where the candidate started threads or processes, or searched for what is not its own."""
+    if actions := report.get("actions"):
+        tried = ", ".join(sorted(str(name)[:60] for name in actions)[:5])
+        advice = "forward does its work on its own thread, in its own process, before it returns"
+        raise Wrong("own_arithmetic", "rejected", f"{where}: the candidate tried what is forbidden ({tried}); {advice}")
 
 
 def own_arithmetic_of(report: Mapping[str, Any]) -> Check:

@@ -104,6 +104,8 @@ def wrong_values(where: str, c: Comparison, hint: str) -> str:
     share = 100 * c.wrong_elements / max(1, c.elements)
     error = f"relative error {c.error:.2g}, allowed {c.allowed:.2g}" if c.allowed else "values differ"
     parts = [f"{where}: {error}; {c.wrong_elements} of {c.elements} elements wrong ({share:.1f} %)"]
+    if c.phase:
+        parts.append(f"only in output phase {c.phase} (index modulo stride)")
     if c.worst_index or c.elements == 1:
         parts.append(f"worst at index {c.worst_index}: expected {c.expected:.6g}, got {c.got:.6g}")
     if c.unwritten:

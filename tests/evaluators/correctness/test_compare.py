@@ -1,6 +1,7 @@
 """The rule of `Tolerance`: per slice, against float64, NaN only where the reference has it."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -97,3 +98,26 @@ def test_an_unwritten_part_is_counted(exact):
     theirs = exact.float()
     theirs[3, 10:] = math.nan
     assert compare(theirs, expected(exact)).unwritten == 40
+
+
+def test_a_phase_of_a_strided_output_cannot_hide_behind_the_others():
+    exact = torch.randn(2, 3, 8, 9, dtype=torch.float64)
+    exact[..., 1::2, 1::3] *= 1e-9  # a phase that weighs nothing in the whole
+    wrong = exact.clone()
+    wrong[..., 1::2, 1::3] *= 2
+    whole = Expected(exact, exact.float(), TOLERANCE)
+    assert compare(wrong.float(), whole).passed
+    found = compare(wrong.float(), replace(whole, strides=(2, 3)))
+    assert (found.passed, found.phase) == (False, (1, 1))
+    assert found.worst_index[2] % 2 == 1
+    assert found.worst_index[3] % 3 == 1
+    assert found.expected == pytest.approx(float(exact[found.worst_index]))
+    assert compare(exact.float(), replace(whole, strides=(2, 3))).passed
+
+
+def test_an_empty_phase_must_be_exactly_zero():
+    exact = torch.randn(2, 3, 8, dtype=torch.float64)
+    exact[..., 1::2] = 0
+    expected_ = Expected(exact, exact.float(), TOLERANCE, strides=(2,))
+    assert compare(exact.float(), expected_).passed
+    assert not compare((exact + 1e-12 * (exact == 0)).float(), expected_).passed
