@@ -77,6 +77,9 @@ class NumericError(Frozen):
     reference_own: float
     geometry: str
     elements_compared: int
+    precision: Literal["fp32", "tf32"] = (
+        "fp32"  # the class that held in every comparison (evaluators.problem.Tolerance)
+    )
 
 
 class _Judged(Frozen):

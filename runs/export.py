@@ -40,7 +40,7 @@ def export_source(directory: RunDirectory, number: int | None = None) -> str:
         raise UsageError(f"attempt {attempt.number} of {directory.id} holds no code to export: {one_line(why)}")
     problem = Problem.model_validate_json(directory.run.config.problem_source)
     header = _comments(provenance(directory, attempt, problem))
-    return f"{header}\n\n{_needs_gpu(source)}{source.rstrip()}\n{_self_check(problem, source)}"
+    return f"{header}\n\n{_needs_gpu(source)}{source.rstrip()}\n{_self_check(problem, source, attempt.evaluation)}"
 
 
 def export_best(directory: RunDirectory) -> Path:
@@ -91,7 +91,8 @@ def _numbers(evaluation: Evaluation) -> list[str]:
         return ["numbers: not compared"]
     return [
         f"numbers: relative error against float64 {error.worst:.3g} (allowed {error.allowed:.3g}, the reference's own "
-        f"{error.reference_own:.3g}), worst at {error.geometry}, {error.elements_compared} elements compared"
+        f"{error.reference_own:.3g}), worst at {error.geometry}, {error.elements_compared} elements compared; "
+        f"precision class {error.precision}"
     ]
 
 
@@ -147,11 +148,19 @@ def _needs_gpu(source: str) -> str:
     return "" if candidate_from(source).language != "cuda" or has_future else GPU_GUARD
 
 
-def _self_check(problem: Problem, source: str) -> str:
+def _class_allows(evaluation: Evaluation | None, problem: Problem) -> float:
+    """The bound of precision class tf32 where the kernel was accepted in it, else 0."""
+    error = evaluation.numeric_error if evaluation else None
+    tolerance = problem.tolerance
+    return tolerance.tf32_error_multiple * tolerance.tf32_floor if error and error.precision == "tf32" else 0.0
+
+
+def _self_check(problem: Problem, source: str, evaluation: Evaluation | None) -> str:
     filled = {
         "@NAME@": repr(problem.key),
         "@ERROR_MULTIPLE@": repr(problem.tolerance.error_multiple),
         "@FLOOR@": repr(problem.tolerance.floor),
+        "@CLASS_ALLOWS@": repr(_class_allows(evaluation, problem)),
         "@LANGUAGE@": repr(candidate_from(source).language),
         "@REFERENCE@": _quoted(problem.source),  # last: a reference that holds one of the marks is not filled in
     }

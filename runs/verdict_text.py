@@ -90,7 +90,8 @@ def _numeric(evaluation: Evaluation) -> list[str]:
         return lines
     return [
         f"numbers: relative error {error.worst:.3g}, allowed {error.allowed:.3g}, the reference's own "
-        f"{error.reference_own:.3g} (worst at {one_line(error.geometry)}; {error.elements_compared} elements compared)",
+        f"{error.reference_own:.3g} (worst at {one_line(error.geometry)}; {error.elements_compared} elements compared; "
+        f"precision class {error.precision})",
         *lines,
     ]
 

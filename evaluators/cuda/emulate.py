@@ -17,7 +17,7 @@ from evaluators.judge.conversation import Conversation
 from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import begin_reference
 from evaluators.judge.geometry import geometries_of
-from evaluators.rungs import Failure, Findings, Task
+from evaluators.rungs import MAX_PROCESSES, Failure, Findings, Task
 from evaluators.rungs.correctness import bytes_needed, examined
 from sandbox import Limits, map_shared, shared_memory
 
@@ -67,7 +67,7 @@ def _converse(task: Task, shared_bytes: int, service: BuildService) -> Conversat
         child = task.zygotes.compile.start(
             ENTRY,
             {"gpu": task.gpu.model_dump(mode="json")},
-            Limits(wall_s=WALL_LIMIT_S),
+            Limits(wall_s=WALL_LIMIT_S, processes=MAX_PROCESSES),
             shared=(descriptor, service.endpoint),
         )
         return Conversation(child, descriptor, map_shared(descriptor), CALL_LIMIT_S)

@@ -13,7 +13,7 @@ from evaluators.compiled.capturing import request_for
 from evaluators.cuda.service import BuildService
 from evaluators.evaluation import Kind
 from evaluators.frozen import Frozen
-from evaluators.rungs import Failure
+from evaluators.rungs import MAX_PROCESSES, Failure
 from sandbox import ChildEnded, Limits
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Recording:
 
 def record(task: "Task", service: BuildService) -> Recording:
     """Run the task's candidate and note what it launches."""
-    limits = Limits(wall_s=WALL_LIMIT_S)
+    limits = Limits(wall_s=WALL_LIMIT_S, processes=MAX_PROCESSES)
     with task.zygotes.compile.start(ENTRY, limits=limits, shared=(service.endpoint,)) as child:
         stage, limit_s = "import", OWN_LIMIT_S
         try:

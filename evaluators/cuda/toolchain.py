@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INCLUDE = Path(__file__).parent / "include"
-TIMEOUT_S = 120.0
+TIMEOUT_S = 90.0
 _ADDRESS_SPACE_KB = (
-    12 << 20
-)  # nvcc with PyTorch's full headers needs 2 GB; a template that explodes must not take the machine
+    6 << 20
+)  # nvcc with PyTorch's full headers needs 2 GB; exploding templates must not take the machine
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "CPATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "NVCC_CCBIN")
 _MESSAGE_BYTES = 200_000
 

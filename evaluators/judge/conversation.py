@@ -19,6 +19,7 @@ import torch
 
 from evaluators.evaluation import Kind
 from evaluators.judge.reference import literal
+from evaluators.rungs import MAX_PROCESSES
 from sandbox import Child, ChildEnded, Limits, Outcome, Zygote, map_shared, shared_memory
 
 ALIGNMENT = 256
@@ -244,7 +245,7 @@ def converse(
     """Start a candidate process that serves `entry`."""
     descriptor = shared_memory(max(shared_bytes, 1 << 16))
     try:
-        child = zygote.start(entry, arguments, Limits(wall_s=wall_s), shared=(descriptor,))
+        child = zygote.start(entry, arguments, Limits(wall_s=wall_s, processes=MAX_PROCESSES), shared=(descriptor,))
         return Conversation(child, descriptor, map_shared(descriptor), call_limit_s)
     except BaseException:
         os.close(descriptor)
@@ -262,6 +263,8 @@ def _raised(doing: str, answer: Message) -> CandidateFault:
     text = f"{str(answer['fault'])[:100]}: {str(answer.get('message', ''))[:1500]}{where}"
     unsupported = str(answer.get("unsupported") or "")[:500]
     kind: Kind = "compile_error" if doing == "load" and answer["fault"] == "SyntaxError" else "runtime_error"
+    if answer["fault"] == "ForbiddenAction":  # raised by evaluators/inside/process_audit.py; claiming it only harms
+        kind = "rejected"
     return CandidateFault(kind, text, unsupported=unsupported, report=_report(answer))
 
 

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,7 +71,7 @@ class Examination:
         self.worst: NumericError | None = None
         self.elements = 0
         self.launches = 0  # of one call with the problem's own hyperparameters
-        self.tf32 = False  # the reference computes in TF32 at its settings on a GPU; known after one call
+        self.tf32: bool | None = None  # the reference computes in TF32 at its settings on a GPU; known after one call
         self.precision: Precision = "fp32"  # the class that held so far
         self._light: Geometry | None = None  # the unpublished geometry that was answered fastest
         self.direct = False  # the last kernel of a call writes the returned tensor itself
@@ -106,7 +106,11 @@ class Examination:
     def call(self, sitting: Sitting, inputs: list[Any], said: str, options: Mapping[str, Any] | None = None) -> Answer:
         """One call, held to everything a call must be."""
         expected = expect(sitting.model, inputs, self._key, self._tolerance)
-        self.tf32 = expected[0].tf32
+        if (
+            self.tf32 is None
+        ):  # the class of the problem itself: geometries that were never published are held to it too
+            self.tf32 = expected[0].tf32
+        expected = [replace(e, tf32=self.tf32) for e in expected]
         answer = self._talk.call(inputs, [e.own for e in expected], options=dict(options or {}))
         where = f"{sitting.geometry.name} geometry ({sitting.geometry.description}){said}"
         self.require_lawful(answer, [e.own for e in expected], where)
@@ -133,6 +137,8 @@ class Examination:
     def _note(self, c: Comparison, geometry: str) -> None:
         self.elements += c.elements
         self.precision = "tf32" if c.precision == "tf32" else self.precision
+        if self.worst:
+            self.worst = self.worst.model_copy(update={"precision": self.precision})
         ratio = c.error / c.allowed if c.allowed else 0.0
         before = self.worst.worst / self.worst.allowed if self.worst and self.worst.allowed else -1.0
         if ratio > before:
@@ -142,6 +148,7 @@ class Examination:
                 reference_own=c.reference_own,
                 geometry=geometry,
                 elements_compared=self.elements,
+                precision=self.precision,
             )
 
     def _own_geometry(self, geometries: Geometries) -> Sitting:

@@ -113,7 +113,7 @@ def _judged(
     if why or sampled is None:
         return _with(findings, "full_size_values", why, "not_checked")
     offsets, values = _samples(answer, sampled, plan)
-    compared = _compared(offsets, values, plan, tolerance, tf32=examined.tf32)
+    compared = _compared(offsets, values, plan, tolerance, tf32=bool(examined.tf32))
     if not compared:
         why = "no sampled program wrote into a batch item that the reference computed"
         return _with(findings, "full_size_values", why, "not_checked")
@@ -125,7 +125,7 @@ def _whole(answer: Answer, plan: FullSize, examined: Examination, tolerance: Tol
     own = next(iter(plan.expected().values()))
     examined.require_lawful(answer, [own], "published size")
     wider = tolerance.model_copy(update={"floor": ROUNDING_OF_BOTH * tolerance.floor})
-    result = compare(answer.outputs[0], Expected(own.double(), own, wider, examined.tf32))
+    result = compare(answer.outputs[0], Expected(own.double(), own, wider, bool(examined.tf32)))
     if not result.passed:
         raise Wrong("full_size_values", "incorrect_numerical", wrong_values("published size", result, ""))
     said = f"all {own.numel()} outputs compared with the float32 reference"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from evaluators.judge.reference import Reference
     from evaluators.judge.zygotes import Zygotes
 
+MAX_PROCESSES = 64  # of one candidate; ptxas and the gcc of Triton's launcher need a few, a fork bomb gets no further
+
 
 @dataclass(frozen=True)
 class Failure:

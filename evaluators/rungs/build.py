@@ -25,7 +25,7 @@ from evaluators.evaluation import Check, KernelResources
 from evaluators.gpu import GpuSpec
 from evaluators.judge.facts import facts_of
 from evaluators.problem import Problem, TensorFact
-from evaluators.rungs import Failure, Findings, Task
+from evaluators.rungs import MAX_PROCESSES, Failure, Findings, Task
 from sandbox import Limits
 
 WALL_LIMIT_S = 60.0
@@ -38,7 +38,7 @@ def check(task: Task) -> Findings:
         from evaluators.cuda import build as cuda_build
 
         return cuda_build.check(task)
-    return check_triton(task, limits=Limits(wall_s=WALL_LIMIT_S))
+    return check_triton(task, limits=Limits(wall_s=WALL_LIMIT_S, processes=MAX_PROCESSES))
 
 
 def check_triton(task: Task, *, limits: Limits) -> Findings:

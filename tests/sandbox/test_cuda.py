@@ -8,6 +8,7 @@ import pytest
 from sandbox import Limits, Zygote
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not Path("/dev/nvidiactl").exists(), reason="no NVIDIA GPU on this machine")
 @pytest.mark.parametrize("without", [(), ("own_root",), ("namespaces",)], ids=["all", "no own root", "no namespaces"])
 def test_a_program_uses_the_gpu(without):
