@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from evaluators.judge.compare import Comparison, Expected, Precision, compare
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation
 from evaluators.judge.diagnosis import hint_for
 from evaluators.judge.expectation import expect, fresh_weights, with_weights
-from evaluators.judge.geometry import Geometries, Geometry
+from evaluators.judge.geometry import Geometries, Geometry, Sitting
 from evaluators.judge.own_arithmetic import own_arithmetic_of, require_allowed_actions, require_own_arithmetic
 from evaluators.judge.sequence import Step, same_again, steps_of
 from evaluators.judge.verdicts import (
@@ -39,19 +39,7 @@ from evaluators.problem import Tolerance
 
 TRUNCATED = ", with tl.dot truncating its operands to TF32 as on the card"
 _FIRST = ", first of several calls"
-SLOW_CALL_S = 0.25  # then the sequence is shared out: eleven calls of a tiled product over 75 taps took 11 s
-OWN_STEPS = 4  # random ones; these stay on the problem's own hyperparameters whatever they cost
-MOST_CONFIGURATIONS = 63  # beside the first; in random order, so that none is safe at the end of a list
 BUDGET_S = 25.0  # for all small geometries together; an honest direct kernel needs about 1.5 s
-
-
-@dataclass
-class Sitting:
-    """A model of one geometry with its current weights, on both sides."""
-
-    geometry: Geometry
-    model: torch.nn.Module
-    weights: dict[str, torch.Tensor]
 
 
 class Examination:

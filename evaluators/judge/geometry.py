@@ -47,6 +47,15 @@ class Geometry:
         return run(self.build(0), self.draw(0), self.name)
 
 
+@dataclass
+class Sitting:
+    """A model of one geometry with its current weights, on both sides."""
+
+    geometry: Geometry
+    model: torch.nn.Module
+    weights: dict[str, torch.Tensor]
+
+
 @dataclass(frozen=True)
 class Geometries:
     """`reduced` and `smallest` keep the problem's hyperparameters, `unshrunk` its channels too; `general` differ."""
