@@ -22,7 +22,7 @@ from evaluators.judge.diagnosis import hint_for
 from evaluators.judge.expectation import expect, fresh_weights, with_weights
 from evaluators.judge.geometry import Geometries, Geometry, Sitting
 from evaluators.judge.own_arithmetic import own_arithmetic_of, require_allowed_actions, require_own_arithmetic
-from evaluators.judge.sequence import Step, same_again, steps_of
+from evaluators.judge.sequence import MOST_CONFIGURATIONS, OWN_STEPS, SLOW_CALL_S, Step, same_again, steps_of
 from evaluators.judge.verdicts import (
     PRECISION_SAID,
     TF32_ADVICE,
