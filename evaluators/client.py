@@ -115,7 +115,9 @@ class JudgeClient:
     def _ask_twice(self, request: dict[str, Any], announce: Callable[[str], None]) -> dict[str, Any]:
         try:
             return self._ask(request, announce)
-        except JudgeEnded:
+        except JudgeEnded as end:
+            if not self._is_ready:  # our own failure: no candidate was looked at
+                raise errors.MachineError(f"the judge does not start: {end}; see `agent doctor`") from None
             self._restart()
         try:
             return self._ask(request, announce)
@@ -132,7 +134,9 @@ class JudgeClient:
         except BrokenPipeError:
             raise JudgeEnded(self._last_words()) from None
         for event in self._events():
-            if event["event"] == "rung":
+            if event["event"] == "ready":
+                self._is_ready = True
+            elif event["event"] == "rung":
                 announce(event["name"])
             elif event["event"] == "error":
                 raise _error_from(event)
@@ -155,7 +159,9 @@ class JudgeClient:
                 yield from (json.loads(line) for line in lines)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        self._is_ready = False
         root = str(Path(__file__).resolve().parent.parent)
+        import_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -164,11 +170,11 @@ class JudgeClient:
             and "TOKEN" not in name
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "evaluators.judge", self._sandbox, str(os.getpid())],
+            [sys.executable, "-P", "-m", "evaluators.judge", self._sandbox, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**environment, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1"},
+            env={**environment, "PYTHONPATH": import_path, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
 

@@ -6,6 +6,7 @@ answer).
 
     {"op": "facts", "problem"}                             -> {"event": "facts", "facts"}
     {"op": "evaluate", "problem", "candidate", "gpu"}      -> {"event": "rung", "name"}*, {"event": "evaluation", ...}
+    (at the start)                                         -> {"event": "ready"}
     any                                                    -> {"event": "error", "type", "message"}
 
 Limits: it ends when its input ends or its parent dies; restarting it is the client's work (evaluators/client.py).
@@ -43,6 +44,8 @@ def run(strictness: str) -> None:
     os.dup2(2, 1)
     with Zygotes(cast("Strictness", strictness)) as zygotes:
         zygotes.warm()
+        answers.write('{"event": "ready"}\n')
+        answers.flush()
         for line in sys.stdin:
             serve(json.loads(line), zygotes, answers)
 
