@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -93,8 +94,9 @@ class JudgeClient:
 
     def close(self) -> None:
         """End the judge and everything below it."""
-        if self._process.stdin:
-            self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            if self._process.stdin:
+                self._process.stdin.close()
         try:
             self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -182,8 +184,9 @@ class JudgeClient:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
-            if stream:
-                stream.close()
+            with suppress(BrokenPipeError):  # what was still to be written has no reader
+                if stream:
+                    stream.close()
         self._process = self._spawn()
 
     def _last_words(self) -> str:
