@@ -1,4 +1,4 @@
-"""Code in colours for the page and for a terminal (pygments), and unified diffs as HTML.
+"""Code in colours for the page (pygments), and unified diffs as HTML.
 
 Limits: colours only. What it is given is escaped here; letters that hide or reorder are written out first.
 """
@@ -43,25 +43,6 @@ def difference_html(lines: Sequence[str], limit: int) -> Markup:
     if len(lines) > limit:
         shown.append(_span("hunk", [f"... {len(lines) - limit} more lines; the code is below"]))
     return Markup("\n".join(shown))  # noqa: S704 - every part went through html.escape
-
-
-def coloured_difference(lines: Sequence[str]) -> list[str]:
-    """A diff for a terminal; its lines must be inert already."""
-    return _terminal("diff", "\n".join(lines))
-
-
-def coloured_python(text: str) -> list[str]:
-    """Python for a terminal; it must be inert already."""
-    return _terminal("python", text)
-
-
-def _terminal(language: str, text: str) -> list[str]:
-    from pygments import highlight
-    from pygments.formatters.terminal import TerminalFormatter
-    from pygments.lexers import get_lexer_by_name
-
-    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    return highlight(text, lexer, TerminalFormatter()).rstrip("\n").split("\n")
 
 
 def _span(style: str, lines: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ Origin = Literal["measured", "compiled", "estimated", "compared"]
 Better = Literal["lower", "higher", ""]
 BOUND = "bound_ms"
 ERROR = "relative_error"
+COMPONENT_SHARE = 0.01  # of the bound: what is less of it cannot explain a change
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _estimated(evaluation: Evaluation | None) -> Iterator[Figure]:
         return
     yield Figure(BOUND, estimate.value_ms, "ms", "estimated")
     for name, value in estimate.components_ms.items():
-        if value > 1e-6:
+        if value >= COMPONENT_SHARE * estimate.value_ms:
             yield Figure(f"bound: {name}", value, "ms", "estimated")
 
 

@@ -29,8 +29,8 @@ SIDE_FILES = ("kernel.py", "prompt.md", "reply.md", "evaluation.json", "build.lo
 PACKED = {"prompt": "prompt.md", "reply": "reply.md", "code": "kernel.py"}
 
 
-def report_html(run_path: Path, *, links_side_files: bool = True, live: str = "") -> str:
-    """The page of the run in `run_path`; with `live`, it follows the journal through that address."""
+def report_html(run_path: Path, *, links_side_files: bool = True, live: bool = False) -> str:
+    """The page of the run in `run_path`; a `live` one follows the journal from the byte it was made of."""
     reading = read_run(run_path)
     rows = rows_of(reading)
     roof = roof_of(reading.facts, reading.gpu)
@@ -38,7 +38,7 @@ def report_html(run_path: Path, *, links_side_files: bool = True, live: str = ""
     packed = {row.attempt.number: _pack(reading, row, texts) for row in rows}
     return page(
         "report.html.j2",
-        live=live,
+        live=f"journal?from={reading.offset}" if live else "",
         reading=reading,
         rows=rows,
         best=next((row for row in rows if row.is_best), None),
@@ -56,9 +56,9 @@ def report_html(run_path: Path, *, links_side_files: bool = True, live: str = ""
     )
 
 
-def page(template: str, *, live: str = "", **values: Any) -> str:
+def page(template: str, *, live: str = "", has_form: bool = False, **values: Any) -> str:
     """A page of templates/ under the policy."""
-    connect = "'self'" if live else "'none'"
+    connect, form = ("'self'" if is_allowed else "'none'" for is_allowed in (live, has_form))
     script, style = _asset("page.js"), _asset("page.css") + code.style_sheet()
     policy = "; ".join(
         (
@@ -67,7 +67,7 @@ def page(template: str, *, live: str = "", **values: Any) -> str:
             f"style-src '{_hash(style)}'",
             f"connect-src {connect}",
             "base-uri 'none'",
-            "form-action 'none'",
+            f"form-action {form}",
         )
     )
     rendered = _environment().get_template(template)

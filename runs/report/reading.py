@@ -23,7 +23,7 @@ MAX_FILE_BYTES = 4 << 20  # of one text of an attempt: beyond it is shown cut, t
 
 @dataclass(frozen=True)
 class Reading:
-    """What could be read of a run; `damage` says what could not, in words; `offset` is where the journal was read to."""
+    """What could be read of a run; `damage` says in words what could not; the journal was read up to byte `offset`."""
 
     path: Path
     run: Run | None

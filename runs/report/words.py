@@ -46,7 +46,7 @@ def facts_of_run(reading: Reading, rows: Sequence[Row]) -> list[tuple[str, str]]
     facts = [
         ("problem", f"{config.problem}: {reading.problem.title}" if reading.problem else config.problem),
         ("shapes", _shapes(reading)),
-        ("GPU", f"{gpu.name} ({gpu.arch}, {gpu.sm_count} SMs, {gpu.memory_bandwidth_gb_s:g} GB/s)" if gpu else config.gpu),
+        ("GPU", f"{gpu.name} ({gpu.arch}, {gpu.sm_count} SMs)" if gpu else config.gpu),
         ("baselines", "not timed: no GPU took part in this run"),
         ("written by", config.model),
         ("started", reading.run.created_at),
@@ -71,7 +71,8 @@ def _bound_words(row: Row) -> str:
     estimate = evaluation.estimate if evaluation else None
     if estimate is None:
         return "without an estimate"
-    return f"estimated to take at least {number_text(estimate.value_ms)} ms, limited by {one_line(estimate.limiter, 120)}"
+    limiter = one_line(estimate.limiter, 120)
+    return f"estimated to take at least {number_text(estimate.value_ms)} ms, limited by {limiter}"
 
 
 def _ratio(best: Row, rows: Sequence[Row]) -> list[str]:
