@@ -14,6 +14,7 @@ from runs.exports.card import code_sha256
 from runs.exports.torch_op import operator_sources, ops_source, rendered
 from runs.exports.winner import Winner
 
+
 def files(winner: Winner) -> dict[str, str]:
     """build.toml, the card, the sources and the built tree."""
     name = winner.identifier

@@ -1,7 +1,7 @@
 """Format `kernelbench`: the file names and eval_results.json that KernelBench's analysis reads (as sample 0).
 
-A runtime nobody measured is written as KernelBench writes a missing one, -1.0, and the metadata says so: its fast_p then
-counts the kernel as not faster.
+A runtime nobody measured is written as KernelBench writes a missing one, -1.0, and the metadata says so: its fast_p
+then counts the kernel as not faster.
 
 Limits: problems of KernelBench, known by level and number.
 """

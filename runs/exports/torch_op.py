@@ -1,8 +1,8 @@
 """Format `torch-op`: a package with the kernel as a PyTorch operator that torch.compile sees as one node.
 
 It is a `torch.library.custom_op`, not a `triton_op`: that one traces the Python around the launches, which in a
-candidate may pack weights, cache and branch on values; an opaque operator runs exactly what was judged. The module falls
-back to the reference where the kernel was not judged: other dtypes, ranks, constructor arguments, a CPU, autograd.
+candidate may pack weights, cache and branch on values; an opaque operator runs exactly what was judged. The module
+falls back to the reference where the kernel was not judged: other dtypes, ranks, constructor arguments, a CPU, autograd.
 
 Limits: inference only, one output tensor. The operator holds one copy of the weights per device.
 """
