@@ -2,7 +2,8 @@
 
 It is a `torch.library.custom_op`, not a `triton_op`: that one traces the Python around the launches, which in a
 candidate may pack weights, cache and branch on values; an opaque operator runs exactly what was judged. The module
-falls back to the reference where the kernel was not judged: other dtypes, ranks, constructor arguments, a CPU, autograd.
+falls back to the reference where the kernel was not judged: other dtypes, ranks or constructor arguments, a CPU,
+autograd.
 
 Limits: inference only, one output tensor. The operator holds one copy of the weights per device.
 """
