@@ -45,7 +45,8 @@ def spans(reading: Reading) -> dict[str, Any]:
     first = _nanoseconds(reading.run.created_at if reading.run else attempts[0].started_at if attempts else "")
     ends = [_nanoseconds(attempt.started_at) + round(attempt.seconds * 1e9) for attempt in attempts]
     fields = run_fields(reading)
-    root = _span(reading, "run", "", (first, max([first, *ends])), f"invoke_agent {PROVIDER}", fields)
+    times = (first, max([first, *ends]))
+    root = _span(reading, "run", parent="", times=times, name=f"invoke_agent {PROVIDER}", fields=fields)
     below = [span for attempt in attempts for span in _attempt_spans(reading, attempt, root["spanId"])]
     scope = {"scope": {"name": PROVIDER}, "spans": [root, *below]}
     resource = {"attributes": _attributes({"service.name": PROVIDER})}
@@ -62,19 +63,24 @@ def _attempt_spans(reading: Reading, attempt: Attempt, parent: str) -> list[dict
     about: dict[str, str | int | float] = {"kernel.attempt": attempt.number, "kernel.stage": attempt.stage}
     if attempt.parent is not None:
         about["kernel.parent_attempt"] = attempt.parent
-    whole = _span(reading, name, parent, (start, end), name, about)
+    whole = _span(reading, name, parent=parent, times=(start, end), name=name, fields=about)
     model = reading.run.config.model if reading.run else "unknown"
     call = _span(
-        reading, f"{name} chat", whole["spanId"], (start, asked), f"chat {model}", call_fields(reading, attempt)
+        reading,
+        f"{name} chat",
+        parent=whole["spanId"],
+        times=(start, asked),
+        name=f"chat {model}",
+        fields=call_fields(reading, attempt),
     )
     call["kind"] = _CLIENT
     tool = _span(
         reading,
         f"{name} tool",
-        whole["spanId"],
-        (asked, end),
-        "execute_tool evaluate_kernel",
-        evaluation_fields(attempt),
+        parent=whole["spanId"],
+        times=(asked, end),
+        name="execute_tool evaluate_kernel",
+        fields=evaluation_fields(attempt),
     )
     tool["status"] = {"code": _ERROR if evaluation and evaluation.verdict == "failed" else _OK}
     return [whole, call, tool]
@@ -83,6 +89,7 @@ def _attempt_spans(reading: Reading, attempt: Attempt, parent: str) -> list[dict
 def _span(
     reading: Reading,
     key: str,
+    *,
     parent: str,
     times: tuple[int, int],
     name: str,

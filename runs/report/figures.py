@@ -54,9 +54,11 @@ class Change:
 
     @property
     def percent(self) -> str:
-        """The change in per cent, empty where it was zero before."""
-        old = self.before.value
-        return f"{100 * (self.after.value - old) / old:+.1f} %" if old else ""
+        """The change in per cent, as a factor from tenfold on, empty where it was zero before."""
+        old, new = self.before.value, self.after.value
+        if not old:
+            return ""
+        return f"{new / old:,.0f}x" if new >= 10 * old > 0 else f"{100 * (new - old) / old:+.1f} %"
 
     @property
     def direction(self) -> str:
