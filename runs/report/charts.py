@@ -66,7 +66,9 @@ def spending(rows: Sequence[Row]) -> Markup | None:
 
 def roofline(rows: Sequence[Row], roof: Roof, gpu: GpuSpec) -> Markup:
     """What the part could do at the problem's intensity, and at most how much of it each attempt reaches."""
-    points = [(row, roof.tflops(row.figures[BOUND].value)) for row in rows if BOUND in row.figures]
+    points = [
+        (row, roof.tflops(row.figures[BOUND].value)) for row in rows if BOUND in row.figures and row.is_bound_complete
+    ]
     peaks = {name: peak for name, peak in roof.peaks.items() if peak}
     rates = [rate for _, rate in points] or [roof.roof_tflops]
     at = roof.intensity
@@ -143,7 +145,10 @@ def _progress_mark(row: Row, xs: svg.Scale, ys: svg.Scale) -> Markup:
     hint = f"attempt {row.attempt.number}, {row.attempt.stage}: {row.verdict}, {row.attempt.reason}"
     if bound is None or row.status == "failed":
         return svg.link(f"a{row.attempt.number}", svg.cross((x, BOTTOM - 6), row.status, hint))
-    mark = svg.dot((x, ys(bound.value)), f"{row.status} hollow{' best-mark' if row.is_best else ''}", hint)
+    if not row.is_bound_complete:
+        mark = svg.dot((x, ys(bound.value)), "none hollow", f"{hint}; the bound is incomplete")
+    else:
+        mark = svg.dot((x, ys(bound.value)), f"{row.status} hollow{' best-mark' if row.is_best else ''}", hint)
     return svg.link(f"a{row.attempt.number}", mark)
 
 
@@ -210,7 +215,8 @@ def _placed(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
 
 def _tree_text(row: Row) -> str:
     bound = row.figures.get(BOUND)
-    figure = f", estimated ≥ {bound.text} ms" if bound and math.isfinite(bound.value) else ""
+    incomplete = "" if row.is_bound_complete else " (incomplete)"
+    figure = f", estimated ≥ {bound.text} ms{incomplete}" if bound and math.isfinite(bound.value) else ""
     kept = ", kept" if row.attempt.decision == "keep" else ""
     return one_line(f"{row.attempt.number} {row.attempt.stage}: {row.verdict}{figure}{kept}", 70)
 

@@ -39,6 +39,12 @@ class Row:
         return self.attempt.evaluation
 
     @property
+    def is_bound_complete(self) -> bool:
+        """Whether nothing was left out of the bound; otherwise it is too low to compare."""
+        estimate = self.evaluation.estimate if self.evaluation else None
+        return estimate is None or not estimate.left_out
+
+    @property
     def cost(self) -> str:
         """What it cost, `n/a` where the price is unknown."""
         usage = self.attempt.usage

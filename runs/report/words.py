@@ -77,8 +77,9 @@ def _bound_words(row: Row) -> str:
 
 def _ratio(best: Row, rows: Sequence[Row]) -> list[str]:
     """Against the first attempt that had a bound and did not fail."""
-    first = next((row for row in rows if BOUND in row.figures and row.status != "failed"), None)
-    if first is None or first is best or BOUND not in best.figures:
+    ranked = [row for row in rows if BOUND in row.figures and row.status != "failed" and row.is_bound_complete]
+    first = ranked[0] if ranked else None
+    if first is None or first is best or best not in ranked:
         return []
     old, new = first.figures[BOUND], best.figures[BOUND]
     if not new.value:
