@@ -71,6 +71,8 @@ class Change:
 
 def number_text(value: float) -> str:
     """Four significant digits, no exponent where it can be read without one."""
+    if not math.isfinite(value):
+        return str(value)
     if value == int(value) and abs(value) < 1e9:
         return f"{int(value)}"
     return f"{value:.4g}"
@@ -94,11 +96,11 @@ def changes(before: dict[str, Figure], after: dict[str, Figure]) -> list[Change]
 
 def _estimated(evaluation: Evaluation | None) -> Iterator[Figure]:
     estimate = evaluation.estimate if evaluation else None
-    if estimate is None:
+    if estimate is None or not math.isfinite(estimate.value_ms):
         return
     yield Figure(BOUND, estimate.value_ms, "ms", "estimated")
     for name, value in estimate.components_ms.items():
-        if value >= COMPONENT_SHARE * estimate.value_ms:
+        if math.isfinite(value) and value >= COMPONENT_SHARE * estimate.value_ms and value > 0:
             yield Figure(f"bound: {name}", value, "ms", "estimated")
 
 

@@ -13,6 +13,7 @@ import json
 from runs.inert import inert
 
 MAX_LINE = 2000
+MAX_TEXT = 400_000  # letters of one text in the page; the longest prompt of a real run has 35 000
 
 
 class Texts:
@@ -27,7 +28,12 @@ class Texts:
         """Take a text in; False where there is none."""
         if not text or not text.strip():
             return False
-        self._texts[key] = [self._number(line) for line in text.rstrip("\n").split("\n")]
+        shown = (
+            text
+            if len(text) <= MAX_TEXT
+            else f"{text[:MAX_TEXT]}\n[... {len(text) - MAX_TEXT} more letters: see the file]"
+        )
+        self._texts[key] = [self._number(line) for line in shown.rstrip("\n").split("\n")]
         return True
 
     def packed(self) -> str:

@@ -22,7 +22,8 @@ from runs.serve.feed import follow
 from runs.serve.hosts import HostCheck
 from runs.serve.listing import Listing
 
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _MAX_FILE_BYTES = 64 << 20
 
 
@@ -51,10 +52,12 @@ class Pages:
 
     async def file(self, request: Request) -> Response:
         """A file of an attempt, as plain text."""
-        folder = self._path(request.path_params["run"]) / "attempts" / f"{request.path_params['number']:03d}"
-        name = request.path_params["name"]
+        number, name = request.path_params["number"], request.path_params["name"]
+        if not _NUMBER.fullmatch(number) or not _FILE.fullmatch(name):
+            raise HTTPException(404, "no such file")
+        folder = self._path(request.path_params["run"]) / "attempts" / f"{int(number):03d}"
         path = (folder / name).resolve()
-        if not _FILE.fullmatch(name) or path.parent != folder.resolve() or not path.is_file():
+        if path.parent != folder.resolve() or not path.is_file():
             raise HTTPException(404, "no such file")
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES)
@@ -95,6 +98,6 @@ def application(directory: Path, host: str) -> Starlette:
         Route("/compare", pages.compare),
         Route("/runs/{run}/", pages.report),
         Route("/runs/{run}/journal", pages.journal),
-        Route("/runs/{run}/attempts/{number:int}/{name}", pages.file),
+        Route("/runs/{run}/attempts/{number}/{name}", pages.file),
     ]
     return Starlette(routes=routes, middleware=[Middleware(HostCheck, host=host)])

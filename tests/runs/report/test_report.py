@@ -143,6 +143,23 @@ def test_lost_files_and_a_lost_journal_leave_a_report(recorded):
     assert "journal.jsonl" in " ".join(Page(report_html(recorded.path)).words)
 
 
+def test_figures_that_are_no_numbers_and_incomplete_bounds_are_shown_as_such(recorded):
+    attempt = recorded.state().attempts[1]
+    evaluation = attempt.evaluation
+    odd = evaluation.model_copy(
+        update={
+            "numeric_error": evaluation.numeric_error.model_copy(update={"worst": float("inf")}),
+            "estimate": evaluation.estimate.model_copy(update={"left_out": ("a loop",), "value_ms": 0.0}),
+        }
+    )
+    with open_record(recorded) as record:
+        changed = {"number": 6, "evaluation": odd, "decision": "discard", "reason": "incomplete"}
+        record.append(Attempted(attempt=attempt.model_copy(update=changed)))
+    text = report_html(recorded.path)
+    assert "Relative error against float64 inf" in text and "too low to rank by" in text
+    assert "Attempt 2 won" in text
+
+
 def test_two_hundred_attempts_take_little_time_and_space(recorded):
     state = recorded.state()
     prompt = "\n".join(f"prompt line {number}: some words of the prompt that repeat" for number in range(400))

@@ -69,6 +69,8 @@ def test_the_list_the_run_the_comparison_and_files_are_served(server, recorded):
         "/runs/{run}/attempts/2/..%2f..%2f..%2frun.json",
         "/runs/{run}/attempts/2/../../run.json",
         "/runs/{run}/attempts/2/link",
+        "/runs/{run}/attempts/" + "9" * 5000 + "/kernel.py",
+        "/runs/{run}/attempts/2/" + "k" * 300,
         "/compare?a=x&b=y",
         "/etc/passwd",
     ],
