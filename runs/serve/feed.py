@@ -3,13 +3,15 @@
 A browser that comes back sends the last id, so that it goes on exactly where it was. A line that is not finished is
 never sent.
 
-Limits: it says that something happened and what kind; the page is fetched anew for what it shows.
+Limits: it says in a few words what happened; the page is fetched anew for the rest.
 """
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+
+from runs.inert import one_line
 
 POLL_S = 0.2
 KEEP_ALIVE_S = 15.0
@@ -20,9 +22,9 @@ async def follow(journal: Path, offset: int) -> AsyncIterator[str]:
     quiet_s = 0.0
     yield "retry: 1000\n\n"
     while True:
-        for end, name in new_lines(journal, offset):
+        for end, news in new_lines(journal, offset):
             offset, quiet_s = end, 0.0
-            yield f"id: {end}\nevent: journal\ndata: {json.dumps(name)}\n\n"
+            yield f"id: {end}\nevent: journal\ndata: {json.dumps(news)}\n\n"
         await asyncio.sleep(POLL_S)
         quiet_s += POLL_S
         if quiet_s >= KEEP_ALIVE_S:
@@ -31,7 +33,7 @@ async def follow(journal: Path, offset: int) -> AsyncIterator[str]:
 
 
 def new_lines(journal: Path, offset: int) -> Iterator[tuple[int, str]]:
-    """Whole lines after `offset`: the byte behind each, and the name of its event."""
+    """Whole lines after `offset`: the byte behind each, and in a few words what happened."""
     try:
         with journal.open("rb") as file:
             file.seek(offset)
@@ -40,12 +42,17 @@ def new_lines(journal: Path, offset: int) -> Iterator[tuple[int, str]]:
         return
     for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
         offset += len(line)
-        yield offset, _name(line)
+        yield offset, _news(line)
 
 
-def _name(line: bytes) -> str:
+def _news(line: bytes) -> str:
     try:
-        name = json.loads(line)["event"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        event = json.loads(line)
+    except (ValueError, RecursionError):
         return "unreadable"
-    return name if isinstance(name, str) else "unreadable"
+    match event:
+        case {"event": "attempted", "attempt": {"number": int(number), "decision": str(decision)}}:
+            return one_line(f"attempt {number}: {decision}", 60)
+        case {"event": str(name)}:
+            return one_line(name, 60)
+    return "unreadable"

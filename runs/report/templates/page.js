@@ -70,7 +70,7 @@
       if (again) { again = false; refresh(); }
     }
     source.addEventListener("journal", (event) => {
-      state.textContent = "live, journal byte " + event.lastEventId;
+      state.textContent = "live: " + JSON.parse(event.data);
       refresh().catch(() => { busy = false; state.textContent = "the server does not answer"; });
     });
     source.onopen = () => { state.textContent = "live"; };

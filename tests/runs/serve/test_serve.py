@@ -95,9 +95,9 @@ def test_a_host_header_is_read_without_its_port():
 def test_a_line_is_sent_when_it_is_whole_and_carries_the_byte_after_it(tmp_path):
     journal = tmp_path / "journal.jsonl"
     assert list(new_lines(journal, 0)) == []
-    first, second = b'{"event":"attempted"}\n', b'{"event":"fini'
+    first, second = b'{"event":"attempted","attempt":{"number":7,"decision":"keep"}}\n', b'{"event":"fini'
     journal.write_bytes(first + second)
-    assert list(new_lines(journal, 0)) == [(len(first), "attempted")]
+    assert list(new_lines(journal, 0)) == [(len(first), "attempt 7: keep")]
     assert list(new_lines(journal, len(first))) == []
     journal.write_bytes(first + second + b'shed"}\n\xff\n')
     assert [name for _, name in new_lines(journal, len(first))] == ["finished", "unreadable"]
@@ -122,7 +122,9 @@ def events(port, path, count, **headers):
 def test_the_stream_follows_the_journal_and_resumes_exactly(server, recorded):
     path = f"/runs/{recorded.id}/journal"
     old = events(server, f"{path}?from=0", 5)
-    assert [name for _, name, _ in old] == ["attempted"] * 4 + ["proposed"]
+    decisions = ["discard", "keep", "discard", "discard"]
+    expected = [f"attempt {number}: {decision}" for number, decision in enumerate(decisions, 1)]
+    assert [news for _, news, _ in old] == [*expected, "proposed"]
     size = (recorded.path / "journal.jsonl").stat().st_size
     assert old[-1][0] == size
     with open_record(recorded) as record:
@@ -145,6 +147,7 @@ def test_the_page_follows_a_run_in_progress(server, recorded, tmp_path):
         attempt = recorded.state().attempts[1].model_copy(update={"number": 5, "reason": "fresh from the journal"})
         with open_record(recorded) as record:
             record.append(Attempted(attempt=attempt))
+        browser.until("document.getElementById('state').textContent === 'live: attempt 5: keep'", seconds=5)
         browser.until(f"{rows} === 5", seconds=5)
         assert "fresh from the journal" in browser.evaluate("document.getElementById('a5').textContent")
         shown = "document.querySelector('details[data-text=\"2/prompt\"] pre').textContent"
