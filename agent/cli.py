@@ -1,6 +1,7 @@
 """The command line: `agent VERB`.
 
-Signatures and help only; each body is agent/commands/<verb>.py and is imported when it runs.
+Signatures and help only (of the verbs that look at runs: agent/review_cli.py); each body is agent/commands/<verb>.py
+and is imported when it runs.
 
 Limits: imports nothing but typer and the standard library, so that `agent --help` stays under 0.3 s.
 
@@ -9,11 +10,25 @@ cannot, 4 unverified.
 """
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from agent.options import (
+    AttemptsOption,
+    CostOption,
+    GpuOption,
+    JsonOption,
+    PlainOption,
+    ProblemOption,
+    RunArgument,
+    RunsDirOption,
+    Sandbox,
+    SandboxOption,
+    SecondsOption,
+)
+from agent.review_cli import review_verbs
 
 app = typer.Typer(
     name="agent",
@@ -24,41 +39,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-class Sandbox(StrEnum):
-    """How strong a sandbox this machine must give (sandbox/tiers.py)."""
-
-    auto = "auto"
-    strict = "strict"
-    unsafe = "unsafe"
-
-
-ProblemOption = Annotated[
-    str,
-    typer.Option(
-        "--problem", "-p", help="Built-in name (convt3d, convt3d-73), KernelBench file, or 1/68 with KERNELBENCH_DIR."
-    ),
-]
-GpuOption = Annotated[
-    str, typer.Option("--gpu", "-g", help="Target GPU (4090, 'RTX 4090', h200, ...) or auto: this machine's.")
-]
-RunsDirOption = Annotated[
-    Path | None, typer.Option("--runs-dir", help="Where runs are kept (default: AGENT_RUNS_DIR or ./transcripts).")
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout; everything else goes to stderr.")
-]
-PlainOption = Annotated[bool, typer.Option("--plain", help="One plain line per attempt instead of the live view.")]
-AttemptsOption = Annotated[int | None, typer.Option("--max-attempts", min=1, help="Attempts of the whole run.")]
-SecondsOption = Annotated[float | None, typer.Option("--max-seconds", min=0, help="Wall time of the whole run.")]
-CostOption = Annotated[
-    float | None, typer.Option("--max-cost", min=0, help="Dollars of the whole run, checked before each call.")
-]
-SandboxOption = Annotated[
-    Sandbox, typer.Option("--sandbox", help="auto; strict: refuse without namespaces; unsafe: accept any machine.")
-]
-RunArgument = Annotated[str, typer.Argument(help="Run id, its beginning, a path, or `last`.")]
 
 
 @app.command(epilog="Example: agent optimize --problem convt3d-73 --gpu h200 --max-attempts 20")
@@ -200,40 +180,7 @@ def extract(
     run(file, as_json=as_json)
 
 
-@app.command(epilog="Example: agent runs")
-def runs(runs_dir: RunsDirOption = None, as_json: JsonOption = False) -> None:
-    """List the runs."""
-    from agent.commands.review import list_runs
-
-    list_runs(runs_dir, as_json=as_json)
-
-
-@app.command(epilog="Example: agent show last --attempt 3")
-def show(
-    run: RunArgument = "last",
-    attempt: Annotated[int | None, typer.Option("--attempt", "-a", min=1, help="One attempt in full.")] = None,
-    runs_dir: RunsDirOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show a run: its attempts; or one attempt: prompt, reply, diff to the parent, verdict, metrics."""
-    from agent.commands.review import show as run_show
-
-    run_show(run, attempt=attempt, runs_dir=runs_dir, as_json=as_json)
-
-
-@app.command(epilog="Example: agent export last -o conv_transpose3d_4090.py")
-def export(
-    run: RunArgument = "last",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write (default: stdout).")] = None,
-    attempt: Annotated[
-        int | None, typer.Option("--attempt", "-a", min=1, help="This attempt instead of the best.")
-    ] = None,
-    runs_dir: RunsDirOption = None,
-) -> None:
-    """Export a kernel as one standalone file with its provenance and a self-check."""
-    from agent.commands.review import export as run_export
-
-    run_export(run, output=output, attempt=attempt, runs_dir=runs_dir)
+review_verbs(app)
 
 
 @app.command(epilog="Example: agent audit my_cheats/ --problem reference.py")

@@ -37,16 +37,17 @@ def finish(directory: RunDirectory, reason: str, *, as_json: bool) -> NoReturn:
 def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[str]:
     """The end of a run for a person: why it ended, what is best, where it is, what was not checked."""
     best = state.best
+    look = f"look at it: agent show {directory.id}, or open {directory.path / 'report.html'}"
     words = [f"ended: {reason}; {len(state.attempts)} attempts, {cost_text(state)}"]
     if best is None or best.evaluation is None:
-        return [*words, f"no kernel found: {_why_none(state.attempts)}", f"look at it: agent show {directory.id}"]
+        return [*words, f"no kernel found: {_why_none(state.attempts)}", look]
     open_ = [check.name for check in best.evaluation.checks if check.status == "not_checked"]
     return [
         *words,
         f"best: attempt {best.number} ({best.evaluation.verdict}), {figure_text(best.evaluation)}",
         f"not checked on this machine: {', '.join(open_) or 'nothing'}",
         f"exported: {directory.path / 'best.py'}",
-        f"look at it: agent show {directory.id}",
+        look,
     ]
 
 

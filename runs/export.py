@@ -10,37 +10,30 @@ import textwrap
 from pathlib import Path
 
 from evaluators.candidate import candidate_from
-from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.problem import Problem
+from runs.exports.card import GPU_GUARD, card_lines, card_of
+from runs.exports.winner import Winner, winner_of
 from runs.inert import one_line
 from runs.nouns import Attempt
 from runs.store import RunDirectory, write_durably
 from runs.verdict_text import pairs_text, verdict_text
 
 SELF_CHECK = Path(__file__).with_name("self_check.txt")
-GPU_GUARD = """\
-if __name__ == "__main__":
-    import torch
-
-    if not torch.cuda.is_available():
-        print("not checked: a CUDA kernel needs a GPU and nvcc")
-        raise SystemExit(4)
-
-"""
 LINE_CHARS, FACT_CHARS = 116, 800  # of a line and of one fact in the header
 
 
 def export_source(directory: RunDirectory, number: int | None = None) -> str:
     """The standalone file of an attempt, or of the best. Raises UsageError where there is no code to export."""
-    attempt = _attempt(directory, number)
-    source = directory.read(attempt.number, "kernel.py")
-    if source is None:
-        why = attempt.reply_problem or "kernel.py is missing"
-        raise UsageError(f"attempt {attempt.number} of {directory.id} holds no code to export: {one_line(why)}")
-    problem = Problem.model_validate_json(directory.run.config.problem_source)
-    header = _comments(provenance(directory, attempt, problem))
-    return f"{header}\n\n{_needs_gpu(source)}{source.rstrip()}\n{_self_check(problem, source, attempt.evaluation)}"
+    winner = winner_of(directory, number)
+    return f"{annotated_source(winner)}\n{_self_check(winner)}"
+
+
+def annotated_source(winner: Winner) -> str:
+    """The kernel under its header: what is known in words, then the card that `agent verify` reads."""
+    header = _comments(provenance(winner.directory, winner.attempt, winner.problem))
+    card = card_lines(card_of(winner))
+    return f"{header}\n{card}\n\n{_needs_gpu(winner.source)}{winner.source.rstrip()}"
 
 
 def export_best(directory: RunDirectory) -> Path:
@@ -123,18 +116,6 @@ def _versions(directory: RunDirectory) -> list[str]:
     return [f"versions: {pairs_text(versions)}"] if versions else []
 
 
-def _attempt(directory: RunDirectory, number: int | None) -> Attempt:
-    state = directory.state()
-    if number is None:
-        if state.best is None:
-            raise UsageError(f"{directory.id} has no best kernel to export; name one: --attempt N")
-        return state.best
-    attempt = state.attempt(number)
-    if attempt is None:
-        raise UsageError(f"{directory.id} has no attempt {number}; it has {len(state.attempts)}")
-    return attempt
-
-
 def _comments(lines: list[str]) -> str:
     """Comment lines that nothing in a fact can end: every letter that is not printable is written out."""
     facts = (one_line(line, FACT_CHARS) for line in lines)
@@ -155,13 +136,14 @@ def _class_allows(evaluation: Evaluation | None, problem: Problem) -> float:
     return tolerance.tf32_error_multiple * tolerance.tf32_floor if error and error.precision == "tf32" else 0.0
 
 
-def _self_check(problem: Problem, source: str, evaluation: Evaluation | None) -> str:
+def _self_check(winner: Winner) -> str:
+    problem = winner.problem
     filled = {
         "@NAME@": repr(problem.key),
         "@ERROR_MULTIPLE@": repr(problem.tolerance.error_multiple),
         "@FLOOR@": repr(problem.tolerance.floor),
-        "@CLASS_ALLOWS@": repr(_class_allows(evaluation, problem)),
-        "@LANGUAGE@": repr(candidate_from(source).language),
+        "@CLASS_ALLOWS@": repr(_class_allows(winner.attempt.evaluation, problem)),
+        "@LANGUAGE@": repr(candidate_from(winner.source).language),
         "@REFERENCE@": _quoted(problem.source),  # last: a reference that holds one of the marks is not filled in
     }
     text = SELF_CHECK.read_text(encoding="utf-8")

@@ -6,6 +6,8 @@ Limits: several lines at a time; for one line that may lose such letters see `ru
 
 def inert(text: str) -> str:
     """The text with every letter that could move the cursor, ring, hide or reorder written as `\\x1b` or `<U+202E>`."""
+    if text.isprintable():
+        return text  # nearly every text: a page shows tens of thousands
     return "".join(letter if letter == "\n" or letter.isprintable() else _shown(letter) for letter in text)
 
 

@@ -7,6 +7,7 @@ Limits: reading only, plain text; how an evaluation is put in words is runs/verd
 """
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from evaluators.evaluation import Evaluation
@@ -16,6 +17,7 @@ from runs.nouns import Attempt
 from runs.state import RunState
 from runs.store import RunDirectory
 from runs.table import table
+from runs.terminal import coloured_difference, coloured_markdown
 from runs.verdict_text import evaluation_lines, verdict_text
 
 __all__ = ["attempt_json", "attempt_lines", "evaluation_lines", "run_json", "run_lines", "run_summary"]
@@ -50,17 +52,18 @@ def run_lines(directory: RunDirectory) -> list[str]:
     return [*_head(directory), "", *body, "", *_standing(directory, state)]
 
 
-def attempt_lines(directory: RunDirectory, number: int) -> list[str]:
-    """One attempt: prompt, reply, diff to the parent, verdict with checks, metrics."""
+def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = False) -> list[str]:
+    """One attempt: prompt, reply, diff to the parent, verdict with checks, metrics; for a terminal in colour."""
     state = directory.state()
     attempt = state.attempt(number)
     if attempt is None:
         return [f"{directory.id} has no attempt {number}"]
+    markdown = coloured_markdown if is_coloured else _plain
     return [
         *_attempt_head(directory, attempt),
-        *_section("prompt", directory.read(number, "prompt.md")),
-        *_section("reply", directory.read(number, "reply.md")),
-        *_difference_section(directory, attempt),
+        *_section("prompt", directory.read(number, "prompt.md"), markdown),
+        *_section("reply", directory.read(number, "reply.md"), markdown),
+        *_difference_section(directory, attempt, coloured_difference if is_coloured else _plain),
         *_verdict_section(attempt),
         *_section("metrics", directory.read(number, "metrics.json")),
     ]
@@ -200,10 +203,14 @@ def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:
     return [*lines, *([f"plan: {one_line(attempt.plan, 400)}"] if attempt.plan else [])]
 
 
-def _section(title: str, text: str | None) -> list[str]:
+def _plain(lines: Sequence[str]) -> list[str]:
+    return list(lines)
+
+
+def _section(title: str, text: str | None, paint: Callable[[Sequence[str]], list[str]] = _plain) -> list[str]:
     if text is None:
         return ["", f"--- {title}: not recorded"]
-    return ["", f"--- {title}", *inert(text).rstrip("\n").split("\n")]
+    return ["", f"--- {title}", *paint(inert(text).rstrip("\n").split("\n"))]
 
 
 def _verdict_section(attempt: Attempt) -> list[str]:
@@ -213,13 +220,15 @@ def _verdict_section(attempt: Attempt) -> list[str]:
     return ["", "--- verdict", *reused, *evaluation_lines(attempt.evaluation)]
 
 
-def _difference_section(directory: RunDirectory, attempt: Attempt) -> list[str]:
+def _difference_section(
+    directory: RunDirectory, attempt: Attempt, paint: Callable[[Sequence[str]], list[str]]
+) -> list[str]:
     if directory.read(attempt.number, "kernel.py") is None:
         return ["", "--- code: none was read from the reply"]
     lines = _difference(directory, attempt)
     if not lines:
         return ["", "--- code: the same as its parent's"]
-    return ["", f"--- code ({change_text(lines)})", *(inert(line) for line in lines)]
+    return ["", f"--- code ({change_text(lines)})", *paint([inert(line) for line in lines])]
 
 
 def _difference(directory: RunDirectory, attempt: Attempt) -> list[str]:

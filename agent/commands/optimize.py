@@ -27,7 +27,9 @@ from runs.export import export_best
 from runs.live import View, view_for
 from runs.nouns import Budget, Resumed, Run, RunConfig
 from runs.record import open_record
-from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory
+from runs.report import write_report
+from runs.report.reading import FACTS_FILE
+from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory, write_durably
 
 _VERSIONED = ("kernel-agent", "torch", "triton", "openai", "genai-prices")
 
@@ -127,6 +129,8 @@ def _go(
         ):
             view.note(line)
         subject = Subject(problem, judge.facts(problem), gpu, config.seed_code)
+        if subject.facts:
+            write_durably(directory.path / FACTS_FILE, subject.facts.model_dump_json(indent=2) + "\n")
         for warning in subject.facts.warnings if subject.facts else ():
             view.note(f"problem: {warning}")
         if record.state.best:
@@ -138,8 +142,18 @@ def _go(
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise
+        finally:
+            _report(directory, view)
         view.finish(reason)
     finish(directory, reason, as_json=as_json)
+
+
+def _report(directory: RunDirectory, view: View) -> None:
+    """Write the page of the run; where that fails the run is as good without it."""
+    try:
+        write_report(directory.path)
+    except AgentError as error:
+        view.note(f"no report: {error}")
 
 
 @contextmanager

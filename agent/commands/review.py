@@ -1,16 +1,17 @@
-"""`agent runs`, `agent show` and `agent export`: look at what is recorded.
+"""`agent runs` and `agent show`: look at what is recorded.
 
-Limits: reading only. How a run is drawn is runs/show.py, what an export holds runs/export.py.
+Limits: reading only. How a run is drawn is runs/show.py.
 """
 
 import json
+import sys
 from pathlib import Path
 
 from evaluators.errors import AgentError, UsageError
-from runs.export import export_source
 from runs.show import attempt_json, attempt_lines, run_json, run_lines, run_summary
-from runs.store import RunDirectory, open_run, run_paths, runs_directory, write_durably
+from runs.store import RunDirectory, open_run, run_paths, runs_directory
 from runs.table import table
+from runs.terminal import has_colour
 
 
 def list_runs(runs_dir: Path | None, *, as_json: bool) -> None:
@@ -34,18 +35,9 @@ def show(run: str, *, attempt: int | None, runs_dir: Path | None, as_json: bool)
     if as_json:
         print(json.dumps(run_json(directory) if attempt is None else attempt_json(directory, attempt)))
     else:
-        print("\n".join(run_lines(directory) if attempt is None else attempt_lines(directory, attempt)))
-
-
-def export(run: str, *, output: Path | None, attempt: int | None, runs_dir: Path | None) -> None:
-    """Write a standalone kernel file."""
-    directory = open_run(run, runs_directory(runs_dir))
-    source = export_source(directory, attempt)
-    if output is None:
-        print(source)
-    else:
-        write_durably(output, source)
-        print(f"wrote {output}; check it: python {output}")
+        is_coloured = has_colour(sys.stdout)
+        lines = run_lines(directory) if attempt is None else attempt_lines(directory, attempt, is_coloured=is_coloured)
+        print("\n".join(lines))
 
 
 def _summary(path: Path) -> dict[str, object]:

@@ -10,7 +10,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "help"
-VERBS = ("optimize", "resume", "evaluate", "problems", "gpus", "prompt", "extract", "runs", "show", "export", "doctor")
+VERBS = (
+    "optimize",
+    "resume",
+    "evaluate",
+    "problems",
+    "gpus",
+    "prompt",
+    "extract",
+    "runs",
+    "show",
+    "diff",
+    "stats",
+    "report",
+    "view",
+    "export",
+    "verify",
+    "export-run",
+    "doctor",
+)
 
 
 def agent(*arguments, cwd=None, **environment):

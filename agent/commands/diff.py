@@ -1,0 +1,90 @@
+"""`agent diff`: two attempts of a run side by side in words: what the code changed and what the figures did.
+
+Limits: recorded figures only; an estimate against an estimate is no speedup.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from evaluators.errors import UsageError
+from runs.difference import change_text, difference
+from runs.inert import inert, one_line
+from runs.report.figures import Change, Figure, changes, figures_of
+from runs.store import RunDirectory, open_run, runs_directory
+from runs.table import table
+from runs.terminal import coloured_difference, has_colour
+from runs.verdict_text import verdict_text
+
+
+def diff(run: str, numbers: tuple[int, int], *, runs_dir: Path | None, as_json: bool) -> None:
+    """Print the comparison of two attempts."""
+    directory = open_run(run, runs_directory(runs_dir))
+    figures = tuple(_figures(directory, number) for number in numbers)
+    changed = changes(figures[0], figures[1])
+    lines = _code(directory, numbers)
+    if as_json:
+        print(json.dumps(_as_json(directory.id, numbers, changed, lines)))
+        return
+    print("\n".join([*_heads(directory, numbers), "", *_table(changed), "", f"code: {change_text(lines)}"]))
+    shown = [inert(line) for line in lines]
+    print("\n".join(coloured_difference(shown) if has_colour(sys.stdout) else shown))
+
+
+def _figures(directory: RunDirectory, number: int) -> dict[str, Figure]:
+    attempt = directory.state().attempt(number)
+    if attempt is None:
+        raise UsageError(f"{directory.id} has no attempt {number}; it has {len(directory.state().attempts)}")
+    return figures_of(attempt.evaluation, directory.read(number, "metrics.json"))
+
+
+def _code(directory: RunDirectory, numbers: tuple[int, int]) -> list[str]:
+    before, after = (directory.read(number, "kernel.py") or "" for number in numbers)
+    return difference(before, after, (f"attempt {numbers[0]}", f"attempt {numbers[1]}"))
+
+
+def _heads(directory: RunDirectory, numbers: tuple[int, int]) -> list[str]:
+    state = directory.state()
+    found = [attempt for number in numbers if (attempt := state.attempt(number))]
+    return [
+        f"attempt {attempt.number} ({attempt.stage}): {verdict_text(attempt.evaluation)}; {one_line(attempt.reason)}"
+        for attempt in found
+    ]
+
+
+def _table(changed: list[Change]) -> list[str]:
+    if not changed:
+        return ["no figure that both have differs"]
+    rows = [
+        (
+            one_line(change.after.name, 60),
+            change.before.text,
+            change.after.text,
+            change.percent or "-",
+            change.direction or "-",
+            change.after.origin,
+        )
+        for change in changed
+    ]
+    return table(("figure", "before", "after", "change", "is", "origin"), rows).split("\n")
+
+
+def _as_json(run: str, numbers: tuple[int, int], changed: list[Change], lines: list[str]) -> dict[str, Any]:
+    return {
+        "run": run,
+        "before": numbers[0],
+        "after": numbers[1],
+        "changes": [
+            {
+                "figure": change.after.name,
+                "unit": change.after.unit,
+                "origin": change.after.origin,
+                "before": change.before.value,
+                "after": change.after.value,
+                "direction": change.direction,
+            }
+            for change in changed
+        ],
+        "difference": "\n".join(lines),
+    }

@@ -1,0 +1,37 @@
+"""`agent report`: write the page of a run; also of one whose journal or head is damaged.
+
+Limits: finding the directory; the page is runs/report/.
+"""
+
+from pathlib import Path
+
+from evaluators.errors import UsageError
+from runs.report import write_report
+from runs.store import run_paths, runs_directory
+
+
+def report(run: str, *, output: Path | None, runs_dir: Path | None) -> None:
+    """Write the report and say where it is."""
+    path = find_run_path(run, runs_directory(runs_dir))
+    print(f"wrote {write_report(path, output)}")
+
+
+def find_run_path(run: str, directory: Path) -> Path:
+    """The run's directory, by path, id, unique beginning or `last`; unlike `open_run` it accepts a damaged one."""
+    given = Path(run)
+    if given.is_dir() and ((given / "journal.jsonl").exists() or (given / "run.json").exists()):
+        return given
+    known = all_run_paths(directory)
+    if run == "last" and known:
+        return known[-1]
+    matches = [path for path in known if path.name == run] or [path for path in known if path.name.startswith(run)]
+    if len(matches) != 1:
+        shown = ", ".join(path.name for path in (matches or known)[-3:]) or "none"
+        raise UsageError(f"no single run {run!r} in {directory}; the latest are: {shown} (see `agent runs`)")
+    return matches[0]
+
+
+def all_run_paths(directory: Path) -> list[Path]:
+    """Every run directory, those that lost their head included."""
+    headless = [path.parent for path in directory.glob("*/journal.jsonl")] if directory.is_dir() else []
+    return sorted({*run_paths(directory), *headless})

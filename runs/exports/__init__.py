@@ -1,0 +1,4 @@
+"""What a kernel can be exported as: one file per format, its name is its key (`torch_op` is typed `torch-op`).
+
+A format is a module with `files(winner) -> dict[str, str]`: texts by relative path.
+"""

@@ -1,0 +1,106 @@
+"""The card in an export: what was known of the kernel when it left, for programs. `agent verify` holds it to that.
+
+    # /// kernel-card
+    # { ... JSON ... }
+    # ///
+
+Limits: recorded facts; the words above it say the same to a person. A card is a claim, not a proof: whoever relies on
+it runs `agent verify`.
+"""
+
+import hashlib
+import json
+
+from pydantic import ValidationError
+
+from evaluators.errors import UsageError
+from evaluators.frozen import Frozen
+from runs.exports.winner import Winner
+from runs.inert import one_line
+
+BEGIN, END = "# /// kernel-card", "# ///"
+SELF_CHECK_MARK = "\n\n# --- self-check:"
+CARD_SCHEMA = 1
+GPU_GUARD = """\
+if __name__ == "__main__":
+    import torch
+
+    if not torch.cuda.is_available():
+        print("not checked: a CUDA kernel needs a GPU and nvcc")
+        raise SystemExit(4)
+
+"""
+
+
+class Card(Frozen):
+    """Provenance and figures of an exported kernel; a figure that was not recorded is None."""
+
+    schema_version: int = CARD_SCHEMA
+    run: str
+    attempt: int
+    problem: str
+    problem_sha256: str  # first 16 hex digits
+    gpu: str
+    code_sha256: str
+    verdict: str
+    relative_error: float | None = None
+    error_allowed: float | None = None
+    estimated_bound_ms: float | None = None
+    is_bound_complete: bool = False
+    registers: int | None = None
+    spills: int | None = None
+    toolchain: str = ""
+
+
+def card_of(winner: Winner) -> Card:
+    """The card of an attempt."""
+    evaluation = winner.attempt.evaluation
+    error, estimate = (evaluation.numeric_error, evaluation.estimate) if evaluation else (None, None)
+    kernels = evaluation.kernels if evaluation else ()
+    return Card(
+        run=winner.directory.id,
+        attempt=winner.attempt.number,
+        problem=winner.problem.key,
+        problem_sha256=winner.problem.id,
+        gpu=winner.directory.run.config.gpu,
+        code_sha256=code_sha256(winner.source),
+        verdict=winner.verdict,
+        relative_error=error.worst if error else None,
+        error_allowed=error.allowed if error else None,
+        estimated_bound_ms=estimate.value_ms if estimate else None,
+        is_bound_complete=bool(estimate and not estimate.left_out),
+        registers=max((kernel.registers for kernel in kernels), default=None),
+        spills=max((kernel.spills for kernel in kernels), default=None),
+        toolchain=one_line(estimate.toolchain, 80) if estimate else "",
+    )
+
+
+def card_lines(card: Card) -> str:
+    """The card as comment lines."""
+    text = json.dumps(card.model_dump(mode="json"), indent=1)
+    return "\n".join([BEGIN, *(f"# {line}" for line in text.split("\n")), END])
+
+
+def read_card(text: str) -> Card:
+    """The card of an exported file. Raises UsageError where it has none."""
+    _, found, rest = text.partition(BEGIN + "\n")
+    body, ended, _ = rest.partition(f"\n{END}\n")
+    if not found or not ended:
+        raise UsageError("the file holds no kernel card: verify takes what `agent export` wrote")
+    try:
+        return Card.model_validate_json("\n".join(line.removeprefix("# ") for line in body.split("\n")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(f"the kernel card is damaged: {first['loc']}: {first['msg']}") from None
+
+
+def kernel_code(text: str) -> str:
+    """The kernel of an exported file, without card and self-check."""
+    _, _, rest = text.partition(BEGIN + "\n")
+    _, _, code = rest.partition(f"\n{END}\n")
+    return code.lstrip("\n").removeprefix(GPU_GUARD).partition(SELF_CHECK_MARK)[0]
+
+
+def code_sha256(source: str) -> str:
+    """Identity of a kernel's text, blank lines around it aside."""
+    return hashlib.sha256(source.strip("\n").rstrip().encode("utf-8", "surrogatepass")).hexdigest()

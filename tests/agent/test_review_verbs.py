@@ -1,0 +1,145 @@
+"""diff, stats, report, show, export, verify, export-run as users meet them: real processes on a recorded run."""
+
+import importlib.util
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.commands.verify import held_against
+from evaluators.evaluation import evaluation_adapter
+from evaluators.problem_catalog import load_problem
+from runs.exports.card import kernel_code, read_card
+
+ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("runs_conftest", ROOT / "tests" / "runs" / "conftest.py")
+runs_conftest = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(runs_conftest)
+recorded = runs_conftest.recorded
+SMALL = ROOT / "tests" / "evaluators" / "data" / "reference_small.py"
+
+
+def agent(recorded, *arguments):
+    env = {**os.environ, "AGENT_RUNS_DIR": str(recorded.path.parent)}
+    command = [sys.executable, "-m", "agent", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=recorded.path.parent, check=False)
+
+
+def test_diff_says_what_changed_in_code_and_figures(recorded):
+    done = agent(recorded, "diff", "last", "1", "2")
+    assert done.returncode == 0, done.stderr
+    assert "code: +1 -1 lines" in done.stdout and "no figure that both have differs" in done.stdout
+    assert "\x1b" not in done.stdout
+    found = json.loads(agent(recorded, "diff", "last", "2", "4", "--json").stdout)
+    assert found["difference"] == "" and (found["before"], found["after"]) == (2, 4)
+    assert agent(recorded, "diff", "last", "1", "9").returncode == 2
+
+
+def test_stats_counts_what_the_journal_says(recorded):
+    found = json.loads(agent(recorded, "stats", "--json").stdout)
+    assert found["verdicts"] == {"failed": 1, "passed": 2, "none": 1}
+    assert found["failures"] == {"incorrect_numerical at correctness": [1], "no candidate in the reply": [3]}
+    assert found["reused"] == 1
+    assert found["usage"]["input_tokens"] == 500
+    text = agent(recorded, "stats").stdout
+    assert "failed, incorrect_numerical at correctness: attempts 1" in text and "cost $0.0625" in text
+
+
+def test_report_names_its_file_and_takes_a_damaged_run(recorded, tmp_path):
+    done = agent(recorded, "report", "last", "-o", str(tmp_path / "r.html"))
+    assert str(tmp_path / "r.html") in done.stdout and (tmp_path / "r.html").exists()
+    (recorded.path / "run.json").write_text("{")
+    assert agent(recorded, "report").returncode == 0
+    assert "damaged" in (recorded.path / "report.html").read_text()
+    assert agent(recorded, "report", "nothing").returncode == 2
+
+
+def on_a_terminal(recorded, *arguments, **environment):
+    """stdout of the program where it is a terminal."""
+    master, slave = pty.openpty()
+    env = {**os.environ, "AGENT_RUNS_DIR": str(recorded.path.parent), "TERM": "xterm", **environment}
+    env.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
+    with subprocess.Popen([sys.executable, "-m", "agent", *arguments], stdout=slave, env=env) as process:
+        os.close(slave)
+        text = b""
+        while True:
+            try:
+                data = os.read(master, 1 << 16)
+            except OSError:
+                break
+            if not data:
+                break
+            text += data
+    os.close(master)
+    assert process.returncode == 0
+    return text.decode()
+
+
+def test_show_is_coloured_on_a_terminal_only_and_stays_inert(recorded):
+    colour = on_a_terminal(recorded, "show", "last", "--attempt", "2")
+    assert "\x1b[3" in colour
+    for letters in ("\x1b]0;", "\x1b[2J", "\u202e", "\x07"):
+        assert letters not in colour
+    assert "\x1b" not in on_a_terminal(recorded, "show", "last", "--attempt", "2", NO_COLOR="1")
+    assert "\x1b" not in agent(recorded, "show", "last", "--attempt", "2").stdout
+
+
+def test_export_refuses_what_did_not_pass_and_a_folder_that_is_not_empty(recorded):
+    refused = agent(recorded, "export", "last", "--attempt", "1")
+    assert refused.returncode == 2 and "--allow-unverified" in refused.stderr and not refused.stdout
+    forced = agent(recorded, "export", "last", "--attempt", "1", "--allow-unverified")
+    assert forced.returncode == 0 and "# verdict: failed" in forced.stdout
+    folder = recorded.path.parent / "op"
+    assert agent(recorded, "export", "last", "--format", "torch-op", "-o", str(folder)).returncode == 0
+    assert (folder / "scale_rtx_4090" / "operator.py").exists()
+    again = agent(recorded, "export", "last", "--format", "hf", "-o", str(folder))
+    assert again.returncode == 2 and "not an empty folder" in again.stderr
+
+
+def test_export_run_without_its_extra_says_what_to_install(recorded):
+    for name in ("mlflow", "wandb"):
+        if importlib.util.find_spec(name) is None:
+            done = agent(recorded, "export-run", "last", "--to", name)
+            assert done.returncode == 2 and f"kernel-agent[{name}]" in done.stderr
+    done = agent(recorded, "export-run", "last", "--to", "otel")
+    assert json.loads(done.stdout)["resourceSpans"]
+
+
+def test_verify_wants_a_card(recorded, tmp_path):
+    (tmp_path / "plain.py").write_text("import torch\n")
+    done = agent(recorded, "verify", str(tmp_path / "plain.py"), "--problem", "convt3d")
+    assert done.returncode == 2 and "agent export" in done.stderr
+
+
+@pytest.mark.slow
+def test_verify_holds_an_export_to_its_card_and_sees_a_wrong_one(tmp_path):
+    """Export from a real run, verify it, then break the kernel and, apart from that, the claim."""
+    env = {**os.environ, "AGENT_RUNS_DIR": str(tmp_path / "runs"), "OMP_NUM_THREADS": "1"}
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "agent", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
+
+    done = run("optimize", "--problem", str(SMALL), "--gpu", "4090", "--max-attempts", "1", "--plain")
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in done.stderr
+    (report,) = (tmp_path / "runs").glob("*/report.html")
+    assert "Roofline of NVIDIA GeForce RTX 4090" in report.read_text()
+    assert run("export", "last", "-o", "kernel.py").returncode == 0
+    held = run("verify", "kernel.py", "--problem", str(SMALL), "--json")
+    assert held.returncode == 0, held.stdout + held.stderr
+    found = json.loads(held.stdout)
+    assert found["regressions"] == [] and found["notes"] == []
+    text = (tmp_path / "kernel.py").read_text()
+    evaluation = evaluation_adapter.validate_python(found["evaluation"])
+    claimed = read_card(text).model_copy(update={"estimated_bound_ms": 1e-9})
+    (slower,) = held_against(claimed, evaluation, load_problem(str(SMALL)), kernel_code(text)).regressions
+    assert slower.startswith("estimated bound")
+    assert "tl.store" in text
+    (tmp_path / "wrong.py").write_text(text.replace("tl.store(", "tl.debug_barrier() #", 1))
+    wrong = run("verify", "wrong.py", "--problem", str(SMALL))
+    assert wrong.returncode == 1 and "REGRESSION: verdict" in wrong.stdout and "code sha256 differs" in wrong.stdout

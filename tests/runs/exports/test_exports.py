@@ -1,0 +1,120 @@
+"""Exports as their consumers load them."""
+
+import base64
+import hashlib
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+
+import pytest
+
+from evaluators.errors import UsageError
+from evaluators.evaluation import Check
+from evaluators.problem import Problem
+from runs.exports import hf, kernelbench, standalone, torch_op
+from runs.exports.card import card_of, code_sha256, kernel_code, read_card
+from runs.exports.winner import verified, winner_of
+
+
+@pytest.fixture
+def winner(recorded):
+    return winner_of(recorded)
+
+
+def write(files, folder):
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def test_a_standalone_file_carries_a_card_and_its_kernel_verbatim(winner):
+    (text,) = standalone.files(winner).values()
+    card = read_card(text)
+    assert card == card_of(winner)
+    assert (card.verdict, card.estimated_bound_ms, card.registers, card.spills) == ("passed", 3.25, 40, 12)
+    assert kernel_code(text).strip() == winner.source.strip()
+    assert code_sha256(kernel_code(text)) == card.code_sha256
+
+
+def test_a_card_that_is_missing_or_damaged_is_said(winner):
+    (text,) = standalone.files(winner).values()
+    for broken in ("import torch", text.replace("# ///\n", ""), text.replace('"attempt": 2', '"attempt": "x"')):
+        with pytest.raises(UsageError, match="card"):
+            read_card(broken)
+
+
+def test_a_kernel_that_did_not_pass_is_refused_unless_asked_for(recorded):
+    with pytest.raises(UsageError, match="--allow-unverified"):
+        verified(winner_of(recorded, 1))
+    header = standalone.files(winner_of(recorded, 1)).popitem()[1].partition("\n\n")[0]
+    assert "verdict: failed: incorrect_numerical" in header and '"verdict": "failed"' in header
+
+
+@pytest.mark.slow
+def test_the_operator_package_passes_its_own_tests(winner, tmp_path):
+    """float64, opcheck, torch.compile(fullgraph=True) and the fallback, in a process of its own."""
+    evaluation = winner.attempt.evaluation
+    checks = (*evaluation.checks, Check(name="general", status="passed"))
+    attempt = winner.attempt.model_copy(update={"evaluation": evaluation.model_copy(update={"checks": checks})})
+    folder = write(torch_op.files(replace(winner, attempt=attempt)), tmp_path / "package")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs", "tests"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "4 passed" in done.stdout, done.stdout[-3000:]
+
+
+def test_the_hugging_face_tree_is_what_the_loader_reads(winner, tmp_path):
+    folder = write(hf.files(winner), tmp_path / "kernel")
+    build = tomllib.loads((folder / "build.toml").read_text())
+    assert isinstance(build["general"]["version"], int) and "torch-noarch" in build
+    built = folder / "build" / "torch-cuda"
+    metadata = json.loads((built / "metadata.json").read_text())
+    assert metadata["id"].isidentifier()
+    assert set(metadata["digest"]["files"]) == {path.name for path in built.glob("*.py")}
+    for name, digest in metadata["digest"]["files"].items():
+        assert base64.b64encode(hashlib.sha256((built / name).read_bytes()).digest()).decode() == digest
+    assert f"torch.ops.{metadata['id']}" in (built / "_ops.py").read_text()
+
+
+def test_the_hugging_face_loader_loads_it(winner, tmp_path):
+    kernels = pytest.importorskip("kernels", reason="the package `kernels` is not installed")
+    folder = write(hf.files(winner), tmp_path / "kernel")
+    (folder / "build" / "torch-cuda").rename(folder / "build" / "torch-cpu")
+    path = folder / "build" / "torch-cpu" / "metadata.json"
+    path.write_text(path.read_text().replace('"type": "cuda"', '"type": "cpu"'))
+    assert kernels.get_local_kernel(folder, backend="cpu").Operator
+
+
+def test_kernelbench_reads_sample_0_and_is_told_that_nothing_was_timed(recorded, tmp_path):
+    with pytest.raises(UsageError, match="level and number"):
+        kernelbench.files(winner_of(recorded))
+    run, path = recorded.run, recorded.path / "run.json"
+    problem = Problem.model_validate_json(run.config.problem_source).model_copy(
+        update={"title": "Scale (KernelBench level 1, problem 68)"}
+    )
+    config = run.config.model_copy(update={"problem_source": problem.model_dump_json()})
+    path.write_text(run.model_copy(update={"config": config}).model_dump_json())
+    folder = write(kernelbench.files(winner_of(type(recorded)(recorded.path))), tmp_path / "kb") / "runs" / recorded.id
+    (kernel,) = folder.glob("*_kernel.py")
+    assert re.fullmatch(r"level_1_problem_68_sample_0_kernel\.py", kernel.name)
+    (entry,) = json.loads((folder / "eval_results.json").read_text())["68"]
+    assert set(entry) == {"sample_id", "compiled", "correctness", "metadata", "runtime", "runtime_stats"}
+    assert (entry["sample_id"], entry["compiled"], entry["correctness"], entry["runtime"]) == (0, True, True, -1.0)
+    assert entry["metadata"]["runtime"] == "not measured"
+
+
+def test_every_format_of_the_command_line_is_a_file():
+    review_cli = importlib.import_module("agent.review_cli")
+    for kind in review_cli.Format:
+        assert importlib.import_module(f"runs.exports.{kind.value.replace('-', '_')}").files
+    for destination in review_cli.Destination:
+        assert importlib.import_module(f"runs.exporters.{destination.value}").send
