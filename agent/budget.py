@@ -1,28 +1,76 @@
-"""What a run may spend: attempts, seconds, dollars. Checked before each attempt, over the whole run, resumed or not.
+"""What a run may spend: attempts, seconds, dollars, tokens. Checked before each call, over the whole run.
 
-Limits: the price of a call is known by the proposer (`worst_case_cost_usd`); this only compares.
+Limits: the worst case of a call is known by the proposer; this only compares and puts into words.
 """
+
+from dataclasses import dataclass
 
 from runs.nouns import Budget
 from runs.state import RunState
 
+WARN_AT_PCT = (50, 80)
 
-def exhausted(budget: Budget, state: RunState, *, elapsed_s: float, next_call_usd: float | None) -> str | None:
-    """Why no further attempt may begin, or None.
 
-    elapsed_s: seconds spent by the run so far, this process included. next_call_usd: worst case of the next call,
-    None when unknown or free.
-    """
+class OverBudget(Exception):
+    """The next call could exceed a limit; the message says which. A run ends normally on it."""
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """The most the next call can cost. usd: None where the price is unknown, 0.0 where it is free."""
+
+    usd: float | None = 0.0
+    tokens: int = 0
+
+
+def exhausted(budget: Budget, state: RunState, *, elapsed_s: float) -> str | None:
+    """Why no further attempt may begin, or None. elapsed_s: seconds spent by the run, this process included."""
     if state.pending is None and len(state.attempts) >= budget.max_attempts:
         return f"attempts used up ({budget.max_attempts})"
     if budget.max_seconds is not None and elapsed_s >= budget.max_seconds:
         return f"time used up ({elapsed_s:.0f} of {budget.max_seconds:g} s)"
-    if budget.max_cost_usd is not None and state.pending is None:
-        spent = state.usage.cost_usd
-        if spent is None or next_call_usd is None:
-            return "the price of this model is unknown, so --max-cost cannot be kept; drop it or use a priced model"
-        if spent + next_call_usd > budget.max_cost_usd:
-            return (
-                f"cost cap ${budget.max_cost_usd:g}: ${spent:.4f} spent, the next call could cost ${next_call_usd:.4f}"
-            )
     return None
+
+
+def refusal(budget: Budget, state: RunState, worst: WorstCase) -> str | None:
+    """Why a call that may cost `worst` must not be made, or None. An unknown price is never taken for free."""
+    if budget.max_cost_usd is not None:
+        spent = state.usage.cost_usd
+        if spent is None or worst.usd is None:
+            return "the price of this model is unknown, so --max-cost cannot be kept; drop it or use a priced model"
+        if spent + worst.usd > budget.max_cost_usd:
+            return f"cost cap ${budget.max_cost_usd:g}: ${spent:.4f} spent, the next call could cost ${worst.usd:.4f}"
+    if budget.max_tokens is not None:
+        tokens = tokens_spent(state)
+        if tokens + worst.tokens > budget.max_tokens:
+            return f"token cap {budget.max_tokens}: {tokens} spent, the next call could take {worst.tokens}"
+    return None
+
+
+def warnings(budget: Budget, before: RunState, after: RunState) -> list[str]:
+    """What to tell a user when an attempt takes a run past 50 or 80 % of a limit; each is said once."""
+    said = []
+    for name, limit, old, new in _meters(budget, before, after):
+        crossed = [pct for pct in WARN_AT_PCT if old < limit * pct / 100 <= new]
+        if crossed:
+            said.append(f"{crossed[-1]} % of {name} is spent ({new:g} of {limit:g})")
+    return said
+
+
+def tokens_spent(state: RunState) -> int:
+    """Input and output tokens of the whole run."""
+    usage = state.usage
+    return usage.input_tokens + usage.output_tokens
+
+
+def _meters(budget: Budget, before: RunState, after: RunState) -> list[tuple[str, float, float, float]]:
+    """Every limit that is set and whose meter is known: name, limit, reading before, reading after."""
+    cost = before.usage.cost_usd, after.usage.cost_usd
+    readings = [
+        ("--max-attempts", budget.max_attempts, len(before.attempts), len(after.attempts)),
+        ("--max-seconds", budget.max_seconds, round(before.seconds, 1), round(after.seconds, 1)),
+        ("--max-tokens", budget.max_tokens, tokens_spent(before), tokens_spent(after)),
+    ]
+    if cost[0] is not None and cost[1] is not None:
+        readings.append(("--max-cost", budget.max_cost_usd, round(cost[0], 4), round(cost[1], 4)))
+    return [(name, float(limit), float(old), float(new)) for name, limit, old, new in readings if limit]

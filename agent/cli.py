@@ -41,13 +41,60 @@ app = typer.Typer(
 )
 
 
+class Sandbox(StrEnum):
+    """How strong a sandbox this machine must give (sandbox/tiers.py)."""
+
+    auto = "auto"
+    strict = "strict"
+    unsafe = "unsafe"
+
+
+ProblemOption = Annotated[
+    str,
+    typer.Option(
+        "--problem", "-p", help="Built-in name (convt3d, convt3d-73), KernelBench file, or 1/68 with KERNELBENCH_DIR."
+    ),
+]
+GpuOption = Annotated[
+    str, typer.Option("--gpu", "-g", help="Target GPU (4090, 'RTX 4090', h200, ...) or auto: this machine's.")
+]
+RunsDirOption = Annotated[
+    Path | None, typer.Option("--runs-dir", help="Where runs are kept (default: AGENT_RUNS_DIR or ./transcripts).")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout; everything else goes to stderr.")
+]
+PlainOption = Annotated[bool, typer.Option("--plain", help="One plain line per attempt instead of the live view.")]
+AttemptsOption = Annotated[int | None, typer.Option("--max-attempts", min=1, help="Attempts of the whole run.")]
+SecondsOption = Annotated[float | None, typer.Option("--max-seconds", min=0, help="Wall time of the whole run.")]
+CostOption = Annotated[
+    float | None, typer.Option("--max-cost", min=0, help="Dollars of the whole run, checked before each call.")
+]
+TokensOption = Annotated[
+    int | None,
+    typer.Option("--max-tokens", min=1, help="Tokens of the whole run, in and out, checked before each call."),
+]
+ProviderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        help="openai, anthropic, gemini, deepseek, openrouter, vllm, ollama or llamacpp: sets the base URL.",
+    ),
+]
+SandboxOption = Annotated[
+    Sandbox, typer.Option("--sandbox", help="auto; strict: refuse without namespaces; unsafe: accept any machine.")
+]
+RunArgument = Annotated[str, typer.Argument(help="Run id, its beginning, a path, or `last`.")]
+
+
 @app.command(epilog="Example: agent optimize --problem convt3d-73 --gpu h200 --max-attempts 20")
 def optimize(
     problem: ProblemOption,
     gpu: GpuOption,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="playbook, replay:RUN, or a model's name at the endpoint.")
+        str, typer.Option("--model", "-m", help="playbook, manual, replay:RUN, or a model's name at the endpoint.")
     ] = "playbook",
+    provider: ProviderOption = None,
     base_url: Annotated[
         str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint, e.g. http://localhost:8000/v1.")
     ] = None,
@@ -57,6 +104,19 @@ def optimize(
     max_attempts: AttemptsOption = 8,
     max_seconds: SecondsOption = None,
     max_cost: CostOption = None,
+    max_tokens: TokensOption = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            "--strategy", help="linear (default), beam[:width=3,branching=2] or evolve[:islands=2,migration=4]."
+        ),
+    ] = None,
+    stages: Annotated[
+        Path | None, typer.Option("--stages", help="Folder of your own stage files; they add or replace by name.")
+    ] = None,
+    recorded_verdicts: Annotated[
+        bool, typer.Option("--recorded-verdicts", help="With replay:RUN: repeat its verdicts too, execute nothing.")
+    ] = False,
     sandbox: SandboxOption = Sandbox.auto,
     runs_dir: RunsDirOption = None,
     plain: PlainOption = False,
@@ -76,6 +136,11 @@ def optimize(
             max_attempts=max_attempts,
             max_seconds=max_seconds,
             max_cost_usd=max_cost,
+            max_tokens=max_tokens,
+            strategy=strategy,
+            stages_dir=stages,
+            provider=provider,
+            recorded_verdicts=recorded_verdicts,
             sandbox=sandbox.value,
             runs_dir=runs_dir,
             plain=plain,
@@ -90,6 +155,7 @@ def resume(
     max_attempts: AttemptsOption = None,
     max_seconds: SecondsOption = None,
     max_cost: CostOption = None,
+    max_tokens: TokensOption = None,
     runs_dir: RunsDirOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -104,6 +170,7 @@ def resume(
             max_attempts=max_attempts,
             max_seconds=max_seconds,
             max_cost_usd=max_cost,
+            max_tokens=max_tokens,
             runs_dir=runs_dir,
             plain=plain,
             as_json=as_json,
@@ -113,16 +180,70 @@ def resume(
 
 @app.command(epilog="Example: agent evaluate kernel.py --problem convt3d --gpu 4090 --json")
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="Python file with ModelNew, or a model's reply that holds one.")],
-    problem: ProblemOption,
+    file: Annotated[
+        Path | None, typer.Argument(help="Python file with ModelNew, or a model's reply that holds one.")
+    ] = None,
+    problem: Annotated[
+        str | None,
+        typer.Option("--problem", "-p", help="Built-in name, KernelBench file, or 1/68 with KERNELBENCH_DIR."),
+    ] = None,
     gpu: GpuOption = "4090",
+    pending: Annotated[
+        str | None, typer.Option("--pending", help="Judge the reply that waits in this run, in place of a file.")
+    ] = None,
     sandbox: SandboxOption = Sandbox.auto,
+    runs_dir: RunsDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge one kernel file: screen, build for the target, correctness, estimate."""
+    if pending is not None:
+        from agent.commands.ask_tell import evaluate_pending
+
+        evaluate_pending(pending, runs_dir=runs_dir, as_json=as_json)
+        return
     from agent.commands.evaluate import evaluate as run
 
     run(file, problem=problem, gpu=gpu, sandbox=sandbox.value, as_json=as_json)
+
+
+@app.command(epilog="Example: agent ask last > prompt.md")
+def ask(run: RunArgument = "last", runs_dir: RunsDirOption = None, as_json: JsonOption = False) -> None:
+    """Print the prompt of a run's next attempt, for a person or a program to answer; see `agent tell`."""
+    from agent.commands.ask_tell import ask as print_next
+
+    print_next(run, runs_dir=runs_dir, as_json=as_json)
+
+
+@app.command(epilog="Example: agent tell last reply.md --author somebody")
+def tell(
+    run: RunArgument,
+    file: Annotated[Path, typer.Argument(help="The reply to the prompt of `agent ask`; - reads standard input.")],
+    author: Annotated[str, typer.Option("--author", help="Who wrote it, for the record.")] = "manual",
+    later: Annotated[
+        bool, typer.Option("--later", help="Only record it; `agent evaluate --pending` judges it, here or elsewhere.")
+    ] = False,
+    runs_dir: RunsDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the reply to the prompt of `agent ask`, judge it and record the attempt."""
+    from agent.commands.ask_tell import tell as take
+
+    take(run, file, author=author, later=later, runs_dir=runs_dir, as_json=as_json)
+
+
+@app.command(epilog="Example: agent memory --operator conv_transpose3d --gpu 4090")
+def memory(
+    operator: Annotated[str | None, typer.Option("--operator", help="Only outcomes for this operator.")] = None,
+    gpu: Annotated[str | None, typer.Option("--gpu", "-g", help="Only outcomes for this GPU.")] = None,
+    forget: Annotated[str | None, typer.Option("--forget", help="Forget the outcomes of this run, or of all.")] = None,
+    sync: Annotated[bool, typer.Option("--sync", help="Read every recorded run again first.")] = False,
+    runs_dir: RunsDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what earlier runs found out, gains and failures; prompts are given the few that fit. --json exports."""
+    from agent.commands.memory import memory as list_outcomes
+
+    list_outcomes(operator=operator, gpu=gpu, forget=forget, sync=sync, runs_dir=runs_dir, as_json=as_json)
 
 
 @app.command(epilog="Example: agent problems --json")
@@ -200,9 +321,21 @@ def audit(
     run(folder, problem=problem, gpu=gpu, without_screen=without_screen, sandbox=sandbox.value, as_json=as_json)
 
 
-@app.command(epilog="Example: agent doctor")
-def doctor(as_json: JsonOption = False) -> None:
+@app.command(epilog="Example: agent doctor --model qwen3:32b --provider ollama")
+def doctor(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Also make one tiny call to this model and say what works.")
+    ] = None,
+    provider: ProviderOption = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible endpoint.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Say what works on this machine and what that limits."""
+    if model is not None:
+        from agent.commands.doctor_model import doctor_model
+
+        doctor_model(model, provider=provider, base_url=base_url, as_json=as_json)
+        return
     from agent.commands.doctor import doctor as run
 
     run(as_json=as_json)

@@ -3,14 +3,16 @@
 Limits: facts only. How they are worded is prompts/.
 """
 
+import json
 from dataclasses import dataclass
 
 from agent.policy import Plan
 from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
-from prompts.context import Base, Context, PastAttempt
+from prompts.context import Base, Context, Memory, Metrics, PastAttempt
 from prompts.stages import missing_metrics
+from runs.memory import most_relevant
 from runs.nouns import Attempt
 from runs.state import RunState
 from runs.store import RunDirectory
@@ -18,16 +20,19 @@ from runs.store import RunDirectory
 
 @dataclass(frozen=True)
 class Subject:
-    """What a run is about: the problem, what is known of it, the target."""
+    """What a run is about: the problem, what is known of it, the target, what earlier runs found out."""
 
     problem: Problem
     facts: ProblemFacts | None
     gpu: GpuSpec
     seed_code: str | None = None
+    memories: tuple[Memory, ...] = ()
 
 
 def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: RunState) -> Context:
     """The context for the attempt that `plan` describes."""
+    metrics = {} if plan.parent is None else measured(directory, plan.parent)
+    partners = (_attempt_base(number, directory, state) for number in plan.partners)
     return Context(
         role=plan.role,
         problem=subject.problem,
@@ -35,8 +40,12 @@ def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: 
         gpu=subject.gpu,
         stage=plan.stage,
         base=_base(plan, subject, directory, state),
-        missing_metrics=missing_metrics(plan.stage, {}),  # no profiler runs without a GPU
+        metrics=metrics,
+        missing_metrics=missing_metrics(plan.stage, metrics),
         history=past_attempts(state),
+        hint=plan.hint,
+        partners=tuple(partner for partner in partners if partner is not None),
+        memories=most_relevant(subject.memories, plan.stage.key) if plan.role != "repair" else (),
     )
 
 
@@ -45,11 +54,25 @@ def past_attempts(state: RunState) -> tuple[PastAttempt, ...]:
     return tuple(_past(attempt) for attempt in state.attempts)
 
 
+def measured(directory: RunDirectory, number: int) -> Metrics:
+    """What a profiler measured of an attempt (metrics.json); empty where none ran."""
+    text = directory.read(number, "metrics.json")
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    is_metrics = isinstance(found, dict) and all(isinstance(values, dict) for values in found.values())
+    return found if is_metrics else {}
+
+
 def _base(plan: Plan, subject: Subject, directory: RunDirectory, state: RunState) -> Base | None:
     if plan.parent is None:
         return Base(number=None, source=subject.seed_code) if subject.seed_code else None
-    attempt = state.attempt(plan.parent)
-    source = directory.read(plan.parent, "kernel.py")
+    return _attempt_base(plan.parent, directory, state)
+
+
+def _attempt_base(number: int, directory: RunDirectory, state: RunState) -> Base | None:
+    attempt, source = state.attempt(number), directory.read(number, "kernel.py")
     if attempt is None or source is None:
         return None
     return Base(number=attempt.number, source=source, evaluation=attempt.evaluation)
@@ -66,6 +89,7 @@ def _past(attempt: Attempt) -> PastAttempt:
         message=_message(evaluation, attempt),
         estimate_ms=evaluation.estimate.value_ms if evaluation and evaluation.estimate else None,
         decision=attempt.decision,
+        note="; ".join(attempt.knob_violations),
     )
 
 

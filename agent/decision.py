@@ -6,6 +6,8 @@ order the search but claim no difference. A candidate that passed always beats o
 Limits: two candidates at a time; measured comparisons come with measurements.
 """
 
+import math
+
 from evaluators.evaluation import Evaluation
 from runs.nouns import Attempt, Decision
 
@@ -41,6 +43,14 @@ def _by_estimate(challenger: Evaluation, incumbent: Evaluation, number: int) -> 
     if old / new < CLAIM_RATIO:
         return "keep", f"{figures}: ranked by estimate, below {CLAIM_RATIO:g}x no difference is claimed"
     return "keep", f"{figures}: {old / new:.1f}x lower bound"
+
+
+def rank(evaluation: Evaluation | None) -> tuple[int, float]:
+    """A key that sorts candidates best first: passed before unverified before failed, then the lower bound."""
+    if evaluation is None:
+        return 3, math.inf
+    bound = _bound_ms(evaluation)
+    return ("passed", "unverified", "failed").index(evaluation.verdict), math.inf if bound is None else bound
 
 
 def _bound_ms(evaluation: Evaluation) -> float | None:

@@ -11,22 +11,23 @@ import hashlib
 import time
 from dataclasses import dataclass
 
-from agent.budget import exhausted
-from agent.context import Subject, build_context
+from agent.asking import Asking
+from agent.behaviour import behaviour_of, program_of
+from agent.budget import OverBudget, exhausted, warnings
 from agent.decision import decide
-from agent.policy import Plan, next_plan
+from agent.draft import Planner
+from agent.knobs import KnobReport, check_knobs
+from agent.policy import Plan
 from agent.proposers import Proposal, Proposer
-from agent.proposers.errors import NothingToPropose, ProposerError
+from agent.proposers.errors import NothingToPropose
 from agent.reply import read_reply
 from evaluators.candidate import Candidate
-from evaluators.client import JudgeBug, JudgeClient
+from evaluators.client import JudgeBug
 from evaluators.evaluation import Evaluation
-from prompts.context import Context
-from prompts.render import render
-from prompts.stage import Stage
+from evaluators.judging import Judge
 from runs.export import export_best
 from runs.live import View
-from runs.nouns import Attempt, Attempted, Budget, Decision, Finished, Proposed, Unanswered
+from runs.nouns import Attempt, Attempted, Budget, Decision, Finished, Proposed
 from runs.record import Record
 from runs.store import now
 
@@ -48,10 +49,9 @@ class Judgement:
 class Loop:
     """One run in progress; every collaborator is given, nothing is looked up."""
 
-    subject: Subject
-    stages: tuple[Stage, ...]
+    planner: Planner
     proposer: Proposer
-    judge: JudgeClient
+    judge: Judge
     record: Record
     view: View
 
@@ -62,11 +62,11 @@ class Loop:
         try:
             while reason is None:
                 elapsed_s = before_s + time.monotonic() - started
-                reason = exhausted(
-                    budget, self.record.state, elapsed_s=elapsed_s, next_call_usd=self._next_call_usd(budget)
-                )
+                reason = exhausted(budget, self.record.state, elapsed_s=elapsed_s)
                 if reason is None:
-                    self._attempt()
+                    self.attempt(budget)
+        except OverBudget as end:
+            reason = str(end)
         except NothingToPropose as end:
             reason = f"nothing left to propose: {end}"
         except KeyboardInterrupt:
@@ -74,21 +74,22 @@ class Loop:
         self.record.append(Finished(reason=reason, at=now()))
         return reason
 
-    def _attempt(self) -> None:
+    def attempt(self, budget: Budget) -> None:
+        """One attempt from plan to journal line; a reply that is on disk already is taken up, not asked again."""
         started, started_at = time.monotonic(), now()
-        state = self.record.state
-        number, plan = state.next_number, next_plan(state, self.stages)
-        proposal = self._proposal(number, plan)
+        before = self.record.state
+        number, plan = before.next_number, self.planner.plan(self.record.directory, before)
+        proposal = self._proposal(number, plan, budget)
         reading = read_reply(proposal.reply)
         judgement = self._judge(number, plan, reading.candidate)
         decision, reason = self._decide(judgement)
+        knobs = self._knobs(plan, reading.candidate)
         attempt = Attempt(
             number=number,
             parent=plan.parent,
             stage=plan.stage.key,
             role=plan.role,
             plan=reading.plan,
-            candidate_id=reading.candidate.id if reading.candidate else None,
             evaluation=judgement.evaluation,
             reused_from=judgement.reused_from,
             decision=decision,
@@ -97,10 +98,20 @@ class Loop:
             started_at=started_at,
             seconds=round(time.monotonic() - started, 3),
             reply_problem=judgement.problem if reading.candidate else reading.reason,
+            skipped=plan.skipped,
+            knob_violations=knobs.violations,
+            knobs_not_checked=knobs.not_checked,
+            prompt_chars=proposal.prompt_chars,
+            prompt_dropped=proposal.prompt_dropped,
+            candidate_id=reading.candidate.id if reading.candidate else None,
+            program=program_of(reading.candidate.source) if reading.candidate else "",
+            behaviour=behaviour_of(reading.candidate.source) if reading.candidate else "",
         )
         self._commit(attempt)
+        for warning in warnings(budget, before, self.record.state):
+            self.view.note(f"warning: {warning}")
 
-    def _proposal(self, number: int, plan: Plan) -> Proposal:
+    def _proposal(self, number: int, plan: Plan, budget: Budget) -> Proposal:
         """The reply for this attempt: the one that was already paid for, or a new one."""
         directory = self.record.directory
         kept = directory.read(number, "proposal.json")
@@ -108,38 +119,26 @@ class Loop:
             proposal = Proposal.model_validate_json(kept)
         else:
             self.view.phase(number, plan.stage.key, f"asking {self.proposer.name}")
-            context = self._context(plan)
-            prompt = render(context)
-            directory.write(number, "prompt.md", prompt)
-            with directory.room(number):
-                proposal = self._ask(number, context, prompt)
+            draft = self.planner.draft(directory, self.record.state)
+            proposal = Asking(self.proposer, budget, self.record, self.view.note).ask(draft)
             directory.write(number, "proposal.json", proposal.model_dump_json())
         directory.write(number, "reply.md", proposal.reply)
         if self.record.state.pending is None:
-            self.record.append(_proposed(number, plan, proposal))
+            self.record.append(proposed(number, plan, proposal))
         return proposal
-
-    def _ask(self, number: int, context: Context, prompt: str) -> Proposal:
-        """One call; what a failed one cost is on record before its error goes on."""
-        try:
-            return self.proposer.propose(context, prompt)
-        except ProposerError as error:
-            if error.usage.requests:
-                self.record.append(Unanswered(number=number, reason=str(error), usage=error.usage, at=now()))
-            raise
 
     def _judge(self, number: int, plan: Plan, candidate: Candidate | None) -> Judgement:
         if candidate is None:
             return Judgement()
         self.record.directory.write(number, "kernel.py", candidate.source)
-        known = self.record.state.judged(candidate.id)
+        known = self.record.state.judged(candidate.id) or self.record.state.ran(program_of(candidate.source))
         if known is not None:
             return Judgement(known.evaluation, reused_from=known.number)
         try:
             evaluation = self.judge.evaluate(
-                self.subject.problem,
+                self.planner.subject.problem,
                 candidate,
-                self.subject.gpu,
+                self.planner.subject.gpu,
                 announce=lambda rung: self.view.phase(number, plan.stage.key, rung),
             )
         except JudgeBug as bug:
@@ -148,6 +147,12 @@ class Loop:
                 raise
             return Judgement(problem=str(bug))
         return Judgement(evaluation)
+
+    def _knobs(self, plan: Plan, candidate: Candidate | None) -> KnobReport:
+        """Whether an optimization kept its hands off what the stage froze; a repair may have to change anything."""
+        if plan.role != "optimize" or plan.parent is None or candidate is None:
+            return KnobReport()
+        return check_knobs(plan.stage, self.record.directory.read(plan.parent, "kernel.py") or "", candidate.source)
 
     def _decide(self, judgement: Judgement) -> tuple[Decision, str]:
         if judgement.reused_from is not None:
@@ -167,21 +172,19 @@ class Loop:
             export_best(directory)
         self.view.attempt(attempt)
 
-    def _context(self, plan: Plan) -> Context:
-        return build_context(plan, self.subject, self.record.directory, self.record.state)
 
-    def _next_call_usd(self, budget: Budget) -> float | None:
-        if budget.max_cost_usd is None:
-            return None
-        prompt = render(self._context(next_plan(self.record.state, self.stages)))
-        return self.proposer.worst_case_cost_usd(prompt)
+def keep_reply(record: Record, number: int, proposal: Proposal) -> None:
+    """Put a reply on disk before anything else happens to it."""
+    record.directory.write(number, "proposal.json", proposal.model_dump_json())
+    record.directory.write(number, "reply.md", proposal.reply)
 
 
 def _unjudged(attempt: Attempt) -> bool:
     return attempt.candidate_id is not None and attempt.evaluation is None
 
 
-def _proposed(number: int, plan: Plan, proposal: Proposal) -> Proposed:
+def proposed(number: int, plan: Plan, proposal: Proposal) -> Proposed:
+    """The journal line that says a reply was paid for and is on disk."""
     return Proposed(
         number=number,
         parent=plan.parent,

@@ -1,65 +1,100 @@
-"""Which attempt comes next: stages in order, one repair for a failed attempt, always from the best so far.
+"""What a search strategy decides: the plan of the next attempt, from the record so far.
 
-A visit to a stage makes up to `stage.proposals` proposals and goes on only while the last one was kept; after the
-last stage it begins again at the first. A pure function of the record, so a resumed run continues as the
-uninterrupted one would.
+A strategy is a pure function of the record, so a resumed run continues as the uninterrupted one would. One file per
+strategy in agent/strategies/; its name is the file's.
+
+    linear    stages in order, always from the best so far (default)
+    beam      the best few candidates in parallel lines, each explored through the stages
+    evolve    islands, an archive of unlike kernels, crossover and migration
 
 Limits: the choice only. Building the context is agent/context.py, deciding what to keep agent/decision.py.
 """
 
-from collections.abc import Sequence
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+import agent.strategies
+from agent.gates import Evidence, evidence_of
+from evaluators.errors import UsageError
+from prompts.context import Metrics
 from prompts.stage import Stage
 from runs.nouns import Attempt, Role
 from runs.state import RunState
 
 
+def _no_metrics(number: int) -> Metrics:
+    return {}
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands: what was attempted, the stages, and what a profiler measured of each attempt."""
+
+    state: RunState
+    stages: tuple[Stage, ...]
+    metrics_of: Callable[[int], Metrics] = _no_metrics
+
+    def evidence(self, attempt: Attempt) -> Evidence:
+        """What the gates of the stages look at."""
+        return evidence_of(attempt.evaluation, self.metrics_of(attempt.number))
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The next attempt: its stage, its role, and the attempt it starts from (None: from nothing or the user's code)."""
+    """The next attempt: its stage, its role, and the attempt it starts from (None: from nothing or the user's code).
+
+    skipped: stages passed over on the way to this one, each with the reason. partners: other attempts whose code is
+    shown beside the parent's. hint: what the strategy tells the proposer.
+    """
 
     stage: Stage
     role: Role
     parent: int | None
+    skipped: tuple[str, ...] = ()
+    partners: tuple[int, ...] = ()
+    hint: str = ""
 
 
-def next_plan(state: RunState, stages: Sequence[Stage]) -> Plan:
-    """The plan of the next attempt after those in `state`."""
-    last = state.attempts[-1] if state.attempts else None
-    if last is not None and _wants_repair(last):
-        return Plan(_stage(stages, last.stage), "repair", last.number)
-    best = state.best
-    stage = _next_stage(state.attempts, stages) if best else stages[0]
-    return Plan(stage, "optimize" if best else "propose", best.number if best else None)
+class Strategy(Protocol):
+    """Chooses the next attempt; no state of its own."""
+
+    name: str
+
+    def next(self, position: Position) -> Plan: ...
 
 
-def _wants_repair(last: Attempt) -> bool:
-    """A proposal that failed, or held no code, is repaired once; a failed repair is not repaired again."""
-    failed = last.candidate_id is None or (last.evaluation is not None and last.evaluation.verdict == "failed")
-    return failed and last.role != "repair" and last.reused_from is None
+def strategy_for(name: str) -> Strategy:
+    """The strategy a name stands for, `NAME` or `NAME:OPTION=VALUE,...`. Raises UsageError naming those there are."""
+    key, _, options = name.partition(":")
+    known = sorted(module.name for module in pkgutil.iter_modules(agent.strategies.__path__))
+    if key not in known:
+        raise UsageError(f"unknown strategy {key!r}; known: {', '.join(known)}")
+    module = importlib.import_module(f"agent.strategies.{key}")
+    strategy: Strategy = module.strategy(_options(name, options))
+    return strategy
 
 
-def _next_stage(attempts: Sequence[Attempt], stages: Sequence[Stage]) -> Stage:
-    current = _stage(stages, attempts[-1].stage)
-    visit = _visit(attempts)
-    proposals = sum(attempt.role != "repair" for attempt in visit)
-    if visit[-1].decision == "keep" and proposals < current.proposals:
-        return current
-    following = list(stages).index(current) + 1
-    return stages[following % len(stages)]
+def whole_number(options: dict[str, str], name: str, default: int) -> int:
+    """Take an option out of `options` as a number of at least 1. Raises UsageError."""
+    text = options.pop(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--strategy: {name}={text!r} is not a whole number of at least 1")
+    return int(text)
 
 
-def _visit(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """The attempts at the end that belong to one stage."""
-    visit: list[Attempt] = []
-    for attempt in reversed(attempts):
-        if attempt.stage != attempts[-1].stage:
-            break
-        visit.insert(0, attempt)
-    return visit
+def no_more(options: dict[str, str], known: str) -> None:
+    """Refuse options a strategy does not know. Raises UsageError."""
+    if options:
+        raise UsageError(f"--strategy: unknown option {', '.join(options)}; known: {known or 'none'}")
 
 
-def _stage(stages: Sequence[Stage], key: str) -> Stage:
-    """The stage of this key; the first one where a stage file has been removed since."""
-    return next((stage for stage in stages if stage.key == key), stages[0])
+def _options(name: str, text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    wrong = [key for key, sign, value in pairs if not (key and sign and value)]
+    if wrong:
+        raise UsageError(f"--strategy {name}: write options as NAME=VALUE, like beam:width=3")
+    return {key.strip(): value.strip() for key, _, value in pairs}

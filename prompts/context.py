@@ -26,6 +26,7 @@ class PastAttempt(Frozen):
     message: str
     estimate_ms: float | None
     decision: str
+    note: str = ""  # what else the model should hear of it, e.g. that it changed a frozen knob
 
 
 class Base(Frozen):
@@ -36,11 +37,27 @@ class Base(Frozen):
     evaluation: Evaluation | None = None
 
 
+class Memory(Frozen):
+    """What an earlier run found out: what was changed, and what came of it. `origin` is of both figures."""
+
+    problem: str
+    gpu: str
+    stage: str
+    change: str
+    outcome: str  # gain | no gain | first | failed
+    detail: str = ""
+    origin: str = "estimated"
+    before_ms: float | None = None
+    after_ms: float | None = None
+    decision: str = ""
+
+
 class Context(Frozen):
     """Everything one proposal may depend on.
 
     role: `propose` without code yet, `optimize` from `base` (the best so far), `repair` of the failed `base`.
     metrics: profiler figures of `base` (origin: measured). missing_metrics: wanted by the stage and not delivered.
+    partners: other candidates to take over from. memories: outcomes of earlier runs that are about this problem.
     """
 
     role: Role
@@ -53,3 +70,5 @@ class Context(Frozen):
     missing_metrics: tuple[str, ...] = ()
     history: tuple[PastAttempt, ...] = ()
     hint: str = ""
+    partners: tuple[Base, ...] = ()
+    memories: tuple[Memory, ...] = ()

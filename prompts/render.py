@@ -66,6 +66,11 @@ def prompt_for(
     return render(context)
 
 
+def concise(prompt: str) -> str:
+    """The same prompt with the request to answer briefly, for a reply that was cut at the token limit."""
+    return prompt + _environment(user_directory()).get_template("concise.md.j2").render()
+
+
 def prompt_id(context: Context) -> str:
     """Which words were used: `<template>@<sha256[:12]>` over the template and every part it may include."""
     name, environment = _template_name(context), _environment(user_directory())

@@ -1,9 +1,32 @@
 """Stages of optimization as data: one TOML file in prompts/stages/ per stage, its stem is its key.
 
+A gate is a list of conditions on figures of the code a stage would start from; agent/gates.py holds them against the
+evidence. `overrides` replaces or adds to fields for a category of operators.
+
 Limits: no code in a stage. Order is the `order` field, so a new stage is one new file.
 """
 
+from typing import Literal, Self
+
+from pydantic import model_validator
+
 from evaluators.frozen import Frozen
+
+Knob = Literal["algorithm", "layout", "access", "grid", "block", "block_k", "num_warps", "num_stages"]
+Origin = Literal["measured", "compiled", "estimated"]
+Category = Literal["matmul", "conv", "transposed_conv", "normalization", "activation", "reduction", "fusion", "other"]
+COMPILED_FIGURES = (
+    "registers",
+    "spills",
+    "shared_memory_bytes",
+    "theoretical_occupancy_pct",
+    "num_warps",
+    "num_stages",
+    "waves",
+    "narrow_load_pct",  # share of the global loads that are at most 32 bits wide
+    "tensor_core_pct",  # share of tensor core instructions in the hottest loop
+)
+ESTIMATED_FIGURES = ("bound_ms", "memory_share_pct")  # share: what memory alone would take of the whole lower bound
 
 
 class StageMetric(Frozen):
@@ -15,8 +38,59 @@ class StageMetric(Frozen):
     why: str = ""
 
 
+class Condition(Frozen):
+    """One figure against one limit. A `measured` figure has Nsight Compute's own name."""
+
+    figure: str
+    origin: Origin = "compiled"
+    above: float | None = None
+    below: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _is_one_comparison(self) -> Self:
+        if len(self._limits()) != 1:
+            raise ValueError(f"{self.figure}: give exactly one of above, below, at_least, at_most")
+        known = {"compiled": COMPILED_FIGURES, "estimated": ESTIMATED_FIGURES}.get(self.origin)
+        if known is not None and self.figure not in known:
+            raise ValueError(f"{self.figure} is no {self.origin} figure; known: {', '.join(known)}")
+        return self
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` satisfies the condition."""
+        ((sign, limit),) = self._limits()
+        return {">": value > limit, "<": value < limit, ">=": value >= limit, "<=": value <= limit}[sign]
+
+    def __str__(self) -> str:
+        ((sign, limit),) = self._limits()
+        return f"{self.figure} {sign} {limit:g} ({self.origin})"
+
+    def _limits(self) -> list[tuple[str, float]]:
+        given = ((">", self.above), ("<", self.below), (">=", self.at_least), ("<=", self.at_most))
+        return [(sign, limit) for sign, limit in given if limit is not None]
+
+
+class StageOverride(Frozen):
+    """What a category of operators changes of a stage: texts and gates replace, `rules` and `ideas` are put first."""
+
+    focus: str | None = None
+    rules: tuple[str, ...] = ()
+    ideas: tuple[str, ...] = ()
+    proposals: int | None = None
+    enter_when: tuple[Condition, ...] | None = None
+    skip_when: tuple[tuple[Condition, ...], ...] | None = None
+    done_when: tuple[Condition, ...] | None = None
+    skip: str | None = None
+
+
 class Stage(Frozen):
-    """One step of the optimization: what to look at, what may change, what must stay."""
+    """One step of the optimization: what to look at, what may change, what must stay.
+
+    Gates are held against the code the stage would start from. `enter_when`: one of these makes the stage worthwhile.
+    `skip_when`: groups; where all conditions of one group hold the stage is passed over. `done_when`: where all hold a
+    visit ends. A figure nobody has decides nothing. `skip`: passed over always, for this reason.
+    """
 
     key: str
     order: int
@@ -26,8 +100,29 @@ class Stage(Frozen):
     rules: tuple[str, ...] = ()
     ideas: tuple[str, ...] = ()
     autotune: tuple[str, ...] = ()
-    allowed_knobs: tuple[str, ...] = ()
-    frozen_knobs: tuple[str, ...] = ()
+    allowed_knobs: tuple[Knob, ...] = ()
+    frozen_knobs: tuple[Knob, ...] = ()
     proposals: int = 1  # most proposals one visit makes; it goes on only while the last one was kept
-    entry_gate: str = ""
+    entry_gate: str = ""  # the gates in words, for the prompt
     exit_gate: str = ""
+    enter_when: tuple[Condition, ...] = ()
+    skip_when: tuple[tuple[Condition, ...], ...] = ()
+    done_when: tuple[Condition, ...] = ()
+    skip: str = ""
+    overrides: dict[Category, StageOverride] = {}
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        both = sorted(set(self.allowed_knobs) & set(self.frozen_knobs))
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be allowed and frozen at once")
+        return self
+
+    def for_category(self, category: Category) -> "Stage":
+        """The stage as it is for operators of this category."""
+        override = self.overrides.get(category)
+        if override is None:
+            return self
+        given = {name: getattr(override, name) for name in override.model_fields_set if name not in ("rules", "ideas")}
+        added = {"rules": override.rules + self.rules, "ideas": override.ideas + self.ideas}
+        return self.model_copy(update={**given, **added})

@@ -33,6 +33,7 @@ class Budget(Frozen):
     max_attempts: int = 8
     max_seconds: float | None = None
     max_cost_usd: float | None = None
+    max_tokens: int | None = None  # input and output of the whole run
 
 
 class RunConfig(Frozen):
@@ -46,6 +47,9 @@ class RunConfig(Frozen):
     budget: Budget = Budget()
     seed_code: str | None = None
     sandbox: str = "auto"  # which sandbox tiers are accepted
+    strategy: str = "linear"
+    stages_dir: str | None = None  # a folder of the user's stages
+    provider: str | None = None
 
 
 class Run(Frozen):
@@ -78,6 +82,13 @@ class Attempt(Frozen):
     started_at: str
     seconds: float
     reply_problem: str = ""  # why the reply held no candidate
+    program: str = ""  # hash of the syntax tree: equal for code that differs in comments and blanks only
+    behaviour: str = ""  # family/memory/precision as read from the code (agent/behaviour.py)
+    skipped: tuple[str, ...] = ()  # stages passed over on the way to this one, each with the reason
+    knob_violations: tuple[str, ...] = ()  # frozen knobs that were changed all the same
+    knobs_not_checked: tuple[str, ...] = ()  # frozen knobs that cannot be read from the code
+    prompt_chars: int = 0
+    prompt_dropped: tuple[str, ...] = ()  # parts left out so that the prompt fits
 
 
 class Proposed(Frozen):

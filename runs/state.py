@@ -20,6 +20,7 @@ class RunState:
     budget: Budget | None = None  # of the latest resume; None: the one in run.json
     unanswered: tuple[Usage, ...] = ()  # calls that were paid for and brought no reply
     _by_candidate: dict[str, Attempt] = field(default_factory=dict, repr=False)
+    _by_program: dict[str, Attempt] = field(default_factory=dict, repr=False)
 
     @property
     def best(self) -> Attempt | None:
@@ -56,8 +57,14 @@ class RunState:
         """The attempt in which equal code was judged first, if any."""
         return self._by_candidate.get(candidate_id)
 
+    def ran(self, program: str) -> Attempt | None:
+        """The attempt in which a program of this syntax tree was judged first, if any."""
+        return self._by_program.get(program)
+
     def attempt(self, number: int) -> Attempt | None:
         """The attempt with this number."""
+        if 0 < number <= len(self.attempts) and self.attempts[number - 1].number == number:
+            return self.attempts[number - 1]
         return next((attempt for attempt in self.attempts if attempt.number == number), None)
 
 
@@ -65,18 +72,26 @@ def after(state: RunState, event: AnyEvent) -> RunState:
     """The state once `event` has happened."""
     match event:
         case Proposed():
-            return replace(state, pending=event)
+            return replace(state, pending=event, finished=None)
         case Unanswered(usage=usage):
             return replace(state, unanswered=(*state.unanswered, usage))
         case Attempted(attempt=attempt):
-            known = state._by_candidate
-            if attempt.candidate_id and attempt.evaluation and attempt.candidate_id not in known:
-                known = {**known, attempt.candidate_id: attempt}
-            return replace(state, attempts=(*state.attempts, attempt), pending=None, _by_candidate=known)
+            return replace(
+                state,
+                attempts=(*state.attempts, attempt),
+                pending=None,
+                _by_candidate=_known(state._by_candidate, attempt.candidate_id, attempt),
+                _by_program=_known(state._by_program, attempt.program, attempt),
+            )
         case Finished(reason=reason):
             return replace(state, finished=reason)
         case Resumed(budget=budget):
             return replace(state, finished=None, budget=budget)
+
+
+def _known(known: dict[str, Attempt], key: str | None, attempt: Attempt) -> dict[str, Attempt]:
+    """The index with this attempt, where it is the first of its key that was judged."""
+    return {**known, key: attempt} if key and attempt.evaluation and key not in known else known
 
 
 def fold(events: Iterable[AnyEvent]) -> RunState:

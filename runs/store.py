@@ -11,14 +11,17 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from evaluators.problem import ProblemFacts
+from prompts.context import Memory
 from runs.errors import DamagedJournal, NewerRun, RecordNotWritten, UnknownRun
 from runs.journal import Journal, read_events
 from runs.nouns import SCHEMA, AnyEvent, Run
 from runs.state import RunState, fold
 
 _ROOM_BYTES = 1 << 18  # the longest of five recorded replies has 74 kB and is written twice
+_memories: TypeAdapter[tuple[Memory, ...]] = TypeAdapter(tuple[Memory, ...])
 
 
 def now() -> str:
@@ -55,6 +58,21 @@ class RunDirectory:
     def state(self) -> RunState:
         """The fold of the journal: attempts, the best, what was spent."""
         return fold(self.events())
+
+    def facts(self) -> ProblemFacts | None:
+        """What the judge found out about the problem when the run began (facts.json), if that is kept."""
+        path = self.path / "facts.json"
+        return ProblemFacts.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def memories(self) -> tuple[Memory, ...]:
+        """The outcomes of earlier runs as this run was told them when it began (memory.json)."""
+        path = self.path / "memory.json"
+        return _memories.validate_json(path.read_bytes()) if path.exists() else ()
+
+    def keep_beginning(self, facts: ProblemFacts, memories: tuple[Memory, ...]) -> None:
+        """Write down what is known at the beginning, so that later prompts are made of the same."""
+        write_durably(self.path / "facts.json", facts.model_dump_json(indent=2) + "\n")
+        write_durably(self.path / "memory.json", _memories.dump_json(memories, indent=2).decode() + "\n")
 
     def attempt_file(self, number: int, name: str) -> Path:
         """Path of a file of an attempt, e.g. `attempt_file(3, "reply.md")`."""

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,11 +41,16 @@ def doctor(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(finding) for finding in found]))
     else:
-        for finding in found:
-            print(f"{'ok' if finding.works else 'NO':4}{finding.name:22}{finding.seen}")
-            if not finding.works:
-                print(f"{'':26}-> {finding.limits}")
+        print_findings(found)
     sys.exit(0 if next(f.works for f in found if f.name == "judge") else 3)
+
+
+def print_findings(found: Sequence[Finding]) -> None:
+    """One line each, and a second one for what a failure limits."""
+    for finding in found:
+        print(f"{'ok' if finding.works else 'NO':4}{finding.name:22}{finding.seen}")
+        if not finding.works:
+            print(f"{'':26}-> {finding.limits}")
 
 
 def examine() -> Iterator[Finding]:

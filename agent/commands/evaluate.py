@@ -17,8 +17,10 @@ from evaluators.problem_catalog import load_problem
 from runs.show import evaluation_lines
 
 
-def evaluate(file: Path, *, problem: str, gpu: str, sandbox: str, as_json: bool) -> None:
+def evaluate(file: Path | None, *, problem: str | None, gpu: str, sandbox: str, as_json: bool) -> None:
     """Judge the candidate in `file`; leaves with the verdict's exit code."""
+    if file is None or problem is None:
+        raise UsageError("name a file and --problem, or a run with --pending")
     candidate = read_candidate(file)
     subject, target = load_problem(problem), load_gpu(gpu)
     for note in subject.notes:

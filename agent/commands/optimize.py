@@ -3,6 +3,7 @@
 Limits: wiring and the final word; the run itself is agent/loop.py.
 """
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,23 +14,25 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from agent.context import Subject
+from agent.draft import Planner
 from agent.exits import finish
 from agent.loop import Loop
+from agent.opening import begin, planner_for, remember, replayed_run
+from agent.policy import strategy_for
 from agent.proposers import Caller, Proposer, proposer_for
+from agent.proposers.providers import base_url_of
 from evaluators.client import JudgeClient
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
-from evaluators.problem import Problem
+from evaluators.judging import Judge
 from evaluators.problem_catalog import load_problem
 from prompts.stages import all_stages
 from runs.export import export_best
 from runs.live import View, view_for
 from runs.nouns import Budget, Resumed, Run, RunConfig
 from runs.record import open_record
-from runs.report import write_report
-from runs.report.reading import FACTS_FILE
-from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory, write_durably
+from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory
+from runs.verdicts import RecordedJudge
 
 _VERSIONED = ("kernel-agent", "torch", "triton", "openai", "genai-prices")
 
@@ -46,6 +49,11 @@ class Request:
     max_attempts: int | None
     max_seconds: float | None
     max_cost_usd: float | None
+    max_tokens: int | None
+    strategy: str | None
+    stages_dir: Path | None
+    provider: str | None
+    recorded_verdicts: bool
     sandbox: str
     runs_dir: Path | None
     plain: bool
@@ -60,6 +68,7 @@ class Extension:
     max_attempts: int | None
     max_seconds: float | None
     max_cost_usd: float | None
+    max_tokens: int | None
     runs_dir: Path | None
     plain: bool
     as_json: bool
@@ -67,32 +76,21 @@ class Extension:
 
 def optimize(request: Request) -> None:
     """Start a new run."""
-    problem, gpu = load_problem(request.problem), load_gpu(request.gpu)
-    proposer_for(
-        request.model, base_url=request.base_url, runs_dir=runs_directory(request.runs_dir)
-    )  # fail before a run exists
-    directory = runs_directory(request.runs_dir)
+    config, directory = _config(request), runs_directory(request.runs_dir)
+    strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
+    proposer_for(config.model, base_url=config.base_url, runs_dir=directory)
     run = Run(
-        id=new_run_id(directory, problem.key, gpu.key),
-        created_at=now(),
-        config=RunConfig(
-            problem=problem.key,
-            problem_source=problem.model_dump_json(),
-            gpu=gpu.key,
-            model=request.model,
-            base_url=request.base_url,
-            budget=Budget(
-                max_attempts=request.max_attempts or 8,
-                max_seconds=request.max_seconds,
-                max_cost_usd=request.max_cost_usd,
-            ),
-            seed_code=_read_code(request.code),
-            sandbox=request.sandbox,
-        ),
-        versions=_versions(),
+        id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=_versions()
     )
-    with JudgeClient(request.sandbox) as judge:
-        _go(create_run(directory, run), judge, plain=request.plain, as_json=request.as_json)
+    with ExitStack() as stack:
+        judge = _judge(request, config, directory, stack)
+        created = create_run(directory, run)
+        if config.model == "manual" and not sys.stdin.isatty():
+            begin(created, judge)
+            print(created.id if not request.as_json else json.dumps({"run": created.id, "path": str(created.path)}))
+            print(f"run {created.id} waits for replies: agent ask {created.id}", file=sys.stderr)
+            return
+        _go(created, judge, plain=request.plain, as_json=request.as_json)
 
 
 def resume(extension: Extension) -> None:
@@ -103,57 +101,85 @@ def resume(extension: Extension) -> None:
         max_attempts=extension.max_attempts or old.max_attempts,
         max_seconds=old.max_seconds if extension.max_seconds is None else extension.max_seconds,
         max_cost_usd=old.max_cost_usd if extension.max_cost_usd is None else extension.max_cost_usd,
+        max_tokens=old.max_tokens if extension.max_tokens is None else extension.max_tokens,
     )
     with JudgeClient(directory.run.config.sandbox) as judge:
         _go(directory, judge, plain=extension.plain, as_json=extension.as_json, resumed=budget)
 
 
-def _go(
-    directory: RunDirectory, judge: JudgeClient, *, plain: bool, as_json: bool, resumed: Budget | None = None
-) -> None:
-    config = directory.run.config
-    problem = Problem.model_validate_json(config.problem_source)
-    gpu = load_gpu(config.gpu)
+def _config(request: Request) -> RunConfig:
+    """What the run is asked to do; a replay searches as the recorded run did unless it is told otherwise."""
+    problem, gpu = load_problem(request.problem), load_gpu(request.gpu)
+    config = RunConfig(
+        problem=problem.key,
+        problem_source=problem.model_dump_json(),
+        gpu=gpu.key,
+        model=request.model,
+        base_url=base_url_of(request.provider, request.base_url),
+        provider=request.provider,
+        budget=Budget(
+            max_attempts=request.max_attempts or 8,
+            max_seconds=request.max_seconds,
+            max_cost_usd=request.max_cost_usd,
+            max_tokens=request.max_tokens,
+        ),
+        seed_code=_read_code(request.code),
+        sandbox=request.sandbox,
+        strategy=request.strategy or "linear",
+        stages_dir=str(request.stages_dir.resolve()) if request.stages_dir else None,
+    )
+    replayed = replayed_run(config)
+    if replayed is None:
+        return config
+    recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config
+    same = {"strategy": request.strategy or recorded.strategy, "stages_dir": config.stages_dir or recorded.stages_dir}
+    return config.model_copy(update={**same, "seed_code": config.seed_code or recorded.seed_code})
+
+
+def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStack) -> Judge:
+    replayed = replayed_run(config)
+    if not request.recorded_verdicts:
+        return stack.enter_context(JudgeClient(request.sandbox))
+    if replayed is None:
+        raise UsageError("--recorded-verdicts goes with --model replay:RUN")
+    return RecordedJudge(open_run(replayed, directory))
+
+
+def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, resumed: Budget | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as stack:
         record = stack.enter_context(open_record(directory))
         if resumed is not None:
             record.append(Resumed(at=now(), budget=resumed))
-        budget = resumed or config.budget
+        budget = resumed or directory.run.config.budget
         view = stack.enter_context(view_for(sys.stderr, budget=budget, plain=plain, state=record.state))
         view.note(f"run {directory.id} in {directory.path}")
-        for line in (
-            *problem.notes,
-            *filter(None, [gpu.notes]),
-            f"target {gpu.name} ({gpu.arch}); no clock: figures are compiled or estimated",
-        ):
+        begin(directory, judge)
+        planner = planner_for(directory)
+        for line in _remarks(planner):
             view.note(line)
-        subject = Subject(problem, judge.facts(problem), gpu, config.seed_code)
-        if subject.facts:
-            write_durably(directory.path / FACTS_FILE, subject.facts.model_dump_json(indent=2) + "\n")
-        for warning in subject.facts.warnings if subject.facts else ():
-            view.note(f"problem: {warning}")
         if record.state.best:
             export_best(directory)
         proposer = stack.enter_context(_proposer(directory, view))
-        loop = Loop(subject, all_stages(), proposer, judge, record, view)
         try:
-            reason = loop.run(budget)
+            reason = Loop(planner, proposer, judge, record, view).run(budget)
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise
-        finally:
-            _report(directory, view)
+        remember(record)
         view.finish(reason)
     finish(directory, reason, as_json=as_json)
 
 
-def _report(directory: RunDirectory, view: View) -> None:
-    """Write the page of the run; where that fails the run is as good without it."""
-    try:
-        write_report(directory.path)
-    except AgentError as error:
-        view.note(f"no report: {error}")
+def _remarks(planner: Planner) -> Iterator[str]:
+    """What a user should know before the first attempt."""
+    subject, gpu = planner.subject, planner.subject.gpu
+    yield from subject.problem.notes
+    yield from filter(None, [gpu.notes])
+    yield f"target {gpu.name} ({gpu.arch}); no clock: figures are compiled or estimated"
+    yield from (f"problem: {warning}" for warning in (subject.facts.warnings if subject.facts else ()))
+    if subject.memories:
+        yield f"{len(subject.memories)} outcomes of earlier runs are at hand (agent memory)"
 
 
 @contextmanager

@@ -29,6 +29,8 @@ class Proposal(Frozen):
     finish_reason: str = "stop"  # stop | length | ...
     usage: Usage = Usage()
     request_ids: tuple[str, ...] = ()
+    prompt_chars: int = 0
+    prompt_dropped: tuple[str, ...] = ()  # parts left out so that the prompt fits (prompts/shrink.py)
 
 
 class Proposer(Protocol):
@@ -43,6 +45,10 @@ class Proposer(Protocol):
 
     def worst_case_cost_usd(self, prompt: str) -> float | None:
         """The most this call could cost; 0.0 where it is free, None where the price is unknown."""
+        ...
+
+    def worst_case_tokens(self, prompt: str) -> int:
+        """The most tokens this call could take, in and out; 0 where nothing is metered."""
         ...
 
 

@@ -61,6 +61,10 @@ class OpenAIProposer:
 
     def propose(self, context: Context, prompt: str) -> Proposal:
         """Send the prompt and return the reply with what it cost. Raises ProposerError, its `usage` filled in."""
+        return self.ask(prompt)
+
+    def ask(self, prompt: str) -> Proposal:
+        """The same for any text."""
         bill, request_ids = Bill(self._tariff), list[str]()
         patience = Patience(self._caller.remaining_s, self._caller.on_wait, self._stopped)
         try:
@@ -88,6 +92,15 @@ class OpenAIProposer:
             self._ask_prices()
             cost = prices.worst_case_cost(prompt, self._tariff, limit)
         return cost if cost is not None else prices.worst_case_from(self._charged, prompt, limit)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How requests are sent now, after what the endpoint refused."""
+        return self._dialect
+
+    def worst_case_tokens(self, prompt: str) -> int:
+        """One token per byte of the prompt and the whole output limit."""
+        return prices.longest_input(prompt) + self._dialect.max_output_tokens
 
     def close(self) -> None:
         """End every wait between retries and close the connections."""

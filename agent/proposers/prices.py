@@ -73,7 +73,7 @@ class Bill:
 
 def worst_case_cost(prompt: str, tariff: Tariff, max_output_tokens: int) -> float | None:
     """The most one request can cost by table or list, in dollars; None where neither knows the model there."""
-    cost, _ = _list_price(_longest_input(prompt), 0, max_output_tokens, tariff)
+    cost, _ = _list_price(longest_input(prompt), 0, max_output_tokens, tariff)
     return cost
 
 
@@ -82,10 +82,11 @@ def worst_case_from(seen: Usage, prompt: str, max_output_tokens: int) -> float |
     if seen.cost_usd is None:
         return None
     fresh = seen.input_tokens - seen.cached_input_tokens * (1 - CACHED_PRICE_FLOOR)
-    return seen.cost_usd * max(_longest_input(prompt) / max(fresh, 1), max_output_tokens / max(seen.output_tokens, 1))
+    return seen.cost_usd * max(longest_input(prompt) / max(fresh, 1), max_output_tokens / max(seen.output_tokens, 1))
 
 
-def _longest_input(prompt: str) -> int:
+def longest_input(prompt: str) -> int:
+    """The most input tokens a prompt can be."""
     return len(prompt.encode("utf-8", "replace")) + MESSAGE_OVERHEAD_TOKENS
 
 

@@ -44,6 +44,10 @@ class ReplayProposer:
         """Free."""
         return 0.0
 
+    def worst_case_tokens(self, prompt: str) -> int:
+        """None: nothing is metered."""
+        return 0
+
     def _take(self) -> Proposed:
         with self._lock:
             if self._next == len(self._recorded):

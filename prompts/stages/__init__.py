@@ -1,6 +1,7 @@
 """Load the stages of optimization: the TOML files beside this one, in the order of their `order` field.
 
-A folder named by AGENT_PROMPTS_DIR may hold a `stages` folder; its files add stages or replace those of the same name.
+A folder named by AGENT_PROMPTS_DIR may hold a `stages` folder, and `--stages` names one; their files add stages or
+replace those of the same name.
 
 Limits: data only; which stage comes next is the agent's policy.
 """
@@ -22,9 +23,12 @@ BUILT_IN_DIR = Path(__file__).parent
 USER_DIR_VARIABLE = "AGENT_PROMPTS_DIR"
 
 
-def all_stages() -> tuple[Stage, ...]:
-    """Every stage, first to last. A damaged file is an error that names the file and the field."""
-    stages = {path.stem: _read(path) for folder in _folders() for path in sorted(folder.glob("*.toml"))}
+def all_stages(own: Path | None = None) -> tuple[Stage, ...]:
+    """Every stage, first to last; those in the folder `own` win. A damaged file is an error that names it."""
+    if own is not None and not own.is_dir():
+        raise UsageError(f"--stages {own} is not a folder; point it at a folder of stage files (*.toml)")
+    folders = [*_folders(), *([own] if own else [])]
+    stages = {path.stem: _read(path) for folder in folders for path in sorted(folder.glob("*.toml"))}
     return tuple(sorted(stages.values(), key=lambda stage: (stage.order, stage.key)))
 
 

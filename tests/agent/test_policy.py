@@ -1,10 +1,13 @@
 """Stages in order, one repair per failure, always from the best so far - as a pure function of the record."""
 
+from itertools import pairwise
+
 import pytest
 
-from agent.budget import exhausted
+from agent.budget import WorstCase, exhausted, refusal, warnings
 from agent.decision import decide
-from agent.policy import next_plan
+from agent.policy import Position
+from agent.strategies.linear import Linear
 from evaluators.evaluation import Estimate, Failed, Passed, Unverified
 from prompts.stage import Stage
 from runs.nouns import Attempt, Attempted, Budget, Proposed, Usage
@@ -15,6 +18,12 @@ STAGES = (
     Stage(key="grid", order=2, title="", focus=""),
     Stage(key="tuning", order=3, title="", focus=""),
 )
+
+
+def next_plan(state, stages):
+    return Linear().next(Position(state, stages))
+
+
 COMMON = {"problem": "p", "gpu": "4090"}
 
 
@@ -120,13 +129,20 @@ def test_decisions(challenger, best, decision, words):
 
 def test_budgets_name_what_ended_and_never_take_an_unknown_price_for_free():
     state = play(passed(10), passed(9))
-    spend = {"elapsed_s": 5.0, "next_call_usd": 0.02}
-    assert exhausted(Budget(max_attempts=3), state, **spend) is None
-    assert "attempts used up" in exhausted(Budget(max_attempts=2), state, **spend)
-    assert "time used up" in exhausted(Budget(max_attempts=9, max_seconds=5), state, **spend)
-    assert exhausted(Budget(max_attempts=9, max_cost_usd=0.05), state, **spend) is None
-    assert "cost cap" in exhausted(Budget(max_attempts=9, max_cost_usd=0.03), state, **spend)
-    assert "unknown" in exhausted(Budget(max_attempts=9, max_cost_usd=1), state, elapsed_s=0, next_call_usd=None)
+    assert exhausted(Budget(max_attempts=3), state, elapsed_s=5) is None
+    assert "attempts used up" in exhausted(Budget(max_attempts=2), state, elapsed_s=5)
+    assert "time used up" in exhausted(Budget(max_attempts=9, max_seconds=5), state, elapsed_s=5)
+    assert refusal(Budget(max_cost_usd=0.05), state, WorstCase(0.02)) is None
+    assert "cost cap" in refusal(Budget(max_cost_usd=0.03), state, WorstCase(0.02))
+    assert "unknown" in refusal(Budget(max_cost_usd=1), state, WorstCase(None))
+    assert "token cap" in refusal(Budget(max_tokens=10), state, WorstCase(0.0, 11))
+
+
+def test_a_warning_is_said_once_at_half_and_at_four_fifths():
+    states = [play(*[passed(10 - number) for number in range(count)]) for count in range(11)]
+    said = [warnings(Budget(max_attempts=10, max_cost_usd=0.1), before, after) for before, after in pairwise(states)]
+    assert [number for number, lines in enumerate(said, 1) if lines] == [5, 8]
+    assert said[4] == ["50 % of --max-attempts is spent (5 of 10)", "50 % of --max-cost is spent (0.05 of 0.1)"]
 
 
 def test_a_paid_reply_is_finished_even_when_the_budget_is_spent():
@@ -137,7 +153,7 @@ def test_a_paid_reply_is_finished_even_when_the_budget_is_spent():
     ]
     state = fold(events)
     assert state.next_number == 1
-    assert exhausted(Budget(max_attempts=1, max_cost_usd=0.0), state, elapsed_s=0, next_call_usd=None) is None
+    assert exhausted(Budget(max_attempts=1, max_cost_usd=0.0), state, elapsed_s=0) is None
 
 
 def test_the_best_never_regresses_over_random_histories():

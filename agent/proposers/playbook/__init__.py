@@ -56,6 +56,10 @@ class PlaybookProposer:
         """Free."""
         return 0.0
 
+    def worst_case_tokens(self, prompt: str) -> int:
+        """None: nothing is metered."""
+        return 0
+
 
 def _move(context: Context, situation: Situation, record: Record) -> Move:
     current = configuration_of(context.base)

@@ -1,0 +1,1 @@
+"""Search strategies, one file each: a function `strategy(options)` that returns an agent.policy.Strategy."""

@@ -1,0 +1,51 @@
+"""A judge that repeats the verdicts of a recorded run: no GPU, no torch, nothing is executed.
+
+With `--model replay:RUN` a run is then made again bit for bit: the same prompts, replies, kernels, verdicts, decisions.
+
+Limits: candidates of that run for that problem and GPU. Any other candidate is refused, never guessed.
+"""
+
+from collections.abc import Callable
+
+from evaluators.candidate import Candidate
+from evaluators.errors import UsageError
+from evaluators.evaluation import Evaluation
+from evaluators.gpu import GpuSpec
+from evaluators.problem import Problem, ProblemFacts
+from runs.store import RunDirectory
+
+
+class RecordedJudge:
+    """Answers from a run directory."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._state = run.state()
+
+    def facts(self, problem: Problem) -> ProblemFacts:
+        """The facts the run was given. Raises UsageError where it did not keep them."""
+        facts = self._run.facts()
+        if facts is None:
+            raise UsageError(f"run {self._run.id} kept no facts.json; replay it without --recorded-verdicts")
+        return facts
+
+    def evaluate(
+        self, problem: Problem, candidate: Candidate, gpu: GpuSpec, *, announce: Callable[[str], None]
+    ) -> Evaluation:
+        """The recorded verdict. Raises UsageError where this candidate was never judged for this problem and GPU."""
+        known = self._state.judged(candidate.id)
+        recorded = Problem.model_validate_json(self._run.run.config.problem_source)
+        if (
+            known is None
+            or known.evaluation is None
+            or gpu.key != self._run.run.config.gpu
+            or problem.id != recorded.id
+        ):
+            raise UsageError(
+                f"run {self._run.id} holds no verdict on candidate {candidate.id} for {problem.key} on {gpu.key}; "
+                "replay it without --recorded-verdicts"
+            )
+        return known.evaluation
+
+    def close(self) -> None:
+        """Nothing is open."""
