@@ -1,7 +1,9 @@
 """Whether an attempt becomes the new best, and why, in words.
 
 Without a clock only the estimate ranks, and it is a lower bound: bounds that differ by less than `CLAIM_RATIO`
-order the search but claim no difference. A candidate that passed always beats one that could not be verified.
+order the search but claim no difference. Where two bounds are equal (both at the memory floor, say) compiled evidence
+breaks the tie: fewer spilled bytes, then a lower second limit. A candidate that passed always beats one that could not
+be verified.
 
 Limits: two candidates at a time; measured comparisons come with measurements.
 """
@@ -15,6 +17,7 @@ CLAIM_RATIO = (
     2.0  # bounds order candidates reliably only when they differ by this factor (measured over 2 kernels; uncalibrated)
 )
 NOISE_RATIO = 1.01  # a bound less than 1 % lower is no progress
+SECOND_RATIO = 1.1  # the second limit has to fall by 10 % to count: it is not what the estimate says bounds the kernel
 
 
 def decide(evaluation: Evaluation | None, best: Attempt | None) -> tuple[Decision, str]:
@@ -39,10 +42,33 @@ def _by_estimate(challenger: Evaluation, incumbent: Evaluation, number: int) -> 
         return "discard", f"no complete estimate to rank it against attempt {number}"
     figures = f"estimated bound {new:.3g} ms against {old:.3g} ms of attempt {number}"
     if new * NOISE_RATIO >= old:
-        return "discard", f"{figures}: no gain"
+        tie = _tie_breaker(challenger, incumbent) if new <= old * NOISE_RATIO else None
+        return ("keep", f"{figures}: equal, but {tie}") if tie else ("discard", f"{figures}: no gain")
     if old / new < CLAIM_RATIO:
         return "keep", f"{figures}: ranked by estimate, below {CLAIM_RATIO:g}x no difference is claimed"
     return "keep", f"{figures}: {old / new:.1f}x lower bound"
+
+
+def _tie_breaker(challenger: Evaluation, incumbent: Evaluation) -> str | None:
+    """Why the challenger is preferred at an equal bound, in words; None where nothing speaks for it."""
+    new, old = _spilled_bytes(challenger), _spilled_bytes(incumbent)
+    if new != old:
+        return f"{new} bytes spilled in place of {old} (compiled)" if new < old else None
+    (name, second), (_, old_second) = _second_limit(challenger), _second_limit(incumbent)
+    if second * SECOND_RATIO < old_second:
+        return f"the next limit is {second:.3g} ms ({name}) in place of {old_second:.3g} ms (estimated)"
+    return None
+
+
+def _spilled_bytes(evaluation: Evaluation) -> int:
+    return sum(kernel.spills for kernel in evaluation.kernels)
+
+
+def _second_limit(evaluation: Evaluation) -> tuple[str, float]:
+    """The component of the estimate that would bound it if the largest were not there."""
+    components = evaluation.estimate.components_ms if evaluation.estimate else {}
+    ordered = sorted(components.items(), key=lambda item: -item[1])
+    return ordered[1] if len(ordered) > 1 else ("none", 0.0)
 
 
 def rank(evaluation: Evaluation | None) -> tuple[int, float]:
