@@ -11,7 +11,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "help"
 VERBS = (
-    *("optimize", "resume", "evaluate", "ask", "tell", "memory", "problems", "gpus", "prompt", "extract", "runs", "show"),
+    *(
+        "optimize",
+        "resume",
+        "evaluate",
+        "ask",
+        "tell",
+        "memory",
+        "problems",
+        "gpus",
+        "prompt",
+        "extract",
+        "runs",
+        "show",
+    ),
     *("export", "doctor"),
 )
 
