@@ -111,8 +111,10 @@ class Bench:
         planner = Planner(subject, all_stages(), strategy_for(directory.run.config.strategy))
         caller = Caller(max_output_tokens=limits.pop("max_output_tokens", 2000))
         asked = proposer or OpenAIProposer("gpt-4o", self.server.url, caller=caller)
-        with open_record(directory) as record:
-            reason = Loop(planner, asked, self.table, record, self.view).run(Budget(**limits))
-        if proposer is None:
-            asked.close()
+        try:
+            with open_record(directory) as record:
+                reason = Loop(planner, asked, self.table, record, self.view).run(Budget(**limits))
+        finally:
+            if proposer is None:
+                asked.close()
         return reason, directory.state()
