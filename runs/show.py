@@ -14,6 +14,7 @@ from evaluators.evaluation import Evaluation
 from runs.difference import change_text, difference
 from runs.inert import inert, one_line
 from runs.nouns import Attempt
+from runs.stage_return import stage_return_json, stage_return_lines
 from runs.state import RunState
 from runs.store import RunDirectory
 from runs.table import table
@@ -49,7 +50,8 @@ def run_lines(directory: RunDirectory) -> list[str]:
     state = directory.state()
     rows = [_row(attempt, state) for attempt in state.attempts]
     body = [*table(COLUMNS, rows).split("\n"), *LEGEND] if rows else ["no attempt is finished yet"]
-    return [*_head(directory), "", *body, "", *_standing(directory, state)]
+    returns = stage_return_lines(state)
+    return [*_head(directory), "", *body, "", *returns, *([""] if returns else []), *_standing(directory, state)]
 
 
 def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = False) -> list[str]:
@@ -97,6 +99,7 @@ def run_json(directory: RunDirectory) -> dict[str, Any]:
         "pending": state.pending.model_dump(mode="json") if state.pending else None,
         "best": state.best.number if state.best else None,
         "usage": state.usage.model_dump(mode="json"),
+        "stages": stage_return_json(state),
         "ended": state.finished,
     }
 
@@ -200,7 +203,19 @@ def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:
         f"started {attempt.started_at}, {attempt.seconds:.1f} s, {attempt.usage.input_tokens} + "
         f"{attempt.usage.output_tokens} tokens, cost {_dollars(attempt.usage.cost_usd, attempt.usage.requests)}",
     ]
-    return [*lines, *([f"plan: {one_line(attempt.plan, 400)}"] if attempt.plan else [])]
+    return [*lines, *([f"plan: {one_line(attempt.plan, 400)}"] if attempt.plan else []), *_stage_lines(attempt)]
+
+
+def _stage_lines(attempt: Attempt) -> list[str]:
+    """What the stage engine saw: passed-over stages, frozen knobs, what the prompt had to leave out."""
+    unchecked = ", ".join(attempt.knobs_not_checked)
+    return [
+        *(f"passed over: {one_line(reason)}" for reason in attempt.skipped),
+        *(f"frozen knob moved: {one_line(violation)}" for violation in attempt.knob_violations),
+        *([f"frozen knobs that cannot be read from code: {unchecked}"] if unchecked else []),
+        *([f"prompt of {attempt.prompt_chars} characters"] if attempt.prompt_chars else []),
+        *([f"left out of the prompt: {', '.join(attempt.prompt_dropped)}"] if attempt.prompt_dropped else []),
+    ]
 
 
 def _plain(lines: Sequence[str]) -> list[str]:

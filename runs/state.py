@@ -5,7 +5,7 @@ Limits: no files, no clock. Who decides what comes next is agent/policy.py.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 
 from runs.nouns import AnyEvent, Attempt, Attempted, Budget, Finished, Proposed, Resumed, Unanswered, Usage
 
@@ -33,7 +33,7 @@ class RunState:
         """Number of the attempt to make or to finish."""
         return self.pending.number if self.pending else len(self.attempts) + 1
 
-    @property
+    @cached_property
     def usage(self) -> Usage:
         """Everything paid for, pending proposal included; cost is None as soon as one price is unknown."""
         parts = [*self.unanswered, *(attempt.usage for attempt in self.attempts)]
