@@ -22,13 +22,14 @@ from agent.options import (
     JsonOption,
     PlainOption,
     ProblemOption,
+    ProviderOption,
     RunArgument,
     RunsDirOption,
     Sandbox,
     SandboxOption,
     SecondsOption,
+    TokensOption,
 )
-from agent.review_cli import review_verbs
 
 app = typer.Typer(
     name="agent",
@@ -39,52 +40,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-class Sandbox(StrEnum):
-    """How strong a sandbox this machine must give (sandbox/tiers.py)."""
-
-    auto = "auto"
-    strict = "strict"
-    unsafe = "unsafe"
-
-
-ProblemOption = Annotated[
-    str,
-    typer.Option(
-        "--problem", "-p", help="Built-in name (convt3d, convt3d-73), KernelBench file, or 1/68 with KERNELBENCH_DIR."
-    ),
-]
-GpuOption = Annotated[
-    str, typer.Option("--gpu", "-g", help="Target GPU (4090, 'RTX 4090', h200, ...) or auto: this machine's.")
-]
-RunsDirOption = Annotated[
-    Path | None, typer.Option("--runs-dir", help="Where runs are kept (default: AGENT_RUNS_DIR or ./transcripts).")
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout; everything else goes to stderr.")
-]
-PlainOption = Annotated[bool, typer.Option("--plain", help="One plain line per attempt instead of the live view.")]
-AttemptsOption = Annotated[int | None, typer.Option("--max-attempts", min=1, help="Attempts of the whole run.")]
-SecondsOption = Annotated[float | None, typer.Option("--max-seconds", min=0, help="Wall time of the whole run.")]
-CostOption = Annotated[
-    float | None, typer.Option("--max-cost", min=0, help="Dollars of the whole run, checked before each call.")
-]
-TokensOption = Annotated[
-    int | None,
-    typer.Option("--max-tokens", min=1, help="Tokens of the whole run, in and out, checked before each call."),
-]
-ProviderOption = Annotated[
-    str | None,
-    typer.Option(
-        "--provider",
-        help="openai, anthropic, gemini, deepseek, openrouter, vllm, ollama or llamacpp: sets the base URL.",
-    ),
-]
-SandboxOption = Annotated[
-    Sandbox, typer.Option("--sandbox", help="auto; strict: refuse without namespaces; unsafe: accept any machine.")
-]
-RunArgument = Annotated[str, typer.Argument(help="Run id, its beginning, a path, or `last`.")]
 
 
 @app.command(epilog="Example: agent optimize --problem convt3d-73 --gpu h200 --max-attempts 20")

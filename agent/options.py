@@ -1,6 +1,6 @@
-"""Options and arguments that several verbs share, so that they read the same everywhere.
+"""Options that several verbs of the command line share, with their help.
 
-Limits: typer annotations only.
+Limits: imports nothing but typer and the standard library, as agent/cli.py does.
 """
 
 from enum import StrEnum
@@ -38,6 +38,17 @@ AttemptsOption = Annotated[int | None, typer.Option("--max-attempts", min=1, hel
 SecondsOption = Annotated[float | None, typer.Option("--max-seconds", min=0, help="Wall time of the whole run.")]
 CostOption = Annotated[
     float | None, typer.Option("--max-cost", min=0, help="Dollars of the whole run, checked before each call.")
+]
+TokensOption = Annotated[
+    int | None,
+    typer.Option("--max-tokens", min=1, help="Tokens of the whole run, in and out, checked before each call."),
+]
+ProviderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        help="openai, anthropic, gemini, deepseek, openrouter, vllm, ollama or llamacpp: sets the base URL.",
+    ),
 ]
 SandboxOption = Annotated[
     Sandbox, typer.Option("--sandbox", help="auto; strict: refuse without namespaces; unsafe: accept any machine.")
