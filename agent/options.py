@@ -54,3 +54,10 @@ SandboxOption = Annotated[
     Sandbox, typer.Option("--sandbox", help="auto; strict: refuse without namespaces; unsafe: accept any machine.")
 ]
 RunArgument = Annotated[str, typer.Argument(help="Run id, its beginning, a path, or `last`.")]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option("--strategy", help="linear (default), beam[:width=3,branching=2] or evolve[:islands=2,migration=4]."),
+]
+StagesOption = Annotated[
+    Path | None, typer.Option("--stages", help="Folder of your own stage files; they add or replace by name.")
+]
