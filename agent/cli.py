@@ -190,9 +190,7 @@ def prompt(
     metrics: Annotated[
         Path | None, typer.Option("--metrics", help="JSON: kernel name -> Nsight metric -> value.")
     ] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", help="Take the last attempts and their failures from this run.")
-    ] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Take the last attempts from this run.")] = None,
     runs_dir: RunsDirOption = None,
 ) -> None:
     """Print the exact text a model would be sent."""
