@@ -11,6 +11,7 @@ from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.problem_catalog import load_problem
+from prompts.category import category_of
 from prompts.context import Base, Context, Metrics
 from prompts.render import render
 from prompts.stages import load_stage, missing_metrics
@@ -34,6 +35,7 @@ def print_prompt(
     history = past_attempts(open_run(run, runs_directory(runs_dir)).state()) if run else ()
     with JudgeClient() as judge:
         facts = judge.facts(subject)
+    step = step.for_category(category_of(facts))
     context = Context(
         role="optimize" if source else "propose",
         problem=subject,
