@@ -33,6 +33,7 @@ from agent.options import (
     StrategyOption,
     TokensOption,
 )
+from agent.review_cli import review_verbs
 
 app = typer.Typer(
     name="agent",

@@ -31,6 +31,7 @@ from runs.export import export_best
 from runs.live import View, view_for
 from runs.nouns import Budget, Resumed, Run, RunConfig
 from runs.record import open_record
+from runs.report import write_report
 from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory
 from runs.verdicts import RecordedJudge
 
@@ -166,9 +167,19 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise
+        finally:
+            _report(directory, view)
         remember(record)
         view.finish(reason)
     finish(directory, reason, as_json=as_json)
+
+
+def _report(directory: RunDirectory, view: View) -> None:
+    """Write the page of the run; where that fails the run is as good without it."""
+    try:
+        write_report(directory.path)
+    except AgentError as error:
+        view.note(f"no report: {error}")
 
 
 def _remarks(planner: Planner) -> Iterator[str]:

@@ -11,21 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "help"
 VERBS = (
-    *(
-        "optimize",
-        "resume",
-        "evaluate",
-        "ask",
-        "tell",
-        "memory",
-        "problems",
-        "gpus",
-        "prompt",
-        "extract",
-        "runs",
-        "show",
-    ),
-    *("export", "doctor"),
+    *("optimize", "resume", "evaluate", "problems", "gpus", "prompt", "extract", "runs", "show", "diff", "stats"),
+    *("report", "view", "export", "verify", "export-run", "doctor", "ask", "tell", "memory"),
 )
 
 
