@@ -250,9 +250,9 @@ class Examination:
             raise Wrong("parameters_unchanged", "rejected", "forward changes parameters; they are read-only")
 
     def _take(self, sitting: Sitting, inputs: list[Any], step: Step, history: list[list[torch.Tensor]]) -> list[Any]:
+        before = sitting.weights
         if step.weights:
-            fresh = fresh_weights(sitting.model, self._seed())
-            changed = step.reweigh(sitting.weights, self._random) if step.reweigh else fresh
+            changed = step.reweigh(before, self._random) if step.reweigh else fresh_weights(sitting.model, self._seed())
             self._give(sitting, changed, step.weights)
         inputs = sitting.geometry.draw(self._seed()) if step.change is None else step.change(inputs, self._random)
         try:
@@ -261,8 +261,8 @@ class Examination:
                 require_same_work(self._before.report, answer.report)
         except Wrong as wrong:
             raise Wrong(step.check, wrong.failure.kind, wrong.failure.message) from None
-        if step.reweigh:  # an unusual scale is for this call only
-            self._give(sitting, fresh, "copy")
+        if step.reweigh:  # for this call only; back to weights that were used before, which a cache may take for these
+            self._give(sitting, before, "copy")
         self._before = answer
         history.append(answer.outputs)
         self.passed(step.check, step.said)
