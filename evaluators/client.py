@@ -44,7 +44,7 @@ class JudgeEnded(Exception):
     """The judge process ended or fell silent in the middle of a request."""
 
 
-class JudgeBug(errors.AgentError):
+class JudgeBug(errors.MachineError):
     """The judge met an error of ours; the message names the exception, the judge's log has the traceback."""
 
 

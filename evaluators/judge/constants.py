@@ -6,7 +6,9 @@ Limits: sizes computed in other ways stay as they are.
 """
 
 import ast
+import copy
 from collections.abc import Mapping
+from operator import add, floordiv, lshift, mul, pow, sub
 
 HYPERPARAMETER_MAX = 8  # smaller integers are kernel sizes, strides, groups, heads
 _FUNCTIONS = ("get_inputs", "get_init_inputs")
@@ -14,6 +16,7 @@ _FUNCTIONS = ("get_inputs", "get_init_inputs")
 
 def hoisted(source: str, *, apart: bool) -> str:
     """The same module with large literals of its input functions as names, equal ones `apart` or as one."""
+    source = plain_sizes(source)
     tree = ast.parse(source)
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in _FUNCTIONS}
     if len(functions) < len(_FUNCTIONS):
@@ -29,6 +32,39 @@ def hoisted(source: str, *, apart: bool) -> str:
     assignments = [ast.parse(f"{name} = {value}").body[0] for name, value in names.items()]
     tree.body[first:first] = assignments
     return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def plain_sizes(source: str) -> str:
+    """The same module with `1 << 20` written out, and `height = width = 64` and `n: int = 64` as plain assignments."""
+    tree = ast.parse(source)
+    body: list[ast.stmt] = []
+    for statement in tree.body:
+        sized = isinstance(statement, ast.Assign | ast.AnnAssign) or getattr(statement, "name", "") in _FUNCTIONS
+        node: ast.stmt = _Fold().visit(statement) if sized else statement
+        if isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets):
+            body += [ast.Assign([target], copy.deepcopy(node.value), lineno=node.lineno) for target in node.targets]
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            body.append(ast.Assign([node.target], node.value, lineno=node.lineno))
+        else:
+            body.append(node)
+    tree.body = body
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+_INTEGER_MATH = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.FloorDiv: floordiv, ast.LShift: lshift, ast.Pow: pow}
+
+
+class _Fold(ast.NodeTransformer):
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Write the result of integer arithmetic on literals in its place."""
+        self.generic_visit(node)
+        compute = _INTEGER_MATH.get(type(node.op))
+        left, right = (getattr(part, "value", None) for part in (node.left, node.right))
+        if compute is None or type(left) is not int or type(right) is not int or not (left > 0 and 0 < right < 1 << 40):
+            return node
+        if isinstance(node.op, ast.Pow | ast.LShift) and right > 40:
+            return node
+        return ast.copy_location(ast.Constant(compute(left, right)), node)
 
 
 def _is_size(node: ast.AST) -> bool:

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from types import TracebackType
 from typing import Any, Self
 
@@ -179,7 +180,7 @@ class Conversation:
         if sparse is None:
             return spec, view
         shape, items = sparse
-        stride = value[0].numel() * value.element_size()
+        stride = prod(value.shape[1:]) * value.element_size()  # there may be no item: inputs without secret values
         listed = [{"index": item, "offset": spec["offset"] + row * stride} for row, item in enumerate(items)]
         return {"shape": list(shape), "dtype": spec["dtype"], "items": listed}, view
 

@@ -173,3 +173,11 @@ def get_init_inputs():
     first, second = shapes(geometries_of(reference(source)).reduced)
     assert first == second
     assert first[0] != first[1]
+
+
+def test_sizes_written_as_arithmetic_chains_or_annotations_are_reduced_too():
+    from evaluators.judge.constants import module_constants, plain_sizes
+
+    source = "width = height = 64\nn: int = 1 << 20\nm = 4 * 25 + 8\nname = 'a' * 3\nhuge = 2 ** 10 ** 9\n"
+    constants = module_constants(plain_sizes(source))
+    assert constants == {"width": 64, "height": 64, "n": 1 << 20, "m": 108}
