@@ -38,6 +38,8 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     """The end of a run for a person: why it ended, what is best, where it is, what was not checked."""
     best = state.best
     look = f"look at it: agent show {directory.id}, or open {directory.path / 'report.html'}"
+    if reason == "interrupted":
+        look += f"; go on: agent resume {directory.id}"
     words = [f"ended: {reason}; {len(state.attempts)} attempts, {cost_text(state)}"]
     if best is None or best.evaluation is None:
         return [*words, f"no kernel found: {_why_none(state.attempts)}", look]

@@ -51,9 +51,9 @@ class JudgeBug(errors.MachineError):
 class JudgeClient:
     """A judge process and the way to ask it. Start-up is paid at construction, in the background."""
 
-    def __init__(self, sandbox: str = "auto") -> None:
-        """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py."""
-        self._sandbox = sandbox
+    def __init__(self, sandbox: str = "auto", *, facts_only: bool = False) -> None:
+        """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py. `facts_only`: no fork server is started ahead."""
+        self._arguments = (sandbox, "cold" if facts_only else "warm")
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
         self._process = self._spawn()
 
@@ -172,7 +172,7 @@ class JudgeClient:
             and "TOKEN" not in name
         }
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "evaluators.judge", self._sandbox, str(os.getpid())],
+            [sys.executable, "-P", "-m", "evaluators.judge", *self._arguments, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -95,7 +95,7 @@ def _finish(directory: RunDirectory, record: Record) -> Attempt:
 
 def _ensure_begun(directory: RunDirectory) -> None:
     if directory.facts() is None:
-        with JudgeClient(directory.run.config.sandbox) as judge:
+        with JudgeClient(facts_only=True) as judge:
             begin(directory, judge)
 
 

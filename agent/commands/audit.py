@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from evaluators.candidate import candidate_from
-from evaluators.client import JudgeClient
+from evaluators.client import JudgeBug, JudgeClient
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
@@ -41,7 +41,7 @@ class Row:
 
 
 def audit(folder: Path, *, problem: str, gpu: str, without_screen: bool, sandbox: str, as_json: bool) -> None:
-    """Judge every .py file of a folder; exit 1 where a verdict is not the one its manifest owes."""
+    """Judge every .py file of a folder; exit 1 where one is not judged or not as its manifest owes."""
     files = sorted(folder.glob("*.py")) if folder.is_dir() else []
     if not files:
         raise UsageError(f"{folder} is not a folder with .py files")
@@ -53,7 +53,11 @@ def audit(folder: Path, *, problem: str, gpu: str, without_screen: bool, sandbox
             print(f"{number}/{len(files)} {file.name}", file=sys.stderr)
             started = time.monotonic()
             candidate = candidate_from(file.read_text(encoding="utf-8", errors="replace"))
-            evaluation = judge.evaluate(subject, candidate, target, rungs=RUNGS[1:] if without_screen else RUNGS)
+            try:
+                evaluation = judge.evaluate(subject, candidate, target, rungs=RUNGS[1:] if without_screen else RUNGS)
+            except JudgeBug as bug:  # one file must not lose the rest
+                rows.append(_unjudged(file.name, str(bug), owed.get(file.name, {}), time.monotonic() - started))
+                continue
             rows.append(_row(file.name, evaluation, owed.get(file.name, {}), time.monotonic() - started))
     print(json.dumps([asdict(row) for row in rows]) if as_json else _report(rows))
     sys.exit(1 if any(row.as_owed is False for row in rows) else 0)
@@ -84,6 +88,20 @@ def _row(name: str, evaluation: Evaluation, owed: dict[str, str], seconds: float
     )
 
 
+def _unjudged(name: str, why: str, owed: dict[str, str], seconds: float) -> Row:
+    return Row(
+        file=name,
+        candidate_class=owed.get("class", ""),
+        owed=owed.get("verdict", ""),
+        verdict="not judged",
+        rung="",
+        kind="",
+        seconds=round(seconds, 2),
+        as_owed=False,
+        message=why,
+    )
+
+
 def _report(rows: list[Row]) -> str:
     cells = [
         (
@@ -98,9 +116,8 @@ def _report(rows: list[Row]) -> str:
         )
         for row in rows
     ]
-    counts = ", ".join(
-        f"{sum(r.verdict == verdict for r in rows)} {verdict}" for verdict in ("passed", "failed", "unverified")
-    )
+    verdicts = ("passed", "failed", "unverified", "not judged")
+    counts = ", ".join(f"{sum(r.verdict == verdict for r in rows)} {verdict}" for verdict in verdicts)
     held = [row.as_owed for row in rows if row.as_owed is not None]
     owed = f"; {sum(held)} of {len(held)} as owed" if held else ""
     seconds = sum(row.seconds for row in rows)

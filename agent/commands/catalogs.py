@@ -17,7 +17,7 @@ from runs.table import table
 def list_problems(name: str | None, *, as_json: bool) -> None:
     """Print all problems, or one in full with its reference."""
     chosen = [load_problem(name)] if name else list(all_problems())
-    with JudgeClient() as judge:
+    with JudgeClient(facts_only=True) as judge:
         facts = [judge.facts(problem) for problem in chosen]
     pairs = list(zip(chosen, facts, strict=True))
     if as_json:

@@ -103,7 +103,7 @@ def _sandbox() -> Finding:
 def _judge() -> Finding:
     limits = "no candidate can be judged"
     try:
-        with JudgeClient() as judge:
+        with JudgeClient(facts_only=True) as judge:
             facts = judge.facts(load_problem("convt3d-72"))
     except AgentError as error:
         return Finding("judge", False, str(error), limits)

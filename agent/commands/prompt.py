@@ -33,7 +33,7 @@ def print_prompt(
     source = _read(code, "--code") if code else None
     measured = _metrics(metrics) if metrics else {}
     history = past_attempts(open_run(run, runs_directory(runs_dir)).state()) if run else ()
-    with JudgeClient() as judge:
+    with JudgeClient(facts_only=True) as judge:
         facts = judge.facts(subject)
     step = step.for_category(category_of(facts))
     context = Context(

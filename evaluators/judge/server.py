@@ -37,13 +37,17 @@ from sandbox.tiers import Strictness
 _LOADING_S = 60  # the largest built-in reference takes under a second
 
 
-def run(strictness: str) -> None:
-    """Serve requests until standard input ends. `strictness`: which sandbox tiers are accepted."""
+def run(strictness: str, *, is_warm: bool) -> None:
+    """Serve requests until standard input ends.
+
+    strictness: which sandbox tiers are accepted. is_warm: candidates will come, so start the fork servers at once.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's business; it ends us by closing our input
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     with Zygotes(cast("Strictness", strictness)) as zygotes:
-        zygotes.warm()
+        if is_warm:
+            zygotes.warm()
         answers.write('{"event": "ready"}\n')
         answers.flush()
         for line in sys.stdin:
