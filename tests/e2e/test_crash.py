@@ -16,7 +16,7 @@ from runs.nouns import Attempted, Proposed
 from runs.store import RunDirectory, run_paths
 
 PROBLEM = Path(__file__).resolve().parents[1] / "evaluators" / "data" / "reference_small.py"
-ATTEMPTS = 8
+ATTEMPTS = 6
 KILLS = 10
 
 
@@ -94,7 +94,7 @@ def test_ten_kills_lose_no_attempt_and_repeat_none(tmp_path):
     seen: list[str] = []
     kills = 0
     while kills < KILLS:
-        below = kill_after(process, chance.uniform(0.2, 7.0))
+        below = kill_after(process, chance.uniform(0.2, 5.0))
         if below is None:
             break
         kills += 1
