@@ -77,11 +77,13 @@ class Recorder:
         self.sampling = Sampling(**options["sample"]) if "sample" in options else None
         self._sampled: tuple[Any, list[np.ndarray[Any, Any]]] | None = None
         self._last_written: dict[int, bytes] = {}
+        self._most_written = 0  # elements stored by one program of the last launch, at most
         self._random = random.Random(self.sampling.seed if self.sampling else 0)  # noqa: S311 - picks samples
 
     def run(self, launch: Launch, arguments: dict[str, Any], call: Callable[[Program], None]) -> None:
         """Run the programs of one launch that this call wants."""
         self.memory.enter(arguments)
+        self._most_written = 0
         try:
             if self.sampling is None:
                 self._run_all(launch, call)
@@ -142,8 +144,10 @@ class Recorder:
 
     def _run_programs(self, launch: Launch, programs: Iterable[Program], call: Callable[[Program], None]) -> None:
         for program in programs:
+            before = self.memory.stored_elements
             call(program)
             launch.programs += 1
+            self._most_written = max(self._most_written, self.memory.stored_elements - before)
             if time.monotonic() - self._last_beat > BEAT_S:
                 self._last_beat = time.monotonic()
                 self._beat({"beat": launch.name, "programs": launch.programs, "of": launch.total})
@@ -171,6 +175,7 @@ class Recorder:
             "contiguous": tensor.is_contiguous(),
             "elements": len(offsets),
             "atomics": self.memory.has_atomics,
+            "most_written": self._most_written,
             "partial": [launch.programs < launch.total for launch in self.launches],
         }
         return message, offsets.tobytes() + values.tobytes()

@@ -33,6 +33,7 @@ class Memory:
         self._ends: list[int] = []
         self._tensors: list[tuple[str, torch.Tensor]] = []
         self._stores: list[Array] = []
+        self.stored_elements = 0  # by the present launch
 
     def enter(self, arguments: dict[str, Any]) -> None:
         """A launch with these arguments begins."""
@@ -45,6 +46,7 @@ class Memory:
         self._ends = [by_start[start][0] for start in self._starts]
         self._tensors = [(by_start[start][1], by_start[start][2]) for start in self._starts]
         self._stores = []
+        self.stored_elements = 0
         self.has_atomics = False
 
     def install(self) -> None:
@@ -62,6 +64,7 @@ class Memory:
             self._check_lanes(what, active, size)
         if what != "load":
             self._stores.append(active)
+            self.stored_elements += active.size
             self.has_atomics |= what == "atomic"
 
     def _check_lanes(self, what: str, active: Array, size: int) -> None:

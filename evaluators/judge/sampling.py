@@ -117,7 +117,8 @@ def _judged(
     if not compared:
         why = "no sampled program wrote into a batch item that the reference computed"
         return _with(findings, "full_size_values", why, "not_checked")
-    return _with(findings, "full_size_values", f"{compared} agree with the reference")
+    findings = _with(findings, "full_size_values", f"{compared} agree with the reference")
+    return _covered(findings, sampled, plan, programs=prod(launches[-1][1]))
 
 
 def _whole(answer: Answer, plan: FullSize, examined: Examination, tolerance: Tolerance, findings: Findings) -> Findings:
@@ -140,10 +141,23 @@ class _Sampled(BaseModel):
     contiguous: bool
     elements: int = Field(ge=0)
     atomics: bool
+    most_written: int = Field(ge=0)
     partial: tuple[bool, ...]
 
 
 _LAUNCHES = TypeAdapter(list[tuple[str, tuple[int, int, int], int, bool]])
+
+
+def _covered(findings: Findings, sampled: _Sampled, plan: FullSize, *, programs: int) -> Findings:
+    """Whether programs that each write as much as the busiest sampled one can write the whole output."""
+    outputs, at_most = prod(plan.output_shape), sampled.most_written * programs
+    if at_most >= outputs:
+        return _with(findings, "full_size_coverage", "as much is written as the output holds, if all programs do alike")
+    why = (
+        f"{programs} programs that write at most {sampled.most_written} elements each (the most of those sampled) "
+        f"write {at_most} of {outputs} outputs: the rest may stay unwritten (a mask too narrow, a grid too short)"
+    )
+    return replace(_with(findings, "full_size_coverage", why, "not_checked"), unverified=f"at the published size {why}")
 
 
 def _why_values_are_open(sampled: _Sampled, plan: FullSize, examined: Examination) -> str:

@@ -92,6 +92,12 @@ def scaled() -> Callable[..., str]:
     return written
 
 
+@pytest.fixture
+def scaled_problem() -> str:
+    """The problem that `scaled` writes candidates for."""
+    return SCALED
+
+
 @pytest.fixture(scope="session")
 def zygotes() -> Iterator[Zygotes]:
     with Zygotes() as started:

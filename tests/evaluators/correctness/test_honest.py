@@ -49,3 +49,27 @@ def test_the_recorded_triton_replies_are_right(check, seed, stride_one, number):
     assert (found.failure, found.unverified, found.scope) == (None, "", ())
     assert status_of(found)["full_size_values"] == "passed"
     assert ("tf32_rounding" in status_of(found)) == (number == "000")
+
+
+def test_a_tail_that_no_sampled_program_can_write_is_not_passed(check, scaled, scaled_problem):
+    row = """
+    y = torch.empty_like(x)
+    rows_of[(x.shape[0],)](x, self.scale, y, x.shape[1], BLOCK=1024)
+    return y
+    """
+    kernel = """
+    @triton.jit
+    def rows_of(x_ptr, s_ptr, y_ptr, width, BLOCK: tl.constexpr):
+        row = tl.program_id(0)
+        at = tl.arange(0, BLOCK)
+        live = at < LIMIT
+        x = tl.load(x_ptr + row * width + at, mask=live)
+        tl.store(y_ptr + row * width + at, x * tl.load(s_ptr + at, mask=live), mask=live)
+    """
+    large = scaled_problem.replace("rows = 3000", "rows = 9000")
+    whole = check(scaled(kernel=kernel.replace("LIMIT", "width"), forward=row), large)
+    assert (whole.failure, whole.unverified) == (None, "")
+    short = kernel.replace("LIMIT", "tl.where(width > 1000, width - 3, width)")
+    found = check(scaled(kernel=short, forward=row), large)
+    assert found.failure is None
+    assert "9189000 of 9216000 outputs" in found.unverified
