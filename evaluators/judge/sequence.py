@@ -13,7 +13,7 @@ import torch
 
 from evaluators.problem import Tolerance
 
-SLOW_CALL_S = 0.25  # then the sequence is shared out: eleven calls of a tiled product over 75 taps took 11 s
+SLOW_CALL_S = 0.15  # then the sequence is shared out: eleven calls of a tiled product over 75 taps took 11 s
 OWN_STEPS = 4  # random ones; these stay on the problem's own hyperparameters whatever they cost
 MOST_CONFIGURATIONS = 63  # beside the first; in random order, so that none is safe at the end of a list
 Change = Callable[[list[Any], random.Random], list[Any]]
