@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from evaluators.frozen import Frozen
+from evaluators.measurement import Duel, Profile, Timing
 
-Rung = Literal["screen", "build", "correctness", "estimate"]
+Rung = Literal["screen", "build", "correctness", "estimate", "timing", "profile"]
 Kind = Literal[
     "rejected",
     "compile_error",
@@ -92,6 +93,9 @@ class _Judged(Frozen):
     kernels: tuple[KernelResources, ...] = ()
     estimate: Estimate | None = None
     numeric_error: NumericError | None = None
+    timing: Timing | None = None
+    duel: Duel | None = None
+    profile: Profile | None = None
     scope: tuple[str, ...] = ()  # geometries the candidate refused by raising
     build_log: str = ""
     environment: dict[str, str] = {}

@@ -13,6 +13,18 @@ from typing import Any
 from evaluators.evaluation import Check, Evaluation, Failed, Passed, Rung, Unverified
 from evaluators.rungs import Findings, Task
 
+_CARRIED = (
+    "checks",
+    "kernels",
+    "estimate",
+    "numeric_error",
+    "timing",
+    "duel",
+    "profile",
+    "scope",
+    "build_log",
+    "environment",
+)
 RUNGS: tuple[Rung, ...] = ("screen", "build", "correctness", "estimate")
 
 
@@ -65,7 +77,7 @@ def _verdict(task: Task, rung: Rung, seconds: dict[str, float], duration_s: floa
         "duration_s": duration_s,
         "rung_seconds": seconds,
     }
-    for name in ("checks", "kernels", "estimate", "numeric_error", "scope", "build_log", "environment"):
+    for name in _CARRIED:
         common[name] = getattr(found, name)
     common["environment"] = {**found.environment, "sandbox": task.zygotes.tier}
     if found.failure:

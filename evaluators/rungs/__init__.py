@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from evaluators.candidate import Candidate
 from evaluators.evaluation import Check, Estimate, KernelResources, Kind, NumericError
 from evaluators.gpu import GpuSpec
+from evaluators.measurement import Duel, Profile, Timing
 from evaluators.problem import Problem
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class Findings:
     operators: tuple[OperatorCalls, ...] = ()
     estimate: Estimate | None = None
     numeric_error: NumericError | None = None
+    timing: Timing | None = None
+    duel: Duel | None = None
+    profile: Profile | None = None
     scope: tuple[str, ...] = ()
     build_log: str = ""
     environment: dict[str, str] = field(default_factory=dict)
