@@ -19,9 +19,13 @@ from agent.cli_author import verbs as author_verbs
 from agent.options import (
     AttemptsOption,
     CostOption,
+    Device,
+    DeviceOption,
     GpuOption,
     JsonOption,
     PlainOption,
+    Precision,
+    PrecisionOption,
     ProblemOption,
     ProviderOption,
     RunArgument,
@@ -70,6 +74,8 @@ def optimize(
         bool, typer.Option("--recorded-verdicts", help="With replay:RUN: repeat its verdicts too, execute nothing.")
     ] = False,
     sandbox: SandboxOption = Sandbox.auto,
+    device: DeviceOption = Device.auto,
+    precision: PrecisionOption = Precision.reference,
     runs_dir: RunsDirOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -94,6 +100,8 @@ def optimize(
             provider=provider,
             recorded_verdicts=recorded_verdicts,
             sandbox=sandbox.value,
+            device=device.value,
+            precision=precision.value,
             runs_dir=runs_dir,
             plain=plain,
             as_json=as_json,
@@ -144,18 +152,30 @@ def evaluate(
         str | None, typer.Option("--pending", help="Judge the reply that waits in this run, in place of a file.")
     ] = None,
     sandbox: SandboxOption = Sandbox.auto,
+    device: DeviceOption = Device.auto,
+    precision: PrecisionOption = Precision.reference,
     runs_dir: RunsDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge one kernel file: screen, build for the target, correctness, estimate."""
+    """Judge one kernel file: screen, build for the target, correctness, estimate; on a GPU also timing."""
     if pending is not None:
         from agent.commands.ask_tell import evaluate_pending
 
         evaluate_pending(pending, runs_dir=runs_dir, as_json=as_json)
         return
+    from agent.commands.evaluate import Setting
     from agent.commands.evaluate import evaluate as run
 
-    run(file, problem=problem, gpu=gpu, sandbox=sandbox.value, as_json=as_json)
+    setting = Setting(gpu=gpu, sandbox=sandbox.value, device=device.value, precision=precision.value)
+    run(file, setting, problem=problem, as_json=as_json)
+
+
+@app.command(name="bench-baselines", epilog="Example: agent bench-baselines --problem convt3d-73")
+def bench_baselines(problem: ProblemOption, as_json: JsonOption = False) -> None:
+    """Measure the library at all its settings on this machine's GPU: what a kernel is compared with."""
+    from agent.commands.bench_baselines import bench_baselines as run
+
+    run(problem, as_json=as_json)
 
 
 @app.command(epilog="Example: agent problems --json")

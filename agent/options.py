@@ -18,6 +18,22 @@ class Sandbox(StrEnum):
     unsafe = "unsafe"
 
 
+class Device(StrEnum):
+    """Where candidates run: on this machine's GPU where there is one, never, or there and nowhere else."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    """The precision class asked of a kernel (evaluators/problem.py `Tolerance`)."""
+
+    reference = "reference"
+    tf32 = "tf32"
+    fp32 = "fp32"
+
+
 ProblemOption = Annotated[
     str,
     typer.Option(
@@ -60,4 +76,10 @@ StrategyOption = Annotated[
 ]
 StagesOption = Annotated[
     Path | None, typer.Option("--stages", help="Folder of your own stage files; they add or replace by name.")
+]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="auto: this machine's GPU if it has one; cpu: never; cuda: refuse without.")
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="Class asked of a kernel: the reference's own, tf32 or fp32.")
 ]

@@ -24,7 +24,9 @@ from evaluators import errors
 from evaluators.candidate import Candidate
 from evaluators.evaluation import Evaluation, Failed, Rung, evaluation_adapter
 from evaluators.gpu import GpuSpec
+from evaluators.measurement import Baselines
 from evaluators.problem import Problem, ProblemFacts
+from evaluators.rungs import Incumbent
 
 _KEPT_ENVIRONMENT = (
     "PATH",
@@ -51,9 +53,12 @@ class JudgeBug(errors.MachineError):
 class JudgeClient:
     """A judge process and the way to ask it. Start-up is paid at construction, in the background."""
 
-    def __init__(self, sandbox: str = "auto", *, facts_only: bool = False) -> None:
-        """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py. `facts_only`: no fork server is started ahead."""
-        self._arguments = (sandbox, "cold" if facts_only else "warm")
+    def __init__(self, sandbox: str = "auto", *, facts_only: bool = False, device: str = "auto") -> None:
+        """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py. `facts_only`: no fork server is started ahead.
+
+        device: auto | cpu | cuda, whether a GPU of this machine is used; cuda: it must be.
+        """
+        self._arguments = (sandbox, "cold", "cpu") if facts_only else (sandbox, "warm", device)
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
         self._process = self._spawn()
 
@@ -70,6 +75,7 @@ class JudgeClient:
         *,
         announce: Callable[[str], None] = lambda rung: None,
         rungs: Sequence[Rung] | None = None,
+        incumbent: Incumbent | None = None,
     ) -> Evaluation:
         """Judge a candidate. A judge that dies twice on it yields Failed(crashed); our own bugs raise JudgeBug."""
         request = {
@@ -78,6 +84,7 @@ class JudgeClient:
             "candidate": candidate.model_dump(mode="json"),
             "gpu": gpu.model_dump(mode="json"),
             "rungs": list(rungs) if rungs else None,
+            "incumbent": incumbent.model_dump(mode="json") if incumbent else None,
         }
         try:
             answer = self._ask_twice(request, announce)
@@ -91,6 +98,12 @@ class JudgeClient:
                 message=f"the judge process ended twice while judging this candidate: {death}",
             )
         return evaluation_adapter.validate_python(answer["evaluation"])
+
+    def baselines(self, problem: Problem) -> tuple[Baselines, dict[str, str]]:
+        """The library at its settings on this machine's GPU, and what figures depend on. Raises MachineError."""
+        request = {"op": "baselines", "problem": problem.model_dump(mode="json")}
+        answer = self._ask_twice(request, lambda name: None)
+        return Baselines.model_validate(answer["baselines"]), dict(answer["environment"])
 
     def close(self) -> None:
         """End the judge and everything below it."""

@@ -1,6 +1,7 @@
 """The ladder: climb the rungs in order, stop at the first failure, put the verdict together.
 
-screen (text) -> build (compiled for the target) -> correctness (numbers) -> estimate (a labelled bound).
+screen (text) -> build (compiled for the target) -> correctness (numbers) -> estimate (a labelled bound); where there is
+a GPU then timing (the judge's clock) -> profile.
 This is the only place where a verdict is made. Limits: no rung's own logic; see evaluators/rungs/.
 """
 
@@ -26,20 +27,23 @@ _CARRIED = (
     "environment",
 )
 RUNGS: tuple[Rung, ...] = ("screen", "build", "correctness", "estimate")
+DEVICE_RUNGS: tuple[Rung, ...] = (*RUNGS, "timing")
 
 
 def climb(
-    task: Task, announce: Callable[[Rung], None] = lambda rung: None, *, rungs: Sequence[Rung] = RUNGS
+    task: Task, announce: Callable[[Rung], None] = lambda rung: None, *, rungs: Sequence[Rung] | None = None
 ) -> Evaluation:
     """Judge one candidate. `announce` is told each rung as it begins. Failures of our machine raise AgentError.
 
     Fewer `rungs` are for testing the judge (`agent audit --without-screen`); a rung left out is a check not made.
     """
     started = time.monotonic()
+    all_rungs = DEVICE_RUNGS if task.bench else RUNGS
+    rungs = rungs or all_rungs
     seconds: dict[str, float] = {}
     rung: Rung = rungs[0]
     skipped = tuple(
-        Check(name=name, status="not_checked", detail="left out on request") for name in RUNGS if name not in rungs
+        Check(name=name, status="not_checked", detail="left out on request") for name in all_rungs if name not in rungs
     )
     task = task.having(Findings(checks=skipped))
     for rung in rungs:
@@ -48,7 +52,7 @@ def climb(
         found = import_module(f"evaluators.rungs.{rung}").check(task)
         seconds[rung] = round(time.monotonic() - begun, 3)
         task = task.having(_added(task.found, found))
-        if found.failure or (found.unverified and rung != "estimate"):
+        if found.failure or (found.unverified and rung not in ("estimate", "profile")):
             break
     return _verdict(task, rung, seconds, round(time.monotonic() - started, 3))
 

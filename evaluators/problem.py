@@ -12,6 +12,7 @@ adds what the format lacks. Limits: the source is text here; only the judge exec
 """
 
 import hashlib
+from typing import Literal
 
 from evaluators.frozen import Frozen
 
@@ -28,7 +29,7 @@ class Tolerance(Frozen):
     `element_multiple` times that bound relative to the root mean square of its slice (or, if that is more, than
     `error_multiple` times the reference's own largest element error there). Of a strided transposed convolution every
     output phase (index modulo stride) is held to all of this by itself. It holds on inputs scaled by each of
-    `input_scales`.
+    `input_scales`. `precision` is the class a run asks for: the reference's own, or one of the two.
     """
 
     error_multiple: float = 2.0
@@ -37,6 +38,11 @@ class Tolerance(Frozen):
     tf32_error_multiple: float = 3.0
     element_multiple: float = 40.0
     input_scales: tuple[float, ...] = (1.0, 1e-5, 1e5)
+    precision: Literal["reference", "tf32", "fp32"] = "reference"
+
+    def allows_tf32(self, reference_is_tf32: bool) -> bool:
+        """Whether class tf32 is good enough, given whether the reference computes in TF32 at its settings."""
+        return self.precision == "tf32" or (self.precision == "reference" and reference_is_tf32)
 
 
 class Problem(Frozen):
@@ -49,6 +55,10 @@ class Problem(Frozen):
     notes: tuple[str, ...] = ()  # what a user should see about the choice, e.g. which problem an alias means
     tolerance: Tolerance = Tolerance()
     library_ops: tuple[str, ...] = ()
+
+    def at_precision(self, precision: str) -> "Problem":
+        """The same problem with this precision class asked of a kernel: reference | tf32 | fp32."""
+        return self.model_copy(update={"tolerance": self.tolerance.model_copy(update={"precision": precision})})
 
     @property
     def id(self) -> str:

@@ -47,6 +47,7 @@ class RunConfig(Frozen):
     budget: Budget = Budget()
     seed_code: str | None = None
     sandbox: str = "auto"  # which sandbox tiers are accepted
+    device: str = "auto"  # auto | cpu | cuda: whether a GPU of the machine is used
     strategy: str = "linear"
     stages_dir: str | None = None  # a folder of the user's stages
     provider: str | None = None

@@ -86,7 +86,7 @@ def evaluate_pending(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
 def _finish(directory: RunDirectory, record: Record) -> Attempt:
     budget = _budget(directory, record)
     with (
-        JudgeClient(directory.run.config.sandbox) as judge,
+        JudgeClient(directory.run.config.sandbox, device=directory.run.config.device) as judge,
         view_for(sys.stderr, budget=budget, plain=True, state=record.state) as view,
     ):
         Loop(planner_for(directory), ManualProposer(), judge, record, view).attempt(budget)

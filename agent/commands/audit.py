@@ -17,7 +17,7 @@ from evaluators.client import JudgeBug, JudgeClient
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
-from evaluators.ladder import RUNGS
+from evaluators.ladder import DEVICE_RUNGS
 from evaluators.problem_catalog import load_problem
 from runs.table import table
 
@@ -54,7 +54,9 @@ def audit(folder: Path, *, problem: str, gpu: str, without_screen: bool, sandbox
             started = time.monotonic()
             candidate = candidate_from(file.read_text(encoding="utf-8", errors="replace"))
             try:
-                evaluation = judge.evaluate(subject, candidate, target, rungs=RUNGS[1:] if without_screen else RUNGS)
+                evaluation = judge.evaluate(
+                    subject, candidate, target, rungs=DEVICE_RUNGS[1:] if without_screen else None
+                )
             except JudgeBug as bug:  # one file must not lose the rest
                 rows.append(_unjudged(file.name, str(bug), owed.get(file.name, {}), time.monotonic() - started))
                 continue

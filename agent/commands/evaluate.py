@@ -5,6 +5,7 @@ Limits: one candidate, no record. A file that is not Python but holds a fenced `
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.exits import code_of
@@ -17,15 +18,25 @@ from evaluators.problem_catalog import load_problem
 from runs.show import evaluation_lines
 
 
-def evaluate(file: Path | None, *, problem: str | None, gpu: str, sandbox: str, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Setting:
+    """Target, sandbox, device and precision class of one verdict, as the options name them."""
+
+    gpu: str
+    sandbox: str = "auto"
+    device: str = "auto"
+    precision: str = "reference"
+
+
+def evaluate(file: Path | None, setting: Setting, *, problem: str | None, as_json: bool) -> None:
     """Judge the candidate in `file`; leaves with the verdict's exit code."""
     if file is None or problem is None:
         raise UsageError("name a file and --problem, or a run with --pending")
     candidate = read_candidate(file)
-    subject, target = load_problem(problem), load_gpu(gpu)
+    subject, target = load_problem(problem).at_precision(setting.precision), load_gpu(setting.gpu)
     for note in subject.notes:
         print(note, file=sys.stderr)
-    with JudgeClient(sandbox) as judge:
+    with JudgeClient(setting.sandbox, device=setting.device) as judge:
         evaluation = judge.evaluate(
             subject, candidate, target, announce=lambda rung: print(f"  {rung} ...", file=sys.stderr)
         )

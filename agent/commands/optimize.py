@@ -56,6 +56,8 @@ class Request:
     provider: str | None
     recorded_verdicts: bool
     sandbox: str
+    device: str
+    precision: str
     runs_dir: Path | None
     plain: bool
     as_json: bool
@@ -104,13 +106,13 @@ def resume(extension: Extension) -> None:
         max_cost_usd=old.max_cost_usd if extension.max_cost_usd is None else extension.max_cost_usd,
         max_tokens=old.max_tokens if extension.max_tokens is None else extension.max_tokens,
     )
-    with JudgeClient(directory.run.config.sandbox) as judge:
+    with JudgeClient(directory.run.config.sandbox, device=directory.run.config.device) as judge:
         _go(directory, judge, plain=extension.plain, as_json=extension.as_json, resumed=budget)
 
 
 def _config(request: Request) -> RunConfig:
     """What the run is asked to do; a replay searches as the recorded run did unless it is told otherwise."""
-    problem, gpu = load_problem(request.problem), load_gpu(request.gpu)
+    problem, gpu = load_problem(request.problem).at_precision(request.precision), load_gpu(request.gpu)
     config = RunConfig(
         problem=problem.key,
         problem_source=problem.model_dump_json(),
@@ -126,6 +128,7 @@ def _config(request: Request) -> RunConfig:
         ),
         seed_code=_read_code(request.code),
         sandbox=request.sandbox,
+        device=request.device,
         strategy=request.strategy or "linear",
         stages_dir=str(request.stages_dir.resolve()) if request.stages_dir else None,
     )
@@ -140,7 +143,7 @@ def _config(request: Request) -> RunConfig:
 def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStack) -> Judge:
     replayed = replayed_run(config)
     if not request.recorded_verdicts:
-        return stack.enter_context(JudgeClient(request.sandbox))
+        return stack.enter_context(JudgeClient(request.sandbox, device=request.device))
     if replayed is None:
         raise UsageError("--recorded-verdicts goes with --model replay:RUN")
     return RecordedJudge(open_run(replayed, directory))

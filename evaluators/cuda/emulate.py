@@ -5,7 +5,6 @@ Limits: at the published size only sampled blocks run (full_size.py); no two thr
 raw pointers are not watched; fast intrinsics are computed exactly.
 """
 
-import os
 from dataclasses import replace
 
 from evaluators.cuda.build import BUILD
@@ -17,9 +16,10 @@ from evaluators.judge.conversation import Conversation
 from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import begin_reference
 from evaluators.judge.geometry import geometries_of
+from evaluators.judge.shared_bytes import on_host
 from evaluators.rungs import MAX_PROCESSES, Failure, Findings, Task
 from evaluators.rungs.correctness import bytes_needed, examined
-from sandbox import Limits, map_shared, shared_memory
+from sandbox import Limits
 
 ENTRY = "evaluators.inside.cuda_run:emulate"
 CALL_LIMIT_S = 30.0  # a text that depends on the shape is built anew within a call: 2 to 4 s
@@ -45,7 +45,7 @@ def check(task: Task) -> Findings:
             examination = Examination(
                 conversation, task.problem.key, task.problem.tolerance, library_ops=task.problem.library_ops
             )
-            found = examined(examination, task.candidate.source, geometries)
+            found = examined(examination, lambda: examination.run_all(task.candidate.source, geometries))
         if not found.failure and not found.unverified:
             found = examined_at_full_size(task, lambda shared_bytes: _converse(task, shared_bytes, service), found)
         unavailable = next((b.host.unverified for b in service.built.values() if b.host.unverified), "")
@@ -62,17 +62,17 @@ def check(task: Task) -> Findings:
 
 
 def _converse(task: Task, shared_bytes: int, service: BuildService) -> Conversation:
-    descriptor = shared_memory(max(shared_bytes, 1 << 16))
+    shared = on_host(shared_bytes)
     try:
         child = task.zygotes.compile.start(
             ENTRY,
             {"gpu": task.gpu.model_dump(mode="json")},
             Limits(wall_s=WALL_LIMIT_S, processes=MAX_PROCESSES),
-            shared=(descriptor, service.endpoint),
+            shared=(shared.descriptor, service.endpoint),
         )
-        return Conversation(child, descriptor, map_shared(descriptor), CALL_LIMIT_S)
+        return Conversation(child, shared, CALL_LIMIT_S)
     except BaseException:
-        os.close(descriptor)
+        shared.close()
         raise
 
 

@@ -24,7 +24,7 @@ from evaluators.inside.extension import Extensions, Message, NotEmulated, instal
 from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.process_audit import ProcessAudit
 from evaluators.inside.resident import fresh_pages, written_elements
-from evaluators.inside.serving import Channel, serve
+from evaluators.inside.serving import Channel, HostMemory, serve
 from evaluators.inside.spoof import cuda_device
 
 SAMPLED_BLOCKS = 48
@@ -83,7 +83,8 @@ def emulate(channel: Channel, arguments: Message, shared: Sequence[int]) -> None
     fresh_pages()
     extensions = Extensions(shared[-1])
     install(extensions)
-    serve(channel, tuple(shared[:-1]), EmulationHarness(extensions, GpuSpec.model_validate(arguments["gpu"])))
+    harness = EmulationHarness(extensions, GpuSpec.model_validate(arguments["gpu"]))
+    serve(channel, HostMemory(shared[0]), harness)
 
 
 def record(channel: Channel, arguments: Message, shared: Sequence[int]) -> None:

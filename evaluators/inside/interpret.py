@@ -18,7 +18,7 @@ from evaluators.inside.interpreter_device import CudaOnCpu, pretend_cuda
 from evaluators.inside.interpreter_launches import Recorder, install
 from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.process_audit import ProcessAudit
-from evaluators.inside.serving import Channel, serve
+from evaluators.inside.serving import Channel, HostMemory, serve
 
 interpreter_language.install()
 
@@ -70,4 +70,4 @@ def main(channel: Channel, arguments: dict[str, Any], shared: tuple[int, ...]) -
     harness = InterpreterHarness(recorder, CudaOnCpu())
     if not arguments.get("library_ops"):
         no_library.install(harness.note)
-    serve(channel, shared, harness)
+    serve(channel, HostMemory(shared[0]), harness)

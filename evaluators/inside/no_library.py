@@ -18,20 +18,28 @@ _ATEN = """convolution _convolution convolution_overrideable convolution_backwar
     slow_conv_dilated3d mkldnn_convolution _conv_depthwise2d mkldnn_linear mm bmm addmm baddbmm addbmm addmv
     mv dot vdot addr _cdist_forward _addmm_activation _int_mm nnpack_spatial_convolution
     _nnpack_spatial_convolution"""
+_CUDA = """cudnn_convolution cudnn_convolution_transpose cudnn_convolution_relu cudnn_convolution_add_relu
+    conv_depthwise3d _scaled_mm _fft_c2c _fft_r2c _fft_c2r _scaled_dot_product_flash_attention
+    _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention"""
 _MKLDNN = "_convolution_pointwise _convolution_transpose_pointwise _linear_pointwise"
 
 
-def install(note: Callable[[str], object]) -> None:
-    """Refuse them from now on; `note` is told of each attempt, so that one that is caught is found as well."""
+def install(note: Callable[[str], object], *, keys: tuple[str, ...] = ("CPU",)) -> None:
+    """Refuse them from now on; `note` is told of each attempt, so that one that is caught is found as well.
+
+    keys: the devices they are refused on, by the dispatcher's names.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that a kernel is overridden, which is the point
-        for namespace, names in (("aten", _ATEN), ("mkldnn", _MKLDNN)):
+        for namespace, names in (("aten", _ATEN), ("mkldnn", _MKLDNN), ("aten", _CUDA if "CUDA" in keys else "")):
             # torch does not annotate it
             library: Any = torch.library.Library(namespace, "IMPL")  # type: ignore[no-untyped-call]
             _kept.append(library)
             for name in names.split():
                 if hasattr(getattr(torch.ops, namespace), name):
-                    library.impl(name, _refusal(f"{namespace}.{name}", note), "CPU")
+                    refusal = _refusal(f"{namespace}.{name}", note)
+                    for key in keys:
+                        library.impl(name, refusal, key)
 
 
 _kept: list[Any] = []  # a library that is collected takes its kernels with it

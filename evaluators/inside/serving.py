@@ -51,14 +51,36 @@ class CallStopped(BaseException):
     """Raised by a harness to leave `forward` once it has seen enough; no Exception, so that candidates let it pass."""
 
 
-def serve(channel: Channel, shared: tuple[int, ...], harness: Harness) -> None:
+class Memory(Protocol):
+    """The judge's memory as this process sees it; every region is a tensor with a storage of its own."""
+
+    device_type: str
+
+    def region(self, offset: int, dtype: torch.dtype, count: int) -> torch.Tensor: ...
+
+
+class HostMemory:
+    """A memfd."""
+
+    device_type = "cpu"
+
+    def __init__(self, descriptor: int) -> None:
+        self._map = mmap.mmap(descriptor, 0)
+
+    def region(self, offset: int, dtype: torch.dtype, count: int) -> torch.Tensor:
+        """`count` elements from a byte offset on, one dimension."""
+        return torch.frombuffer(self._map, dtype=dtype, count=count, offset=offset)
+
+
+def serve(channel: Channel, memory: Memory, harness: Harness) -> None:
     """Answer the judge until it closes the channel."""
-    session = _Session(mmap.mmap(shared[0], 0), harness)
+    session = _Session(memory, harness)
     handlers: dict[str, Callable[[Message, bytes], tuple[Message, bytes]]] = {
         "load": session.load,
         "build": session.build,
         "weights": session.weights,
         "call": session.call,
+        "calls": session.calls,
         "reread": session.reread,
         "read_weights": session.read_weights,
     }
@@ -77,7 +99,7 @@ def serve(channel: Channel, shared: tuple[int, ...], harness: Harness) -> None:
 class _Session:
     """One candidate: its module, its model, the outputs it gave."""
 
-    def __init__(self, memory: mmap.mmap, harness: Harness) -> None:
+    def __init__(self, memory: Memory, harness: Harness) -> None:
         self._memory = memory
         self._harness = harness
         self._module = ModuleType("candidate")
@@ -137,6 +159,20 @@ class _Session:
         report, data = self._harness.report(plain)
         return {"did": "call", "stopped": stopped, "outputs": described, "report": report}, data
 
+    def calls(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
+        """Run `forward` on several sets of inputs, one after another; each output goes out before the next call."""
+        sets = [([self._input(spec) for spec in each["inputs"]], each["outputs"]) for each in request["sets"]]
+        self._harness.begin(request.get("options", {}))
+        described = []
+        for self._inputs, regions in sets:
+            with self._harness.running(), torch.no_grad():
+                returned = self._model(*self._inputs)
+            outputs = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+            described.append([self._describe(output) for output in outputs[:16]])
+            self._write_out(outputs, regions)
+        report, data = self._harness.report([])
+        return {"did": "calls", "sets": described, "report": report}, data
+
     def reread(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
         """Write the outputs of an earlier call out again."""
         self._write_out(self._kept[request["call"]], request["outputs"])
@@ -168,7 +204,7 @@ class _Session:
         count = torch.Size(shape).numel()
         if count == 0:
             return torch.empty(shape, dtype=dtype)
-        return torch.frombuffer(self._memory, dtype=dtype, count=count, offset=spec["offset"]).reshape(shape)
+        return self._memory.region(spec["offset"], dtype, count).reshape(shape)
 
     def _input(self, spec: Message) -> Any:
         if "literal" in spec:
@@ -183,7 +219,7 @@ class _Session:
 
     def _write_out(self, outputs: list[torch.Tensor], regions: list[Message]) -> None:
         for output, region in zip(outputs, regions, strict=False):
-            if type(output) is not torch.Tensor or output.device.type != "cpu":
+            if type(output) is not torch.Tensor or output.device.type != self._memory.device_type:
                 continue
             if _dtype(output) == region["dtype"] and list(output.shape) == region["shape"] and output.numel():
                 self._view(region).copy_(output)

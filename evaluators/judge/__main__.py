@@ -1,4 +1,4 @@
-"""`python -m evaluators.judge STRICTNESS warm|cold PARENT_PID`: judge/server.py, tied to the life of its parent.
+"""`python -m evaluators.judge STRICTNESS warm|cold DEVICE PARENT_PID`: judge/server.py, tied to the life of its parent.
 
 The tie comes before the imports: they take a second, and a parent killed meanwhile would leave a judge behind.
 Limits: nothing but that.
@@ -15,14 +15,14 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Die with the parent, then serve."""
-    strictness, start, parent = sys.argv[1:]
+    strictness, start, device, parent = sys.argv[1:]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):  # it was killed before there was a signal for it
         return
     from evaluators.judge.server import run
 
     with contextlib.suppress(BrokenPipeError):
-        run(strictness, is_warm=start == "warm")
+        run(strictness, is_warm=start == "warm", device=device)
 
 
 if __name__ == "__main__":

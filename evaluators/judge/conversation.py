@@ -1,16 +1,12 @@
 """The judge's side of a conversation with one candidate process.
 
-The judge lays weights, inputs and poisoned outputs into memory it owns, says what to do, and reads the output bytes
-as soon as the answer is there. Everything in an answer is a claim: it is bounded, its types are checked, and it can
-only explain or worsen a verdict. Limits: one call at a time; what is asked in which order is
-evaluators/judge/examination.py.
+The judge lays weights, inputs and poisoned outputs into memory it owns, says what to do, and reads the output bytes as
+soon as the answer is there. Everything in an answer is a claim: it is bounded, its types are checked, and it can only
+explain or worsen a verdict. Limits: one call at a time; what is asked when is evaluators/judge/examination.py.
 """
 
-import contextlib
-import mmap
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from types import TracebackType
@@ -20,13 +16,16 @@ import torch
 
 from evaluators.evaluation import Kind
 from evaluators.judge.reference import literal
+from evaluators.judge.shared_bytes import SharedBytes, on_host
 from evaluators.rungs import MAX_PROCESSES
-from sandbox import Child, ChildEnded, Limits, Outcome, Zygote, map_shared, shared_memory
+from sandbox import Child, ChildEnded, Limits, Outcome, Zygote
 
 ALIGNMENT = 256
 GUARD_BYTES = 256  # NaN between regions, so that a read past an end is not a read of a neighbour
 POISON = 0xFF  # all bits set is a NaN in every floating dtype
 Message = dict[str, Any]
+# ForbiddenAction is raised by evaluators/inside/process_audit.py; claiming it only harms
+_KINDS: dict[str, Kind] = {"ForbiddenAction": "rejected", "OutOfMemoryError": "out_of_memory"}
 
 
 class CandidateFault(Exception):
@@ -62,10 +61,10 @@ class Answer:
 
 
 @dataclass
-class _Arena:
+class Arena:
     """Regions laid one after another into the shared memory, each followed by a guard."""
 
-    memory: mmap.mmap
+    memory: torch.Tensor  # uint8
     cursor: int = 0
 
     def place(self, shape: Sequence[int], dtype: torch.dtype) -> tuple[Message, torch.Tensor]:
@@ -78,7 +77,8 @@ class _Arena:
         spec = {"offset": offset, "shape": list(shape), "dtype": str(dtype).removeprefix("torch.")}
         if count == 0:
             return spec, torch.empty(tuple(shape), dtype=dtype)
-        return spec, torch.frombuffer(self.memory, dtype=dtype, count=count, offset=offset).reshape(tuple(shape))
+        region = self.memory[offset : offset + count * dtype.itemsize]
+        return spec, region.view(dtype).reshape(tuple(shape))
 
 
 def poison(view: torch.Tensor) -> None:
@@ -92,8 +92,7 @@ class Conversation:
     """One candidate process and the memory it shares with the judge."""
 
     child: Child
-    descriptor: int
-    memory: mmap.mmap
+    shared: SharedBytes
     call_limit_s: float
     _weights: dict[str, tuple[Message, torch.Tensor]] = field(default_factory=dict)
     _base: int = 0
@@ -102,13 +101,13 @@ class Conversation:
 
     def load(self, source: str) -> None:
         """Import the candidate."""
-        answer, _, _ = self._ask({"do": "load"}, source.encode("utf-8", "surrogatepass"))
+        answer, _, _ = self.ask({"do": "load"}, source.encode("utf-8", "surrogatepass"))
         if answer.get("has_model") is not True:
             raise CandidateFault("rejected", "the file defines no class ModelNew")
 
     def build(self, init_literal: str) -> list[tuple[str, tuple[int, ...], str, bool]]:
         """Construct ModelNew; returns its state as (name, shape, dtype, is a parameter)."""
-        answer, _, _ = self._ask({"do": "build", "init": init_literal})
+        answer, _, _ = self.ask({"do": "build", "init": init_literal})
         self._weights, self._base, self.calls = {}, 0, 0
         return _state(answer.get("state"))
 
@@ -117,13 +116,13 @@ class Conversation:
         if not weights:
             return
         if not self._weights:
-            arena = _Arena(self.memory)
+            arena = Arena(self.shared.flat)
             self._weights = {name: arena.place(v.shape, v.dtype) for name, v in weights.items()}
             self._base = arena.cursor
         for name, value in weights.items():
             self._weights[name][1].copy_(value)
         tensors = [{"name": name, **spec} for name, (spec, _) in self._weights.items()]
-        self._ask({"do": "weights", "tensors": tensors, "how": how})
+        self.ask({"do": "weights", "tensors": tensors, "how": how})
 
     def call(
         self,
@@ -134,22 +133,21 @@ class Conversation:
         sparse: Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]] | None = None,
     ) -> Answer:
         """Run forward once. `outputs` give shapes and dtypes; `sparse`: full shape and items of inputs held in part."""
-        arena = _Arena(self.memory, self._base)
-        poison(torch.frombuffer(self.memory, dtype=torch.uint8, offset=self._base))
-        placed = [self._place_input(arena, v, (sparse or {}).get(i)) for i, v in enumerate(inputs)]
+        arena = self.arena()
+        placed = [self.place_input(arena, v, (sparse or {}).get(i)) for i, v in enumerate(inputs)]
         self._regions = [] if sparse else [arena.place(o.shape, o.dtype) for o in outputs]
         request = {"do": "call", "inputs": [spec for spec, _ in placed], "options": options or {}}
         request["outputs"] = [spec for spec, _ in self._regions]
-        answer, payload, seconds = self._ask(request)
+        answer, payload, seconds = self.ask(request)
         self.calls += 1
         given = zip(placed, inputs, strict=True)
         return Answer(
             described=[d for d in _listed(answer.get("outputs")) if isinstance(d, dict)],
-            outputs=[view.clone() for _, view in self._regions],
+            outputs=[view.clone().cpu() for _, view in self._regions],
             report=_report(answer),
             payload=payload,
             stopped=answer.get("stopped") is True,
-            inputs_intact=all(view is None or _same_bytes(view, value) for (_, view), value in given),
+            inputs_intact=all(view is None or same_bytes(view, value) for (_, view), value in given),
             seconds=seconds,
         )
 
@@ -157,8 +155,8 @@ class Conversation:
         """The outputs of an earlier call since `build`, as they are now; for the geometry of the last call."""
         for _, view in self._regions:
             poison(view)
-        self._ask({"do": "reread", "call": call, "outputs": [spec for spec, _ in self._regions]})
-        return [view.clone() for _, view in self._regions]
+        self.ask({"do": "reread", "call": call, "outputs": [spec for spec, _ in self._regions]})
+        return [view.clone().cpu() for _, view in self._regions]
 
     def weights_intact(self, weights: Mapping[str, torch.Tensor]) -> bool:
         """Whether the candidate's parameters still hold what the judge gave them."""
@@ -167,12 +165,18 @@ class Conversation:
         for _, view in self._weights.values():
             poison(view)
         listed = [{"name": name, **self._weights[name][0]} for name in weights]
-        self._ask({"do": "read_weights", "tensors": listed})
-        return all(_same_bytes(self._weights[name][1], value) for name, value in weights.items())
+        self.ask({"do": "read_weights", "tensors": listed})
+        return all(same_bytes(self._weights[name][1], value) for name, value in weights.items())
 
-    def _place_input(
-        self, arena: _Arena, value: Any, sparse: tuple[tuple[int, ...], tuple[int, ...]] | None
+    def arena(self) -> Arena:
+        """The memory behind the weights, poisoned, for the regions of the next call."""
+        poison(self.shared.flat[self._base :])
+        return Arena(self.shared.flat, self._base)
+
+    def place_input(
+        self, arena: Arena, value: Any, sparse: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     ) -> tuple[Message, torch.Tensor | None]:
+        """Lay an input into the memory; how the child is told of it, and the judge's view (None for a literal)."""
         if not isinstance(value, torch.Tensor):
             return {"literal": literal(value, "an input")}, None
         spec, view = arena.place(value.shape, value.dtype)
@@ -184,7 +188,7 @@ class Conversation:
         listed = [{"index": item, "offset": spec["offset"] + row * stride} for row, item in enumerate(items)]
         return {"shape": list(shape), "dtype": spec["dtype"], "items": listed}, view
 
-    def _ask(self, request: Message, payload: bytes = b"") -> tuple[Message, bytes, float]:
+    def ask(self, request: Message, payload: bytes = b"") -> tuple[Message, bytes, float]:
         """One request and its answer; raises CandidateFault on anything but a plain answer."""
         started = time.monotonic()
         deadline, beat = started + self.call_limit_s, ""
@@ -228,10 +232,8 @@ class Conversation:
     ) -> None:
         """End the process and give the memory back."""
         self.child.__exit__(kind, error, trace)
-        os.close(self.descriptor)
         self._weights, self._regions = {}, []
-        with contextlib.suppress(BufferError):  # a view that outlives us keeps the mapping until it is collected
-            self.memory.close()
+        self.shared.close()
 
 
 def converse(
@@ -242,14 +244,17 @@ def converse(
     shared_bytes: int,
     call_limit_s: float = 20.0,
     wall_s: float = 120.0,
+    share: Callable[[int], SharedBytes] = on_host,
 ) -> Conversation:
-    """Start a candidate process that serves `entry`."""
-    descriptor = shared_memory(max(shared_bytes, 1 << 16))
+    """Start a candidate process that serves `entry` on memory that `share` makes."""
+    shared = share(shared_bytes)
+    limits = Limits(wall_s=wall_s, processes=MAX_PROCESSES)
     try:
-        child = zygote.start(entry, arguments, Limits(wall_s=wall_s, processes=MAX_PROCESSES), shared=(descriptor,))
-        return Conversation(child, descriptor, map_shared(descriptor), call_limit_s)
+        given = {**arguments, "shared_bytes": shared.flat.numel()}
+        child = zygote.start(entry, given, limits, shared=(shared.descriptor,))
+        return Conversation(child, shared, call_limit_s)
     except BaseException:
-        os.close(descriptor)
+        shared.close()
         raise
 
 
@@ -264,8 +269,7 @@ def _raised(doing: str, answer: Message) -> CandidateFault:
     text = f"{str(answer['fault'])[:100]}: {str(answer.get('message', ''))[:1500]}{where}"
     unsupported = str(answer.get("unsupported") or "")[:500]
     kind: Kind = "compile_error" if doing == "load" and answer["fault"] == "SyntaxError" else "runtime_error"
-    if answer["fault"] == "ForbiddenAction":  # raised by evaluators/inside/process_audit.py; claiming it only harms
-        kind = "rejected"
+    kind = _KINDS.get(str(answer["fault"]), kind)
     return CandidateFault(kind, text, unsupported=unsupported, report=_report(answer))
 
 
@@ -289,7 +293,9 @@ def _count(value: Any) -> int:
     return value if type(value) is int else 0
 
 
-def _same_bytes(view: torch.Tensor, value: Any) -> bool:
+def same_bytes(view: torch.Tensor, value: Any) -> bool:
+    """Bitwise equality, NaNs included, wherever the two lie."""
     if not view.numel():
         return True
-    return torch.equal(view.reshape(-1).view(torch.uint8), value.contiguous().reshape(-1).view(torch.uint8))
+    given = value.to(view.device).contiguous().reshape(-1).view(torch.uint8)
+    return torch.equal(view.reshape(-1).view(torch.uint8), given)

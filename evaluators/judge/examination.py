@@ -43,7 +43,9 @@ BUDGET_S = 25.0  # for all small geometries together; an honest direct kernel ne
 
 
 class Examination:
-    """One candidate, one conversation, and what has been established so far."""
+    """One candidate, one conversation, and what has been established so far. `options` go with every call."""
+
+    options: Mapping[str, Any] = {}
 
     def __init__(
         self, conversation: Conversation, key: str, tolerance: Tolerance, *, library_ops: tuple[str, ...] = ()
@@ -64,9 +66,10 @@ class Examination:
         self._light: Geometry | None = None  # the unpublished geometry that was answered fastest
         self.direct = False  # the last kernel of a call writes the returned tensor itself
 
-    def load(self, source: str) -> None:
-        """Import the candidate in its process."""
+    def run_all(self, source: str, geometries: Geometries) -> None:
+        """Import the candidate in its process and ask everything."""
         self._talk.load(source)
+        self.run(geometries)
 
     def run(self, geometries: Geometries) -> None:
         """Ask everything; raises Wrong, CandidateFault or CannotCheck."""
@@ -99,7 +102,7 @@ class Examination:
         ):  # the class of the problem itself: geometries that were never published are held to it too
             self.tf32 = expected[0].tf32
         expected = [replace(e, tf32=self.tf32) for e in expected]
-        answer = self._talk.call(inputs, [e.own for e in expected], options=dict(options or {}))
+        answer = self._talk.call(inputs, [e.own for e in expected], options={**self.options, **(options or {})})
         where = f"{sitting.geometry.name} geometry ({sitting.geometry.description}){said}"
         self.require_lawful(answer, [e.own for e in expected], where)
         for got, want in zip(answer.outputs, expected, strict=True):

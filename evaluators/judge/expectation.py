@@ -31,10 +31,17 @@ def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: T
         own = run(model, inputs, key)
     exact = run(copy.deepcopy(model).double(), [_doubled(value) for value in inputs], key)
     pairs = zip(exact, own, strict=True)
+    tf32 = tolerance.allows_tf32(seen.tf32)
     return [
-        Expected(y64.double() if o.is_floating_point() else y64, o, tolerance, seen.tf32, seen.strides)
-        for y64, o in pairs
+        Expected(y64.double() if o.is_floating_point() else y64, o, tolerance, tf32, seen.strides) for y64, o in pairs
     ]
+
+
+def strides_of(model: torch.nn.Module, inputs: Sequence[Any]) -> tuple[int, ...]:
+    """Strides of the last transposed convolution of a model; empty where there is none."""
+    with _Arithmetic() as seen, torch.no_grad():
+        model(*inputs)
+    return tuple(seen.strides)
 
 
 def with_weights(model: torch.nn.Module, weights: Weights) -> torch.nn.Module:

@@ -6,6 +6,8 @@ answer).
 
     {"op": "facts", "problem"}                             -> {"event": "facts", "facts"}
     {"op": "evaluate", "problem", "candidate", "gpu"}      -> {"event": "rung", "name"}*, {"event": "evaluation", ...}
+        also "rungs", "incumbent": {"candidate", "latency_ms"}
+    {"op": "baselines", "problem"}                         -> {"event": "baselines", "baselines", "environment"}
     (at the start)                                         -> {"event": "ready"}
     any                                                    -> {"event": "error", "type", "message"}
 
@@ -17,44 +19,68 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from evaluators.candidate import Candidate
-from evaluators.errors import AgentError, BadProblem
+from evaluators.errors import AgentError, BadProblem, MachineError
+from evaluators.evaluation import Evaluation, Rung
 from evaluators.gpu import GpuSpec
 from evaluators.judge.reference import Reference
 from evaluators.judge.zygotes import Zygotes
-from evaluators.ladder import RUNGS, climb
+from evaluators.ladder import climb
 from evaluators.problem import Problem
-from evaluators.rungs import Task
+from evaluators.rungs import Incumbent, Task
 from sandbox import SandboxUnavailable
 from sandbox.tiers import Strictness
+
+if TYPE_CHECKING:
+    from evaluators.judge.device.bench import Bench
+    from evaluators.judge.device.card import Card
 
 _LOADING_S = 60  # the largest built-in reference takes under a second
 
 
-def run(strictness: str, *, is_warm: bool) -> None:
+def run(strictness: str, *, is_warm: bool, device: str = "auto") -> None:
     """Serve requests until standard input ends.
 
     strictness: which sandbox tiers are accepted. is_warm: candidates will come, so start the fork servers at once.
+    device: auto | cpu | cuda, whether a GPU of this machine is used.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's business; it ends us by closing our input
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    with Zygotes(cast("Strictness", strictness)) as zygotes:
+    card = None if device == "cpu" else _card()
+    with Zygotes(cast("Strictness", strictness), has_gpu=card is not None) as zygotes:
         if is_warm:
             zygotes.warm()
         answers.write('{"event": "ready"}\n')
         answers.flush()
         for line in sys.stdin:
-            serve(json.loads(line), zygotes, answers)
+            serve(json.loads(line), Machine(zygotes, card, wants_gpu=device == "cuda"), answers)
 
 
-def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
+@dataclass(frozen=True)
+class Machine:
+    """What this judge works with. `wants_gpu`: a missing GPU is an error, not a reason to go on without."""
+
+    zygotes: Zygotes
+    card: "Card | None"
+    wants_gpu: bool = False
+
+    def require_gpu(self) -> "Card":
+        """The GPU; raises MachineError where there is none."""
+        if self.card is None:
+            raise MachineError(f"no NVIDIA GPU can be used: {_why_no_gpu()}; see `agent doctor`, or use --device cpu")
+        return self.card
+
+
+def serve(request: dict[str, Any], machine: Machine, answers: TextIO) -> None:
     """Answer one request; an error of ours is an event, not the end of the judge."""
 
     def say(event: dict[str, object]) -> None:
@@ -70,14 +96,10 @@ def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
                 facts = facts_of(problem)
             say({"event": "facts", "facts": facts.model_dump(mode="json")})
             return
-        task = Task(
-            problem=problem,
-            candidate=Candidate.model_validate(request["candidate"]),
-            gpu=GpuSpec.model_validate(request["gpu"]),
-            reference=reference_of(problem),
-            zygotes=zygotes,
-        )
-        evaluation = climb(task, lambda rung: say({"event": "rung", "name": rung}), rungs=request.get("rungs") or RUNGS)
+        if request["op"] == "baselines":
+            say({"event": "baselines", **_baselines(problem, machine)})
+            return
+        evaluation = _evaluate(problem, request, machine, lambda rung: say({"event": "rung", "name": rung}))
         say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json")})
     except SandboxUnavailable as error:
         say({"event": "error", "type": "MachineError", "message": f"sandbox: {error}"})
@@ -86,6 +108,64 @@ def serve(request: dict[str, Any], zygotes: Zygotes, answers: TextIO) -> None:
     except Exception as error:  # noqa: BLE001 - a bug of ours must reach the host with its traceback, not kill the night's run
         traceback.print_exc()
         say({"event": "error", "type": "Bug", "message": f"{type(error).__name__}: {error}"})
+
+
+def _evaluate(
+    problem: Problem, request: dict[str, Any], machine: Machine, announce: Callable[[Rung], None]
+) -> Evaluation:
+    if machine.wants_gpu:
+        machine.require_gpu()
+    reference, incumbent = reference_of(problem), request.get("incumbent")
+    with _bench(machine, reference) as bench:
+        task = Task(
+            problem=problem,
+            candidate=Candidate.model_validate(request["candidate"]),
+            gpu=GpuSpec.model_validate(request["gpu"]),
+            reference=reference,
+            zygotes=machine.zygotes,
+            bench=bench,
+            incumbent=Incumbent.model_validate(incumbent) if incumbent else None,
+        )
+        evaluation = climb(task, announce, rungs=request.get("rungs"))
+    if machine.card and evaluation.kind in ("crashed", "timeout"):
+        from evaluators.judge.device.health import require_healthy
+
+        require_healthy(machine.card, machine.zygotes)
+    return evaluation
+
+
+def _bench(machine: Machine, reference: Reference) -> "AbstractContextManager[Bench | None]":
+    if machine.card is None:
+        return nullcontext()
+    from evaluators.judge.device.bench import Bench
+
+    return Bench(machine.card, machine.zygotes, reference)
+
+
+def _baselines(problem: Problem, machine: Machine) -> dict[str, Any]:
+    card = machine.require_gpu()
+    from evaluators.judge.device.baselines import baselines_of
+    from evaluators.judge.device.published import published_of
+
+    with card.leased():
+        found = baselines_of(problem, published_of(reference_of(problem)), card, full=True)
+    return {"baselines": found.model_dump(mode="json"), "environment": card.fingerprint}
+
+
+def _card() -> "Card | None":
+    from evaluators.judge.device.card import card
+
+    return card()
+
+
+def _why_no_gpu() -> str:
+    import torch
+
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA"
+    if not Path("/dev/nvidiactl").exists():
+        return "there is no NVIDIA driver on this machine"
+    return f"torch {torch.__version__} (CUDA {torch.version.cuda}) finds no device its driver can serve"
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""The two fork servers of a judge: one that compiles, one that interprets.
+"""The fork servers of a judge: one that compiles, one that interprets, and where there is a GPU one that runs on it.
 
 They are apart because Triton reads TRITON_INTERPRET when its own library is imported, once per process.
 Limits: starting and ending them; what a candidate process does is evaluators/inside/.
@@ -22,8 +22,9 @@ class Zygotes:
     `strictness`: which sandbox tiers are accepted, see sandbox/tiers.py.
     """
 
-    def __init__(self, strictness: Strictness = "auto") -> None:
+    def __init__(self, strictness: Strictness = "auto", *, has_gpu: bool = False) -> None:
         self._strictness = strictness
+        self._has_gpu = has_gpu
 
     @cached_property
     def compile(self) -> Zygote:
@@ -37,6 +38,11 @@ class Zygotes:
         """Forks processes in which Triton kernels run in the interpreter on CPU tensors."""
         return self._zygote(("evaluators.inside.interpret",), {"TRITON_INTERPRET": "1"})
 
+    @cached_property
+    def device(self) -> Zygote:
+        """Forks processes that use the GPU. The server never does: a CUDA context does not survive a fork."""
+        return self._zygote(("evaluators.inside.on_device",), {})
+
     def _zygote(self, preload: tuple[str, ...], env: dict[str, str]) -> Zygote:
         return Zygote(preload=(*_PRELOAD, *preload), env=env, strictness=self._strictness)
 
@@ -47,12 +53,12 @@ class Zygotes:
 
     def warm(self) -> None:
         """Start both servers in the background; what keeps them from starting is said by the first request."""
-        for zygote in (self.compile, self.interpret):
+        for zygote in (self.compile, self.interpret, *((self.device,) if self._has_gpu else ())):
             threading.Thread(target=_start, args=(zygote,), daemon=True).start()
 
     def close(self) -> None:
         """End both servers and everything they forked."""
-        for name in ("compile", "interpret"):
+        for name in ("compile", "interpret", "device"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 

@@ -1,4 +1,4 @@
-"""The rungs of the ladder, one file each: screen -> build -> correctness -> estimate.
+"""The rungs of the ladder, one file each: screen -> build -> correctness -> estimate -> timing -> profile.
 
 Every rung is a module with `check(task: Task) -> Findings`. The ladder (evaluators/ladder.py) climbs them in order
 and stops at the first failure. Rungs run in the judge (trusted, torch allowed); code of a candidate runs only in
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from evaluators.candidate import Candidate
 from evaluators.evaluation import Check, Estimate, KernelResources, Kind, NumericError
+from evaluators.frozen import Frozen
 from evaluators.gpu import GpuSpec
 from evaluators.measurement import Duel, Profile, Timing
 from evaluators.problem import Problem
 
 if TYPE_CHECKING:
+    from evaluators.judge.device.bench import Bench
     from evaluators.judge.reference import Reference
     from evaluators.judge.zygotes import Zygotes
 
@@ -78,8 +80,16 @@ class Findings:
     scope: tuple[str, ...] = ()
     build_log: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    first_call_s: float | None = None  # of the published size on a device
     failure: Failure | None = None
     unverified: str = ""
+
+
+class Incumbent(Frozen):
+    """The best candidate so far, measured on this device: what a challenger is compared with, interleaved."""
+
+    candidate: Candidate
+    latency_ms: float
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,8 @@ class Task:
     gpu: GpuSpec
     reference: "Reference"
     zygotes: "Zygotes"
+    bench: "Bench | None" = None  # the GPU of this machine, where there is one to be used
+    incumbent: Incumbent | None = None
     found: Findings = Findings()
 
     def having(self, found: Findings) -> "Task":

@@ -5,7 +5,11 @@ each in a fresh sandboxed process. Limits: nothing is timed; what an interpreter
 checked.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,12 +22,61 @@ from evaluators.judge.sampling import examine_full_size
 from evaluators.judge.verdicts import CannotCheck, Wrong
 from evaluators.rungs import Failure, Findings, Task
 
+if TYPE_CHECKING:
+    from evaluators.judge.device.bench import Bench
+
 ENTRY = "evaluators.inside.interpret:main"
 CALL_LIMIT_S = 20.0  # one call on a small geometry; an honest direct kernel needs less than 1 s
 
 
 def check(task: Task) -> Findings:
-    """Judge the numbers of one candidate."""
+    """Judge the numbers of one candidate; where there is a GPU, on the device as well, both at the same time."""
+    if task.bench is None or task.candidate.language == "cuda":
+        return on_host(task)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        host = beside.submit(on_host, task)
+        device = on_device(task, task.bench, few=lambda: not host.result().unverified)
+        return _both(host.result(), device)
+
+
+def on_device(task: Task, bench: "Bench", *, few: Callable[[], bool]) -> Findings:
+    """What running on the GPU shows. `few`: only some unpublished geometries, the interpreter has seen them all."""
+    from evaluators.judge.device.examination import DeviceExamination
+
+    geometries = geometries_of(task.reference)
+    with bench.card.leased():
+        try:
+            seat = bench.seat(task.candidate, small_bytes=bytes_needed(geometries))
+        except CandidateFault as fault:
+            failed = Check(name="on_device", status="failed", detail=str(fault))
+            return Findings(checks=(failed,), failure=Failure(fault.kind, str(fault)))
+        examination = DeviceExamination(bench, seat, task.problem)
+        found = examined(examination, lambda: examination.run_with(geometries, few))
+    error = examination.published_error or found.numeric_error
+    return replace(found, numeric_error=error, first_call_s=examination.first_call_s)
+
+
+def _both(host: Findings, device: Findings) -> Findings:
+    """A failure of either counts; what the interpreter cannot run is settled where the device ran it."""
+    if host.failure or device.failure:
+        return replace(host, checks=host.checks + device.checks, failure=host.failure or device.failure)
+    open_question = () if not host.unverified else (_not_interpreted(host.unverified),)
+    checks = tuple(check for check in host.checks if check.name != "correctness")
+    return replace(
+        host,
+        checks=(*checks, *open_question, *device.checks),
+        numeric_error=device.numeric_error,
+        first_call_s=device.first_call_s,
+        unverified=device.unverified,
+    )
+
+
+def _not_interpreted(why: str) -> Check:
+    return Check(name="interpreted", status="not_checked", detail=f"judged on the device only: {why}")
+
+
+def on_host(task: Task) -> Findings:
+    """What can be shown without a GPU."""
     torch.set_num_threads(1)  # small tensors: two threads on two busy cores took 5 s where one takes 0.14 s
     if task.candidate.language == "cuda":
         from evaluators.cuda import emulate
@@ -42,18 +95,17 @@ def check(task: Task) -> Findings:
         examination = Examination(
             conversation, task.problem.key, task.problem.tolerance, library_ops=task.problem.library_ops
         )
-        findings = examined(examination, task.candidate.source, geometries)
+        findings = examined(examination, lambda: examination.run_all(task.candidate.source, geometries))
     if findings.failure or findings.unverified:
         return findings
     return examine_full_size(task, arguments, examination, findings)
 
 
-def examined(examination: Examination, source: str, geometries: Geometries) -> Findings:
-    """Run the examination of small geometries to its end and say how it ended."""
+def examined(examination: Examination, ask: Callable[[], None]) -> Findings:
+    """Run an examination to its end and say how it ended."""
     failure, unverified, failed_check = None, "", ""
     try:
-        examination.load(source)
-        examination.run(geometries)
+        ask()
     except Wrong as wrong:
         failure, failed_check = wrong.failure, wrong.check
     except CannotCheck as limit:

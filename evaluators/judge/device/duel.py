@@ -1,0 +1,43 @@
+"""Challenger against incumbent: both processes are open, batches alternate A B B A, every one is verified.
+
+What is compared is the judge's view of each pair, so that a clock that drifts or a card that warms up hits both alike.
+Limits: 95 % bootstrap interval of the median ratio; candidates whose times differ by more than `CLEAR_RATIO` are not
+sent into a duel, since one measurement each has told them apart.
+"""
+
+import math
+from statistics import median
+
+import numpy as np
+
+from evaluators.judge.device.bench import Bench, Seat
+from evaluators.judge.device.sampling import Samples, one
+from evaluators.measurement import Duel
+
+CLEAR_RATIO = 1.3
+ROUNDS = 6  # of A B B A: twelve pairs
+_RESAMPLED = 2000
+
+
+def fight(bench: Bench, challenger: tuple[Seat, Samples], incumbent: tuple[Seat, Samples], incumbent_id: str) -> Duel:
+    """The ratio of their times. Raises Wrong where a call of the challenger is wrong."""
+    ratios: list[float] = []
+    for _ in range(ROUNDS):
+        first, second, third, fourth = (_once(bench, *who) for who in (challenger, incumbent, incumbent, challenger))
+        ratios += [first / second, fourth / third]
+    logs = np.log(np.array(ratios))
+    draws = np.median(np.random.default_rng().choice(logs, (_RESAMPLED, len(logs))), axis=1)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Duel(
+        incumbent_id=incumbent_id,
+        ratio=math.exp(median(logs.tolist())),
+        low=float(np.exp(low)),
+        high=float(np.exp(high)),
+        pairs=len(ratios),
+    )
+
+
+def _once(bench: Bench, seat: Seat, samples: Samples) -> float:
+    """One verified batch, ms a call, from the events that the outside clock corroborated before."""
+    one(bench, seat, samples, [bench.published.draw() for _ in range(samples.calls)])
+    return samples.inside_ms[-1]

@@ -1,0 +1,136 @@
+"""Samples of a candidate's time until the median is known well enough, each one verified, two clocks side by side.
+
+A figure from device events inside the candidate's process counts only where the judge's own clock, less the protocol's
+cost, says the same.
+Limits: one candidate; work that hides less than `_SLACK` of the time or 0.1 ms of a batch is not seen.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+
+from evaluators.judge.device.bench import Bench, Seat
+from evaluators.judge.device.protocol import Protocol
+from evaluators.judge.verdicts import Wrong
+from evaluators.measurement import Latency
+
+SHORT_MS = 2.0  # a batch should take that long: the protocol is known to about 0.05 ms
+RELATIVE_ERROR = 0.01  # of the median, at which sampling stops
+LEAST_SAMPLES, MOST_SAMPLES = 7, 60
+BUDGET_S = 3.0
+_SLACK = 0.1  # of the time, by which the two clocks may differ
+_SLACK_MS = 0.1  # per batch
+_STRICT_EVERY = 4
+_LEAK_BYTES = 512 << 20
+_SLOW_CLOCK = 0.8  # of the highest clock seen: a sample taken below was throttled
+
+
+@dataclass
+class Samples:
+    """What was taken: times of one call in ms by both clocks, the SM clock after each, what slowed it."""
+
+    protocol: Protocol
+    calls: int
+    inside_ms: list[float] = field(default_factory=list)
+    outside_ms: list[float] = field(default_factory=list)
+    clock_mhz: list[int | None] = field(default_factory=list)
+    slowed: list[bool] = field(default_factory=list)
+    verified: int = 0
+    precision: Literal["fp32", "tf32"] = "fp32"
+
+    def add(self, seconds: float, inside_ms: Sequence[float]) -> None:
+        """One batch."""
+        self.outside_ms.append((1e3 * seconds - self.protocol.cost_ms) / self.calls)
+        self.inside_ms.append(sum(inside_ms) / self.calls if len(inside_ms) == self.calls else float("nan"))
+
+    @property
+    def kept(self) -> list[int]:
+        """Samples that were not throttled."""
+        top = max((mhz for mhz in self.clock_mhz if mhz), default=0)
+        slow = [
+            was or bool(mhz and mhz < _SLOW_CLOCK * top) for was, mhz in zip(self.slowed, self.clock_mhz, strict=True)
+        ]
+        return [i for i, was_slow in enumerate(slow) if not was_slow]
+
+    def latency(self, values: Sequence[float]) -> Latency:
+        """The distribution of the samples kept (of all, where none was)."""
+        chosen = [values[i] for i in self.kept] or list(values)
+        low, middle, high = np.percentile(chosen, [20, 50, 80])
+        return Latency(
+            median_ms=float(middle),
+            p20_ms=float(low),
+            p80_ms=float(high),
+            samples=len(chosen),
+            throttled=len(values) - len(self.kept),
+        )
+
+    def is_known(self) -> bool:
+        """Whether the relative error of the median is small enough."""
+        kept = np.array([self.outside_ms[i] for i in self.kept])
+        if len(kept) < LEAST_SAMPLES:
+            return False
+        draws = np.random.default_rng(0).choice(kept, (200, len(kept)))
+        return bool(np.median(draws, axis=1).std() < RELATIVE_ERROR * abs(np.median(kept)))
+
+    def contradiction(self) -> str:
+        """How the clocks differ, in words; empty where the judge's clock corroborates the events."""
+        inside, outside = median(self.inside_ms), median(self.outside_ms)
+        slack = max(_SLACK * max(inside, outside), (_SLACK_MS + 2 * self.protocol.spread_ms) / self.calls)
+        if abs(outside - inside) <= slack:  # a NaN compares false
+            return ""
+        return (
+            f"device events in the candidate's process say {inside:.4g} ms a call, the judge's clock {outside:.4g} ms "
+            f"(less {self.protocol.cost_ms:.3g} ms of protocol for {self.calls} call(s)): the work is not where the "
+            "events are; forward must issue all its work on the current stream before it returns"
+        )
+
+
+def take(bench: Bench, seat: Seat, protocol: Callable[[int], Protocol]) -> Samples:
+    """Sample one seated candidate. Raises Wrong where a timed call is wrong or the clocks contradict each other."""
+    calls = _calls_for(bench, seat, protocol(1))
+    samples = Samples(protocol(calls), calls)
+    deadline = time.monotonic() + BUDGET_S
+    one(bench, seat, samples, [bench.published.draw() for _ in range(calls)])
+    free_bytes = bench.card.free_bytes
+    while len(samples.outside_ms) < MOST_SAMPLES and not samples.is_known():
+        if time.monotonic() > deadline and len(samples.outside_ms) >= LEAST_SAMPLES:
+            break
+        one(bench, seat, samples, [bench.published.draw() for _ in range(calls)])
+    _require_no_leak(bench, free_bytes, calls * (len(samples.outside_ms) - 1))
+    if said := samples.contradiction():
+        raise Wrong("timing", "untrustworthy_timing", said)
+    return samples
+
+
+def one(bench: Bench, seat: Seat, samples: Samples, sets: Sequence[Sequence[Any]]) -> None:
+    """One batch: timed, then verified, every fourth one (and the first) against float64."""
+    fired = seat.timed(sets)
+    clocks = bench.card.clocks()
+    samples.clock_mhz.append(clocks.sm_mhz)
+    samples.slowed.append(bool(clocks.slowed_by))
+    samples.add(fired.seconds, fired.inside_ms)
+    strict = len(samples.outside_ms) % _STRICT_EVERY == 1
+    for number, (inputs, outputs) in enumerate(zip(sets, fired.outputs, strict=True)):
+        held = bench.published.verify(inputs, outputs, strictly=strict and number == 0, said=" (a timed call)")
+        samples.precision = "tf32" if held and held.precision == "tf32" else samples.precision
+        samples.verified += 1
+
+
+def _require_no_leak(bench: Bench, free_before: int, calls: int) -> None:
+    """Memory that grows with the number of calls is kept results or a leak; either ends a night's run."""
+    output_bytes = sum(output.numel() * output.element_size() for output in bench.published.outputs)
+    grown = free_before - bench.card.free_bytes
+    if grown > max(_LEAK_BYTES, output_bytes * calls // 2):
+        said = f"{grown / 2**20:.0f} MiB of device memory are gone after {calls} calls; forward must keep nothing"
+        raise Wrong("memory", "out_of_memory", said)
+
+
+def _calls_for(bench: Bench, seat: Seat, protocol: Protocol) -> int:
+    """How many calls make a batch long enough to be timed from outside."""
+    warm = [1e3 * seat.timed([bench.published.draw()]).seconds - protocol.cost_ms for _ in range(3)]
+    latency_ms = max(0.01, min(warm))
+    return max(1, min(bench.most_sets, int(np.ceil(SHORT_MS / latency_ms))))

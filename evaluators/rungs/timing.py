@@ -1,0 +1,133 @@
+"""Rung 5: how fast is it? On the device, by the judge's clock, beside the baselines and against the incumbent.
+
+Limits: one GPU, the first one CUDA shows, under a lease; where it is not the target the figures are of this device and
+say so. Without a GPU nothing is timed, and the check says that.
+"""
+
+from functools import lru_cache
+
+from evaluators.errors import AgentError
+from evaluators.evaluation import Check
+from evaluators.floor import Floor, floor_of
+from evaluators.gpu import GpuSpec
+from evaluators.gpu_catalog import load_gpu
+from evaluators.judge.conversation import CandidateFault
+from evaluators.judge.device.baselines import baselines_of
+from evaluators.judge.device.bench import Bench
+from evaluators.judge.device.duel import CLEAR_RATIO, fight
+from evaluators.judge.device.protocol import Protocols
+from evaluators.judge.device.sampling import Samples, take
+from evaluators.judge.facts import facts_of
+from evaluators.judge.verdicts import Wrong
+from evaluators.measurement import Duel, Timing
+from evaluators.problem import Problem, ProblemFacts
+from evaluators.rungs import Failure, Findings, Task
+
+CHECK = "timing"
+
+
+def check(task: Task) -> Findings:
+    """Time one candidate that is right."""
+    if task.bench is None:
+        return Findings(checks=(Check(name=CHECK, status="not_checked", detail="no NVIDIA GPU on this machine"),))
+    if task.candidate.language == "cuda":
+        return Findings(checks=(Check(name=CHECK, status="not_checked", detail="CUDA candidates are not timed yet"),))
+    with task.bench.card.leased():
+        try:
+            return _timed(task, task.bench)
+        except Wrong as wrong:
+            return _failed(wrong.failure, wrong.check)
+        except CandidateFault as fault:
+            return _failed(Failure(fault.kind, f"in a timed call: {fault}"), CHECK)
+
+
+def _failed(failure: Failure, name: str) -> Findings:
+    return Findings(checks=(Check(name=name, status="failed", detail=failure.message),), failure=failure)
+
+
+def _timed(task: Task, bench: Bench) -> Findings:
+    protocols = Protocols(bench)
+    seat = bench.seat(task.candidate)
+    samples = take(bench, seat, protocols.of)
+    timing = _timing(task, bench, samples)
+    _require_possible(timing, _floor(task, samples))
+    duel = _duel(task, bench, protocols, samples)
+    return Findings(
+        checks=(Check(name=CHECK, status="passed", detail=_said(timing)),),
+        timing=timing,
+        duel=duel,
+        environment=bench.card.fingerprint,
+    )
+
+
+def _timing(task: Task, bench: Bench, samples: Samples) -> Timing:
+    spec, floor = _spec_of(bench.card.name, task.gpu), _floor(task, samples)
+    return Timing(
+        device=bench.card.name,
+        is_target=spec.key == task.gpu.key,
+        latency=samples.latency(samples.inside_ms),
+        clock="device events",
+        outside=samples.latency(samples.outside_ms),
+        inside=samples.latency(samples.inside_ms),
+        protocol_ms=samples.protocol.cost_ms,
+        protocol_spread_ms=samples.protocol.spread_ms,
+        calls_per_sample=samples.calls,
+        verified_calls=samples.verified,
+        floor_ms=floor.ms,
+        floor_limiter=floor.limiter,
+        precision=samples.precision,
+        baselines=baselines_of(task.problem, bench.published, bench.card),
+        build_s=task.found.first_call_s,
+    )
+
+
+def _floor(task: Task, samples: Samples) -> Floor:
+    spec = _spec_of(task.bench.card.name if task.bench else "", task.gpu)
+    return floor_of(_facts(task.problem), spec, samples.precision)
+
+
+def _require_possible(timing: Timing, floor: Floor) -> None:
+    if timing.latency.median_ms < floor.impossible_ms:
+        raise Wrong(
+            CHECK,
+            "untrustworthy_timing",
+            f"{timing.latency.median_ms:.4g} ms is less than the {floor.impossible_ms:.4g} ms that the problem's bytes "
+            f"and FLOP need on {timing.device}: the work was not done in that time",
+        )
+
+
+def _duel(task: Task, bench: Bench, protocols: Protocols, samples: Samples) -> Duel | None:
+    """Against the incumbent, unless the candidate is clearly slower than what was measured of it."""
+    incumbent = task.incumbent
+    mine = samples.latency(samples.inside_ms).median_ms
+    if incumbent is None or incumbent.candidate.id == task.candidate.id or mine > CLEAR_RATIO * incumbent.latency_ms:
+        return None
+    other = bench.seat(incumbent.candidate)
+    other.sit()
+    calls = samples.calls
+    for _ in range(2):  # compilation, then one warm call
+        other.timed([bench.published.draw() for _ in range(calls)])
+    theirs = Samples(protocols.of(calls), calls)
+    return fight(bench, (bench.seat(task.candidate), samples), (other, theirs), incumbent.candidate.id)
+
+
+def _said(timing: Timing) -> str:
+    latency = timing.latency
+    dropped = f", {latency.throttled} throttled ones dropped" if latency.throttled else ""
+    return (
+        f"{latency.median_ms:.4g} ms on {timing.device} ({latency.samples} samples of {timing.calls_per_sample} call(s)"
+        f"{dropped}, each verified); the judge's clock says {timing.outside.median_ms:.4g} ms"
+    )
+
+
+@lru_cache(maxsize=8)
+def _facts(problem: Problem) -> ProblemFacts:
+    return facts_of(problem)
+
+
+def _spec_of(device: str, target: GpuSpec) -> GpuSpec:
+    """The vendor's figures of the device that measures; of the target where it is unknown to us."""
+    try:
+        return load_gpu(device)
+    except AgentError:
+        return target
