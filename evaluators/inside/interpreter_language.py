@@ -1,7 +1,8 @@
 """Triton's interpreter made fit for one candidate per process: four times faster, and honest about what it cannot run.
 
 The interpreter computes int64 overflow guards that it throws away and patches `triton.language` anew for every launch;
-both cost more than the kernel. Limits: tried with Triton 3.7.1; `unsupported` knows constructs by where they raise.
+both cost more than the kernel. Limits: tried with Triton 3.6.0 and 3.7.1; `unsupported` knows constructs by where they
+raise.
 """
 
 import dataclasses
@@ -71,8 +72,14 @@ def _patch_language_once() -> None:
 
     namespace = {"tl": tl, "core": tl.core}
     interpreter._patch_lang(FunctionType(probe.__code__, namespace))
+    tl.core.tensor.__index__ = _index
     scope = interpreter._LangPatchScope()
     interpreter._patch_lang = lambda function: scope
+
+
+def _index(tensor: Any) -> int:
+    """A scalar as an index; triton 3.6 asks numpy for what numpy 2.4 refuses, an int of an array of one element."""
+    return int(tensor.handle.data.squeeze())
 
 
 def unsupported(error: BaseException) -> str:

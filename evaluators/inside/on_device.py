@@ -15,7 +15,7 @@ import torch
 
 from evaluators.inside import no_library
 from evaluators.inside.operator_record import OperatorRecord
-from evaluators.inside.process_audit import ProcessAudit
+from evaluators.inside.process_audit import COMPILERS, ProcessAudit
 from evaluators.inside.serving import Channel, Message, serve
 from sandbox.device_memory import DeviceMemory, attach
 
@@ -53,7 +53,7 @@ class DeviceHarness:
 
     def __init__(self) -> None:
         self._operators = OperatorRecord()
-        self._audit = ProcessAudit()
+        self._audit = ProcessAudit(COMPILERS)
         # the builtins themselves: a candidate may replace the functions above them
         self._synchronize: Callable[[], None] = torch._C._cuda_synchronize
         self._event: Any = torch.cuda.Event

@@ -8,10 +8,13 @@ Limits: what CPython announces; code that already is native announces nothing.
 """
 
 import _thread
+import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 _REFUSED = {
@@ -35,11 +38,19 @@ class ForbiddenAction(RuntimeError):
     """Raised into the candidate's code."""
 
 
-class ProcessAudit:
-    """`watching` is entered around the candidate's code; `actions` is what it tried since `forget`."""
+# What Triton starts when it compiles for the device: its assembler, and a C compiler for the launcher.
+COMPILERS = frozenset({"ptxas", "ptxas-blackwell", "gcc", "cc", "clang", "x86_64-linux-gnu-gcc"})
 
-    def __init__(self) -> None:
+
+class ProcessAudit:
+    """`watching` is entered around the candidate's code; `actions` is what it tried.
+
+    compilers: programs that may be started, by name; only those that are installed, none from the scratch directory.
+    """
+
+    def __init__(self, compilers: frozenset[str] = frozenset()) -> None:
         self.actions: dict[str, int] = {}
+        self._compilers = compilers
         self._depth = 0
         sys.addaudithook(self._hook)
         start = _thread.start_new_thread
@@ -60,8 +71,16 @@ class ProcessAudit:
         finally:
             self._depth -= 1
 
+    def _is_compiler(self, event: str, arguments: tuple[Any, ...]) -> bool:
+        if event != "subprocess.Popen" or not self._compilers:
+            return False
+        program = shutil.which(os.fsdecode(arguments[0] or arguments[1][0]))
+        if program is None or Path(program).name not in self._compilers:
+            return False
+        return not os.path.realpath(program).startswith(os.path.realpath(os.environ.get("HOME", "/")))
+
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self._depth and event in _REFUSED:
+        if self._depth and event in _REFUSED and not self._is_compiler(event, arguments):
             self.actions[event] = self.actions.get(event, 0) + 1
             raise ForbiddenAction(
                 f"a candidate that {_REFUSED[event]} ({event}) is rejected: forward does its own work"

@@ -13,6 +13,8 @@ from typing import Self
 from sandbox import SandboxUnavailable, Zygote
 from sandbox.tiers import Strictness
 
+# Nothing that only compiles or interprets may reach a GPU, nor start the driver's threads before it forks.
+_NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 _PRELOAD = ("torch", "triton", "triton.language", "torch.overrides", "numpy")
 
 
@@ -30,13 +32,13 @@ class Zygotes:
     def compile(self) -> Zygote:
         """Forks processes in which Triton compiles (no GPU is touched)."""
         return self._zygote(
-            ("evaluators.inside.capture", "evaluators.inside.cuda_run"), {"TRITON_CACHE_DIR": "triton-cache"}
+            ("evaluators.inside.capture", "evaluators.inside.cuda_run"), {"TRITON_CACHE_DIR": "triton-cache", **_NO_GPU}
         )
 
     @cached_property
     def interpret(self) -> Zygote:
         """Forks processes in which Triton kernels run in the interpreter on CPU tensors."""
-        return self._zygote(("evaluators.inside.interpret",), {"TRITON_INTERPRET": "1"})
+        return self._zygote(("evaluators.inside.interpret",), {"TRITON_INTERPRET": "1", **_NO_GPU})
 
     @cached_property
     def device(self) -> Zygote:
