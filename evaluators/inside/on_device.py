@@ -12,10 +12,11 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+import triton
 
 from evaluators.inside import no_library
 from evaluators.inside.operator_record import OperatorRecord
-from evaluators.inside.process_audit import COMPILERS, ProcessAudit
+from evaluators.inside.process_audit import ProcessAudit
 from evaluators.inside.serving import Channel, Message, serve
 from sandbox.device_memory import DeviceMemory, attach
 
@@ -53,7 +54,7 @@ class DeviceHarness:
 
     def __init__(self) -> None:
         self._operators = OperatorRecord()
-        self._audit = ProcessAudit(COMPILERS)
+        self._audit = ProcessAudit((*torch.__path__, *triton.__path__))
         # the builtins themselves: a candidate may replace the functions above them
         self._synchronize: Callable[[], None] = torch._C._cuda_synchronize
         self._event: Any = torch.cuda.Event

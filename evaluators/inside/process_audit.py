@@ -9,7 +9,6 @@ Limits: what CPython announces; code that already is native announces nothing.
 
 import _thread
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -38,19 +37,21 @@ class ForbiddenAction(RuntimeError):
     """Raised into the candidate's code."""
 
 
-# What Triton starts when it compiles for the device: its assembler, and a C compiler for the launcher.
-COMPILERS = frozenset({"ptxas", "ptxas-blackwell", "gcc", "cc", "clang", "x86_64-linux-gnu-gcc"})
+# What Triton and torch do by themselves when they compile for a device and find their way around its driver.
+_OF_TOOLCHAIN = frozenset({"subprocess.Popen", "ctypes.dlopen"})
+_STANDARD_LIBRARY = str(Path(os.__file__).parent)
 
 
 class ProcessAudit:
     """`watching` is entered around the candidate's code; `actions` is what it tried.
 
-    compilers: programs that may be started, by name; only those that are installed, none from the scratch directory.
+    toolchain: directories of packages that may start programs and load libraries on their own account, because they
+    compile; whoever calls through the standard library alone is not one of them.
     """
 
-    def __init__(self, compilers: frozenset[str] = frozenset()) -> None:
+    def __init__(self, toolchain: tuple[str, ...] = ()) -> None:
+        self._toolchain = toolchain
         self.actions: dict[str, int] = {}
-        self._compilers = compilers
         self._depth = 0
         sys.addaudithook(self._hook)
         start = _thread.start_new_thread
@@ -71,17 +72,23 @@ class ProcessAudit:
         finally:
             self._depth -= 1
 
-    def _is_compiler(self, event: str, arguments: tuple[Any, ...]) -> bool:
-        if event != "subprocess.Popen" or not self._compilers:
-            return False
-        program = shutil.which(os.fsdecode(arguments[0] or arguments[1][0]))
-        if program is None or Path(program).name not in self._compilers:
-            return False
-        return not os.path.realpath(program).startswith(os.path.realpath(os.environ.get("HOME", "/")))
+    def _is_of_toolchain(self, event: str) -> bool:
+        """Whether the code that called into the standard library belongs to the toolchain."""
+        frame = sys._getframe(1) if self._toolchain and event in _OF_TOOLCHAIN else None
+        while frame is not None:
+            name = frame.f_code.co_filename
+            is_passed_on = name == __file__ or name.startswith("<frozen") or _is_standard(name)
+            if not is_passed_on:
+                return name.startswith(self._toolchain)
+            frame = frame.f_back
+        return False
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self._depth and event in _REFUSED and not self._is_compiler(event, arguments):
+        if self._depth and event in _REFUSED and not self._is_of_toolchain(event):
             self.actions[event] = self.actions.get(event, 0) + 1
-            raise ForbiddenAction(
-                f"a candidate that {_REFUSED[event]} ({event}) is rejected: forward does its own work"
-            )
+            what = f"{event} {str(arguments[:1])[:100]}"
+            raise ForbiddenAction(f"a candidate that {_REFUSED[event]} ({what}) is rejected: forward does its own work")
+
+
+def _is_standard(filename: str) -> bool:
+    return filename.startswith(_STANDARD_LIBRARY) and "-packages" not in filename

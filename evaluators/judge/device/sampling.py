@@ -22,6 +22,7 @@ SHORT_MS = 2.0  # a batch should take that long: the protocol is known to about 
 RELATIVE_ERROR = 0.01  # of the median, at which sampling stops
 LEAST_SAMPLES, MOST_SAMPLES = 7, 60
 BUDGET_S = 3.0
+CALL_LIMIT_S = 20.0  # of a batch; everything is compiled by then
 _SLACK = 0.1  # of the time, by which the two clocks may differ
 _SLACK_MS = 0.1  # per batch
 _STRICT_EVERY = 4
@@ -91,6 +92,7 @@ class Samples:
 
 def take(bench: Bench, seat: Seat, protocol: Callable[[int], Protocol]) -> Samples:
     """Sample one seated candidate. Raises Wrong where a timed call is wrong or the clocks contradict each other."""
+    seat.talk.call_limit_s = CALL_LIMIT_S
     calls = _calls_for(bench, seat, protocol(1))
     samples = Samples(protocol(calls), calls)
     deadline = time.monotonic() + BUDGET_S
