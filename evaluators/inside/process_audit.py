@@ -38,7 +38,7 @@ class ForbiddenAction(RuntimeError):
 
 
 # What Triton and torch do by themselves when they compile for a device and find their way around its driver.
-_OF_TOOLCHAIN = frozenset({"subprocess.Popen", "ctypes.dlopen"})
+_OF_TOOLCHAIN = frozenset({"subprocess.Popen", "os.posix_spawn", "ctypes.dlopen"})
 _STANDARD_LIBRARY = str(Path(os.__file__).parent)
 
 

@@ -25,6 +25,7 @@ class Staged:
     given: list[list[Any]]
     inputs: list[list[tuple[Message, torch.Tensor | None]]]
     outputs: list[list[Region]]
+    copies: list[list[torch.Tensor]]  # where the judge takes the outputs; allocating them is not the candidate's time
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def stage(talk: Conversation, sets: Sequence[Sequence[Any]], outputs: Sequence[t
     arena = talk.arena()
     inputs = [[talk.place_input(arena, value) for value in values] for values in sets]
     regions = [[arena.place(output.shape, output.dtype) for output in outputs] for _ in sets]
-    return Staged([list(values) for values in sets], inputs, regions)
+    copies = [[torch.empty_like(view) for _, view in placed] for placed in regions]
+    return Staged([list(values) for values in sets], inputs, regions, copies)
 
 
 def fire(talk: Conversation, staged: Staged, settle: Callable[[], None], *, options: Message | None = None) -> Fired:
@@ -62,11 +64,13 @@ def fire(talk: Conversation, staged: Staged, settle: Callable[[], None], *, opti
     settle()
     started = time.perf_counter()
     answer, _, _ = talk.ask(request)
-    copies = [[view.clone() for _, view in regions] for regions in staged.outputs]
+    for regions, copies in zip(staged.outputs, staged.copies, strict=True):
+        for (_, view), copy in zip(regions, copies, strict=True):
+            copy.copy_(view)
     settle()
     seconds = time.perf_counter() - started
     report = answer.get("report")
-    return Fired(_described(answer, len(listed)), copies, report if isinstance(report, dict) else {}, seconds)
+    return Fired(_described(answer, len(listed)), staged.copies, report if isinstance(report, dict) else {}, seconds)
 
 
 def inputs_intact(staged: Staged) -> bool:

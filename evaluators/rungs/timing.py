@@ -48,8 +48,7 @@ def _failed(failure: Failure, name: str) -> Findings:
 def _timed(task: Task, bench: Bench) -> Findings:
     protocols = Protocols(bench)
     seat = bench.seat(task.candidate)
-    if not seat.is_seated:
-        seat.sit()
+    seat.sit()
     samples = take(bench, seat, protocols.of)
     timing = _timing(task, bench, samples)
     _require_possible(timing, _floor(task, samples))

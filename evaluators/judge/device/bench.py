@@ -112,7 +112,6 @@ class Seat:
         self.talk = talk
         self._published = published
         self._card = card
-        self.is_seated = False
 
     def sit(self, *, is_null: bool = False) -> None:
         """Build the model at its published size with the judge's weights. Raises Wrong, CandidateFault."""
@@ -120,7 +119,6 @@ class Seat:
         if not is_null:
             require_same_parameters(state, self._published.weights)
             self.talk.set_weights(self._published.weights)
-        self.is_seated = True
 
     def run(self, sets: Sequence[Sequence[Any]], *, options: dict[str, Any]) -> Fired:
         """One batch, held to the contract of outputs and inputs. Raises Wrong, CandidateFault."""

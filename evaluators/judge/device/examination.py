@@ -22,6 +22,9 @@ from evaluators.judge.verdicts import require_kernels
 from evaluators.problem import Problem
 
 FEW_GEOMETRIES = 2
+# Truncated operands are off in one direction, which sums of a handful of products do not average out: 9.5e-4 on the
+# smallest geometry of problem 68, 7.3e-4 on its published one (tl.dot in TF32, one H100). bf16 makes 1.6e-3 and more.
+FEW_PRODUCTS = 4 / 3
 AUDITED: dict[str, bool] = {"audit": True}
 
 
@@ -33,7 +36,9 @@ class DeviceExamination(Examination):
     published_error: NumericError | None = None
 
     def __init__(self, bench: Bench, seat: Seat, problem: Problem) -> None:
-        super().__init__(seat.talk, problem.key, problem.tolerance, library_ops=problem.library_ops)
+        small = problem.tolerance.tf32_error_multiple * FEW_PRODUCTS
+        tolerance = problem.tolerance.model_copy(update={"tf32_error_multiple": small})
+        super().__init__(seat.talk, problem.key, tolerance, library_ops=problem.library_ops)
         self._bench = bench
         self._seat = seat
 
