@@ -18,7 +18,9 @@ LEAST_SHARE = 1 / 64
 
 def too_little_work(launches: Sequence[CapturedLaunch], flop: int | None) -> Failure | None:
     """Why these launches cannot be all the work; None where they can or where it cannot be counted."""
-    counted = [(launch, flop_of(launch)) for launch in launches if launch.ttir]
+    if not all(launch.ttir for launch in launches):
+        return None  # a Gluon kernel has no IR to count in
+    counted = [(launch, flop_of(launch)) for launch in launches]
     if not counted or any(done is None for _, done in counted):
         return None
     groups: defaultdict[object, list[tuple[CapturedLaunch, float]]] = defaultdict(list)

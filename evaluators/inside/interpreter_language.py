@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import triton.language as tl
+from triton.experimental.gluon._runtime import GluonJITFunction
 from triton.runtime import interpreter
 
 from evaluators.inside import interpreter_fast, interpreter_libdevice
@@ -33,6 +34,7 @@ def install() -> None:
     interpreter.interpreter_builder.options = dataclasses.replace(options, sanitize_overflow=False)
     interpreter._get_np_dtype = _memoised_dtype(interpreter._get_np_dtype)
     interpreter._patch_attr = _patch_attr
+    GluonJITFunction.run = _refuse_gluon
     _patch_language_once()
     interpreter_fast.install()
     interpreter_libdevice.install()
@@ -51,6 +53,12 @@ def _memoised_dtype(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return pointer if isinstance(of, tl.pointer_type) else original(of)
 
     return get_np_dtype
+
+
+def _refuse_gluon(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Gluon ignores TRITON_INTERPRET and would compile."""
+    said = "is written for a GPU's warps and shared memory, which only a GPU has"
+    raise NotImplementedError(f"gluon kernel {self.fn.__name__} {said}")
 
 
 def _patch_attr(obj: Any, name: str, member: Any, builder: Any, scope: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from evaluators.evaluation import NumericError
 from evaluators.problem import Tolerance
 
 Precision = Literal["fp32", "tf32"]
@@ -151,3 +152,24 @@ def _compare_exactly(got: torch.Tensor, exact: torch.Tensor) -> Comparison:
     passed = not bool(wrong.any())
     base = Comparison(0.0 if passed else inf, 0.0, 0.0, exact.numel(), passed)
     return _described(got, exact.double(), wrong, base)
+
+
+def numeric_error_of(c: Comparison, geometry: str, elements: int, precision: Precision) -> NumericError:
+    """A comparison as an evaluation reports it."""
+    return NumericError(
+        worst=min(c.error, 1e300),
+        allowed=c.allowed,
+        reference_own=c.reference_own,
+        geometry=geometry,
+        elements_compared=elements,
+        precision=precision,
+    )
+
+
+def worse_of(before: NumericError | None, found: NumericError) -> NumericError:
+    """The one closer to what is allowed; the earlier of equals."""
+    return before if before and _share(before) >= _share(found) else found
+
+
+def _share(error: NumericError) -> float:
+    return error.worst / error.allowed if error.allowed else 0.0

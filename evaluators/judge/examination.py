@@ -16,7 +16,7 @@ import torch
 
 from evaluators.evaluation import Check, NumericError, Status
 from evaluators.judge.ablation import require_kernels_matter
-from evaluators.judge.compare import Comparison, Expected, Precision, compare
+from evaluators.judge.compare import Comparison, Expected, Precision, compare, numeric_error_of, worse_of
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation
 from evaluators.judge.diagnosis import hint_for
 from evaluators.judge.expectation import expect, fresh_weights, with_weights
@@ -64,6 +64,7 @@ class Examination:
         self.tf32: bool | None = None  # the reference computes in TF32 at its settings on a GPU; known after one call
         self.precision: Precision = "fp32"  # the class that held so far
         self._light: Geometry | None = None  # the unpublished geometry that was answered fastest
+        self._limits: list[str] = []  # why a geometry cannot be run here; the others still are
         self.direct = False  # the last kernel of a call writes the returned tensor itself
 
     def run_all(self, source: str, geometries: Geometries) -> None:
@@ -74,12 +75,15 @@ class Examination:
     def run(self, geometries: Geometries) -> None:
         """Ask everything; raises Wrong, CandidateFault or CannotCheck."""
         base = self._own_geometry(geometries)
-        self._reversed(base)
-        self._autotune_configurations(base)
-        self._tf32(base)
-        self._ablation(base)
+        if base:
+            self._reversed(base)
+            self._autotune_configurations(base)
+            self._tf32(base)
+            self._ablation(base)
         self._general(geometries.general)
-        self._sequence(geometries.smallest, base.geometry)
+        self._sequence(*((geometries.smallest, base.geometry) if base else (self._light,)))
+        if self._limits:
+            raise CannotCheck(self._limits[0])
         self._conclude()
 
     def passed(self, name: str, detail: str = "", status: Status = "passed") -> None:
@@ -97,9 +101,7 @@ class Examination:
     def call(self, sitting: Sitting, inputs: list[Any], said: str, options: Mapping[str, Any] | None = None) -> Answer:
         """One call, held to everything a call must be."""
         expected = expect(sitting.model, inputs, self._key, self._tolerance)
-        if (
-            self.tf32 is None
-        ):  # the class of the problem itself: geometries that were never published are held to it too
+        if self.tf32 is None:  # of the problem itself; geometries that were never published are held to it too
             self.tf32 = expected[0].tf32
         expected = [replace(e, tf32=self.tf32) for e in expected]
         answer = self._talk.call(inputs, [e.own for e in expected], options={**self.options, **(options or {})})
@@ -130,20 +132,13 @@ class Examination:
         self.precision = "tf32" if c.precision == "tf32" else self.precision
         if self.worst:
             self.worst = self.worst.model_copy(update={"precision": self.precision})
-        ratio = c.error / c.allowed if c.allowed else 0.0
-        before = self.worst.worst / self.worst.allowed if self.worst and self.worst.allowed else -1.0
-        if ratio > before:
-            self.worst = NumericError(
-                worst=min(c.error, 1e300),
-                allowed=c.allowed,
-                reference_own=c.reference_own,
-                geometry=geometry,
-                elements_compared=self.elements,
-                precision=self.precision,
-            )
+        self.worst = worse_of(self.worst, numeric_error_of(c, geometry, self.elements, self.precision))
 
-    def _own_geometry(self, geometries: Geometries) -> Sitting:
-        """The problem's own hyperparameters; with the published channels where the candidate refuses fewer."""
+    def _own_geometry(self, geometries: Geometries) -> Sitting | None:
+        """The problem's own hyperparameters; with the published channels where the candidate refuses fewer.
+
+        None where they cannot be run here.
+        """
         for geometry in (geometries.reduced, geometries.unshrunk):
             met = self._meet(geometry, "") if geometry else None
             if met:
@@ -152,18 +147,23 @@ class Examination:
                 self.passed("weights", f"{len(sitting.weights)} tensors copied by name and shape")
                 self.passed(sitting.geometry.name, sitting.geometry.description)
                 return sitting
+        if self._limits:
+            return None
         refusal, self.scope = self.scope[0], []
         raise CandidateFault("runtime_error", refusal)
 
     def _meet(self, geometry: Geometry, said: str) -> tuple[Sitting, list[Any], Answer] | None:
-        """A model of this geometry and its first call; None where the candidate refuses the geometry by raising."""
+        """A model of this geometry and its first call; None where the candidate refuses it or it cannot run here."""
         inputs = geometry.draw(self._seed())
         try:
             sitting = self.sit(geometry)
             return sitting, inputs, self.call(sitting, inputs, said)
         except CandidateFault as fault:
             if fault.unsupported:
-                raise CannotCheck(fault.unsupported) from None
+                if fault.kind == "timeout":  # the process is gone
+                    raise CannotCheck(fault.unsupported) from None
+                self._limits.append(fault.unsupported)
+                return None
             where = f"{geometry.name} geometry ({geometry.description})"
             require_in_bounds(fault.report, where)
             require_allowed_actions(fault.report, where)
@@ -211,7 +211,7 @@ class Examination:
             self.passed("own_results", "without its kernels' stores forward does not return the result")
 
     def _general(self, geometries: tuple[Geometry, ...]) -> None:
-        held, quickest_s = 0, float("inf")
+        held, quickest_s, limits, refusals = 0, float("inf"), len(self._limits), len(self.scope)
         for done, geometry in enumerate(geometries):
             if time.monotonic() > self._deadline:
                 left = len(geometries) - done
@@ -224,16 +224,19 @@ class Examination:
             if time.monotonic() - begun < quickest_s:
                 quickest_s, self._light = time.monotonic() - begun, geometry
         if geometries:
-            refused = f", {len(geometries) - held} refused by raising" if held < len(geometries) else ""
-            self.passed("general", f"{held} unpublished geometries right{refused}")
+            refused, left = len(self.scope) - refusals, len(self._limits) - limits
+            said = f", {refused} refused by raising" * bool(refused) + f", {left} cannot be run here" * bool(left)
+            self.passed("general", f"{held} unpublished geometries right{said}", "not_checked" if left else "passed")
 
-    def _sequence(self, smallest: Geometry, fallback: Geometry) -> None:
-        """Many calls on one model. On the smallest geometry, or where that is refused on the one already passed.
+    def _sequence(self, *choice: Geometry | None) -> None:
+        """Many calls on one model, of the first geometry that it serves: the smallest, or one already passed.
 
         Where a call is slow, a random part of them is made on the lightest unpublished geometry instead.
         """
         begun = time.monotonic()
-        met = self._meet(smallest, _FIRST) or self._meet(fallback, _FIRST)
+        met = next((met for geometry in choice if geometry and (met := self._meet(geometry, _FIRST))), None)
+        if met is None and self._limits:
+            return
         if met is None:
             raise CandidateFault("runtime_error", self.scope[-1])
         steps = steps_of(self._tolerance, self._random)

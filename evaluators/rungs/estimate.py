@@ -37,8 +37,10 @@ UNMODELLED = (
 def check(task: Task) -> Findings:
     """Bound the latency of what the build rung captured."""
     launches = [launch for launch in task.found.launches if launch.ttir]
-    if not launches:
-        reason = "no Triton IR to count work in: lower bounds need the trip counts of every loop"
+    uncounted = ", ".join(dict.fromkeys(launch.name for launch in task.found.launches if not launch.ttir))
+    if uncounted or not launches:
+        which = f" of {uncounted} (Gluon and CUDA have none)" if uncounted else ""
+        reason = f"no Triton IR{which} to count work in: lower bounds need the trip counts of every loop"
         return Findings(checks=(Check(name="estimate", status="not_checked", detail=reason),))
     estimate = estimate_of(launches, task.gpu, task.found.operators)
     return Findings(checks=(_check(estimate),), estimate=estimate)

@@ -30,7 +30,7 @@ def candidate_source(configuration: Configuration, family: Family, reference: Re
         input_name=reference.input_name,
         layer=reference.layer,
     )
-    head = f'"""{configuration}: {family.idea}."""\n\n{kernel_text.IMPORTS}'
+    head = f'"""{configuration}: {family.idea}."""\n\n{kernel_text.IMPORTS}{family.imports}'
     preamble = f"{reference.preamble}\n" if reference.preamble else ""
     parts = (head, preamble, f"{constants}\n", *fragments, family.kernels, kernel_text.WRAPPER, module)
     return "\n".join(part for part in parts if part)

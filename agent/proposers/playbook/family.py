@@ -122,6 +122,7 @@ class Family:
     accumulators: int = 64  # per thread, what leaves room for the family's operands and addresses
     splits_phases: bool = False  # one program works on one phase of the stride
     choices: tuple[Choice, ...] = ()
+    imports: str = ""  # beyond those of every emitted file
 
 
 @cache

@@ -36,6 +36,8 @@ class Standing:
     def columns(self) -> int:
         """Programs that share one pixel tile: channel tiles, groups and, where the family splits them, phases."""
         shape = self.situation.shape
+        if not self.current.has("BLOCK_N"):
+            return 1
         phases = shape.phases if self.family.splits_phases else 1
         phases = phases // 2 if self.current.word("JOIN") == "width" else phases
         return shape.groups * math.ceil(shape.out_channels / self.current.number("BLOCK_N")) * phases
@@ -43,7 +45,7 @@ class Standing:
 
 def moves(stage: str, standing: Standing) -> list[Move]:
     """What this stage may change, best first; empty where nothing it changes can matter."""
-    make = _MOVES.get(stage)
+    make = _MOVES.get(stage) if standing.current.has("BLOCK_M") else None
     found = [*_choices(stage, standing), *(make(standing) if make else ())]
     buildable = [move for move in found if _is_buildable(move.configuration, standing.situation)]
     return _ranked(buildable, standing) if stage == "tiling" else buildable
@@ -178,6 +180,8 @@ def _tile_reason(move: Move, cost: Cost) -> str:
 
 
 def _is_buildable(configuration: Configuration, situation: Situation) -> bool:
+    if not configuration.has("BLOCK_M"):
+        return True  # a family with knobs of its own offers only what can be built
     if configuration.has("BLOCK_K"):
         item_bytes = 2 if configuration.word("PRECISION") == "half" else situation.shape.item_bytes
         return is_buildable(configuration, situation, item_bytes)

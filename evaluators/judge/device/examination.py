@@ -18,7 +18,7 @@ from evaluators.judge.device.published import WHERE
 from evaluators.judge.examination import Examination
 from evaluators.judge.geometry import Geometries
 from evaluators.judge.own_arithmetic import require_own_arithmetic
-from evaluators.judge.verdicts import require_kernels
+from evaluators.judge.verdicts import CannotCheck, require_kernels
 from evaluators.problem import Problem
 
 FEW_GEOMETRIES = 2
@@ -45,6 +45,8 @@ class DeviceExamination(Examination):
     def run_with(self, geometries: Geometries, few: Callable[[], bool]) -> None:
         """Ask everything; raises Wrong, CandidateFault or CannotCheck. `few`: the interpreter has seen the others."""
         base = self._own_geometry(geometries)
+        if base is None:
+            raise CannotCheck(self._limits[0])
         self._sequence(geometries.smallest, base.geometry)
         self._published()
         count = min(FEW_GEOMETRIES if few() else len(geometries.general), len(geometries.general))

@@ -1,6 +1,10 @@
 """Workloads as the judge describes them, without torch, and a small stand-in for the loop."""
 
+import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -202,3 +206,23 @@ def emit():
 @pytest.fixture
 def reference() -> str:
     return REFERENCE
+
+
+@pytest.fixture(scope="module")
+def interpret():
+    """Answers of one interpreting process for (sources, cases)."""
+    script = Path(__file__).parent / "interpreted.py"
+    process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(sources, cases):
+        process.stdin.write(json.dumps({"sources": sources, "cases": cases}) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        assert line, f"the interpreting process ended with {process.wait()}; its error is on stderr"
+        answers = json.loads(line)
+        assert len(answers) == len(sources) * len(cases)
+        return answers
+
+    with process:
+        yield ask
+        process.stdin.close()

@@ -20,6 +20,7 @@ import importlib.util
 import numpy as np
 import torch
 import triton.runtime.interpreter as interpreter
+from emulated import stand_in
 
 torch.use_deterministic_algorithms(True, warn_only=True)  # fills torch.empty with NaN
 ranges = {"now": np.zeros((0, 2), np.uint64)}
@@ -90,6 +91,7 @@ def load(name, source):
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    stand_in(module)
     return module
 
 

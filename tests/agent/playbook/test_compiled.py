@@ -17,6 +17,8 @@ from evaluators.judge.zygotes import Zygotes
 from evaluators.problem_catalog import load_problem
 from evaluators.rungs import Task, build, screen
 
+WORKLOADS = ("convt3d-58", "convt3d-68", "convt3d-72", "convt3d-73", "convt3d-77")
+
 
 @pytest.fixture(scope="module")
 def zygotes():
@@ -26,7 +28,7 @@ def zygotes():
 
 @pytest.fixture(scope="module")
 def workloads():
-    problems = {key: load_problem(key) for key in ("convt3d-68", "convt3d-72", "convt3d-73", "convt3d-77")}
+    problems = {key: load_problem(key) for key in WORKLOADS}
     return {key: (problem, Reference(problem), facts_of(problem)) for key, problem in problems.items()}
 
 
@@ -39,6 +41,8 @@ def workloads():
         ("stride_phase", "convt3d-77", "h200"),
         ("implicit_gemm", "convt3d-68", "4090"),
         ("direct", "convt3d-68", "4090"),
+        ("slab", "convt3d-68", "h200"),
+        ("slab", "convt3d-58", "h100"),
     ],
 )
 def test_the_first_configuration_passes_the_screen_and_compiles_without_spills(

@@ -3,11 +3,6 @@
 Limits: what an interpreter cannot see (races, tensor core rounding, shared memory) is judged elsewhere.
 """
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 TILE = "BLOCK_M=64 BLOCK_N=16 BLOCK_K=16 GROUP_M={group} PRECISION={precision} NUM_WARPS=4 NUM_STAGES=2"
@@ -50,26 +45,6 @@ ROUNDED = [
     f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=two_pass JOIN=none",
     f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=one_pass JOIN=width",
 ]
-
-
-@pytest.fixture(scope="module")
-def interpret():
-    """Answers of one interpreting process for (sources, cases)."""
-    script = Path(__file__).parent / "interpreted.py"
-    process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(sources, cases):
-        process.stdin.write(json.dumps({"sources": sources, "cases": cases}) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-        assert line, f"the interpreting process ended with {process.wait()}; its error is on stderr"
-        answers = json.loads(line)
-        assert len(answers) == len(sources) * len(cases)
-        return answers
-
-    with process:
-        yield ask
-        process.stdin.close()
 
 
 @pytest.mark.parametrize("text", EXACT, ids=lambda text: text.split()[0] + text[-5:])

@@ -1,5 +1,6 @@
 """What the interpreter can and cannot say about the language: precision of dots, bounds, unsupported constructs, hangs."""
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,32 @@ def test_a_file_that_does_not_get_as_far_as_a_call(check, source, kind, said):
     failure = check(source).failure
     assert failure.kind == kind
     assert said in failure.message
+
+
+def test_what_gluon_leaves_to_be_interpreted_is_interpreted(check, scaled, stride_one, honest, replaced):
+    """One geometry is served by a Gluon kernel: nobody can say it is right, but all others and their calls are judged."""
+    gluon = """
+    from triton.experimental import gluon
+    from triton.experimental.gluon import language as gl
+
+    @gluon.jit
+    def nothing(y_ptr):
+        gl.store(y_ptr, 0.0)
+    """
+    found = check(scaled(kernel=gluon, forward="y = torch.empty_like(x)\nnothing[(1,)](y)\nreturn y"))
+    assert found.failure is None and "gluon kernel nothing is written for a GPU" in found.unverified
+    own = "y = torch.empty((N"
+    mixed = replaced(
+        honest("direct_triton"),
+        "class ModelNew",
+        f"{textwrap.dedent(gluon)}\n\nclass ModelNew",
+        own,
+        f"if (SD, SH, SW, PD, m.groups) == (1, 1, 1, 0, 1) and m.bias is None:\n            nothing[(1,)](x)\n        {own}",
+    )
+    found = check(mixed, stride_one)
+    assert found.failure is None and "gluon kernel nothing" in found.unverified
+    status = status_of(found)
+    assert status["general"] in ("passed", "not_checked") and status["later_calls"] == "passed"
+    assert status["correctness"] == "not_checked" and "reduced" not in status
+    wrong = check(replaced(mixed, "acc += xv * wv", "acc += 2 * xv * wv"), stride_one)
+    assert wrong.failure.kind == "incorrect_numerical"
