@@ -23,7 +23,7 @@ from sandbox.contract import Limits
 from sandbox.layers.filesystem import OWN_SCRATCH_PARENT, enter_own_root
 from sandbox.layers.identity import own_uid
 from sandbox.layers.kernel import PR_SET_CHILD_SUBREAPER, prctl
-from sandbox.layers.namespaces import enter_namespaces, enter_user_namespace
+from sandbox.layers.namespaces import enter_namespaces, enter_user_namespace, raise_loopback
 from sandbox.processes import (
     descendants,
     disk_bytes,
@@ -183,6 +183,8 @@ def _placed(request: Request, placement: Placement, status: socket.socket) -> di
     watch = _Watch(plan, limits, scratch, inodes, _Output(limits.output_kb * 512))
     if plan.namespaces:
         enter_namespaces()
+        if "sockets" in plan.grants:
+            raise_loopback()
     init = os.fork()
     if init == 0:
         run_init(placement, (output_write, news_write), (request.channel, *request.shared))

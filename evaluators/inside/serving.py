@@ -124,6 +124,8 @@ class _Session:
         torch.manual_seed(0)
         with self._harness.running():
             self._model = self._module.ModelNew(*arguments)
+            if self._memory.device_type != "cpu":
+                self._model = self._model.to(self._memory.device_type)
             state = self._model.state_dict() if hasattr(self._model, "state_dict") else {}
             parameters = {name for name, _ in self._model.named_parameters()} if state else set()
         listed = [[n, list(v.shape), _dtype(v), n in parameters] for n, v in state.items()][:500]
