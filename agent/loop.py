@@ -8,6 +8,7 @@ Limits: what is asked is prompts/, who answers agent/proposers/, what is true ev
 """
 
 import hashlib
+import json
 import time
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from agent.decision import decide
 from agent.draft import Planner
 from agent.knobs import KnobReport, check_knobs
 from agent.policy import Plan
+from agent.profile_gaps import gaps
 from agent.proposers import Proposal, Proposer
 from agent.proposers.errors import NothingToPropose
 from agent.reply import read_reply
@@ -108,7 +110,7 @@ class Loop:
             behaviour=behaviour_of(reading.candidate.source) if reading.candidate else "",
         )
         self._commit(attempt)
-        for warning in warnings(budget, before, self.record.state):
+        for warning in (*warnings(budget, before, self.record.state), *gaps(attempt.evaluation, before)):
             self.view.note(f"warning: {warning}")
 
     def _proposal(self, number: int, plan: Plan, budget: Budget) -> Proposal:
@@ -167,6 +169,10 @@ class Loop:
         if attempt.evaluation is not None:
             directory.write(attempt.number, "evaluation.json", attempt.evaluation.model_dump_json(indent=2))
             directory.write(attempt.number, "build.log", attempt.evaluation.build_log)
+            if attempt.evaluation.profile is not None:
+                directory.write(
+                    attempt.number, "metrics.json", json.dumps(attempt.evaluation.profile.by_kernel, indent=2)
+                )
         self.record.append(Attempted(attempt=attempt))
         if attempt.decision == "keep":
             export_best(directory)

@@ -23,7 +23,7 @@ from sandbox.contract import Limits
 from sandbox.layers.filesystem import OWN_SCRATCH_PARENT, enter_own_root
 from sandbox.layers.identity import own_uid
 from sandbox.layers.kernel import PR_SET_CHILD_SUBREAPER, prctl
-from sandbox.layers.namespaces import enter_namespaces, enter_user_namespace, raise_loopback
+from sandbox.layers.namespaces import enter_namespaces, enter_user_namespace
 from sandbox.processes import (
     descendants,
     disk_bytes,
@@ -182,9 +182,7 @@ def _placed(request: Request, placement: Placement, status: socket.socket) -> di
     inodes = frozenset(os.fstat(descriptor).st_ino for descriptor in request.shared)
     watch = _Watch(plan, limits, scratch, inodes, _Output(limits.output_kb * 512))
     if plan.namespaces:
-        enter_namespaces()
-        if "sockets" in plan.grants:
-            raise_loopback()
+        enter_namespaces(loopback="sockets" in plan.grants)
     init = os.fork()
     if init == 0:
         run_init(placement, (output_write, news_write), (request.channel, *request.shared))

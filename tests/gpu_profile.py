@@ -188,7 +188,7 @@ def unknown_metric(step):
 def names(step):
     """Which of the stages' metrics each chip has, by ncu's own list."""
     from evaluators.profiling.command import find_ncu
-    from evaluators.rungs.profile import ALWAYS
+    from evaluators.profiling.wanted import ALWAYS
     from prompts.stages import all_stages
 
     wanted = {m.name for stage in all_stages() for m in stage.metrics if m.origin == "measured"} | set(ALWAYS)

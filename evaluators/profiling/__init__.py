@@ -1,5 +1,6 @@
 """Metrics of one warmed call of a candidate: Nsight Compute where it is permitted, else durations through CUPTI.
 
+wanted.py    what every profile holds
 command.py   the ncu command line
 table.py     its table of figures, read
 reasons.py   why it delivered nothing, and what to do

@@ -13,10 +13,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evaluators.measurement import Metric, MetricSource
+from evaluators.measurement import DURATION, Metric, MetricSource
+from evaluators.profiling.wanted import LAUNCHES
 
-DURATION = "gpu__time_duration.sum"
-LAUNCHES = "launches"  # of one kernel in the marked call: counted by us, no metric of Nsight Compute
 _KERNEL = "Kernel Name"
 
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from evaluators.measurement import Metric
-from evaluators.profiling.table import DURATION, LAUNCHES
+from evaluators.measurement import DURATION, Metric
+from evaluators.profiling.wanted import LAUNCHES
 
 _MOST = 64
 

@@ -20,18 +20,11 @@ from evaluators.measurement import Metric, Profile
 from evaluators.profiling import reasons, trace
 from evaluators.profiling.command import find_ncu
 from evaluators.profiling.session import Delivered, Material, profile
-from evaluators.profiling.table import DURATION, metrics_of
+from evaluators.profiling.table import metrics_of
+from evaluators.profiling.wanted import ALWAYS
 from evaluators.rungs import Findings, Task
 
 CHECK = "profile"
-ALWAYS = (
-    DURATION,
-    "dram__bytes.sum",
-    "dram__throughput.avg.pct_of_peak_sustained_elapsed",
-    "lts__throughput.avg.pct_of_peak_sustained_elapsed",
-    "sm__throughput.avg.pct_of_peak_sustained_elapsed",
-    "sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_active",
-)
 _WARM_CALLS = 1  # compiles and tunes; the one after it is marked
 
 

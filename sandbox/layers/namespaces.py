@@ -30,12 +30,16 @@ def enter_user_namespace() -> None:
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
-def enter_namespaces() -> None:
-    """New namespaces for this process; the next forked child is the first process of its own PID namespace."""
+def enter_namespaces(*, loopback: bool = False) -> None:
+    """New namespaces for this process; the next forked child is the first process of its own PID namespace.
+
+    loopback: bring up `lo` of the new network namespace, so that its processes reach each other; it leads nowhere else.
+    """
     unshare(_CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS)
+    if loopback:
+        _raise_loopback()
 
 
-def raise_loopback() -> None:
-    """Bring up `lo` of this network namespace, so that its processes reach each other; it leads nowhere else."""
+def _raise_loopback() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
