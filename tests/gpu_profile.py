@@ -96,7 +96,7 @@ def main():
                 capture_output=True,
                 text=True,
                 timeout=step.get("limit_s", STEP_S),
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path[1:])])},
                 check=False,
             )
             said = done.stdout.strip() or f"rc {done.returncode}: {done.stderr.strip()[-1500:]}"
