@@ -3,14 +3,16 @@
 Limits: facts only. How they are worded is prompts/.
 """
 
-import json
 from dataclasses import dataclass
 
 from agent.policy import Plan
 from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
+from evaluators.measurement import Profile
 from evaluators.problem import Problem, ProblemFacts
+from evaluators.profiling.wanted import ALWAYS, LAUNCHES
 from prompts.context import Base, Context, Memory, Metrics, PastAttempt
+from prompts.stage import Stage
 from prompts.stages import missing_metrics
 from runs.memory import most_relevant
 from runs.nouns import Attempt
@@ -31,7 +33,9 @@ class Subject:
 
 def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: RunState) -> Context:
     """The context for the attempt that `plan` describes."""
-    metrics = {} if plan.parent is None else measured(directory, plan.parent)
+    parent = None if plan.parent is None else state.attempt(plan.parent)
+    profile = parent.evaluation.profile if parent and parent.evaluation else None
+    metrics = measured(profile, plan.stage)
     partners = (_attempt_base(number, directory, state) for number in plan.partners)
     return Context(
         role=plan.role,
@@ -41,7 +45,7 @@ def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: 
         stage=plan.stage,
         base=_base(plan, subject, directory, state),
         metrics=metrics,
-        missing_metrics=missing_metrics(plan.stage, metrics),
+        missing_metrics=missing_metrics(plan.stage, metrics, profile.missing if profile else None),
         history=past_attempts(state),
         hint=plan.hint,
         partners=tuple(partner for partner in partners if partner is not None),
@@ -54,15 +58,14 @@ def past_attempts(state: RunState) -> tuple[PastAttempt, ...]:
     return tuple(_past(attempt) for attempt in state.attempts)
 
 
-def measured(directory: RunDirectory, number: int) -> Metrics:
-    """What a profiler measured of an attempt (metrics.json); empty where none ran."""
-    text = directory.read(number, "metrics.json")
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    is_metrics = isinstance(found, dict) and all(isinstance(values, dict) for values in found.values())
-    return found if is_metrics else {}
+def measured(profile: Profile | None, stage: Stage) -> Metrics:
+    """What of a profile a stage is shown: its own metrics and those that every profile has; empty where none ran."""
+    shown = {*ALWAYS, LAUNCHES, *stage.measured_names}
+    by_kernel = profile.by_kernel if profile else {}
+    return {
+        kernel: {name: float(f"{value:.5g}") for name, value in figures.items() if name in shown}
+        for kernel, figures in by_kernel.items()
+    }
 
 
 def _base(plan: Plan, subject: Subject, directory: RunDirectory, state: RunState) -> Base | None:

@@ -1,11 +1,13 @@
 """Whether an attempt becomes the new best, and why, in words.
 
-Without a clock only the estimate ranks, and it is a lower bound: bounds that differ by less than `CLAIM_RATIO`
-order the search but claim no difference. Where two bounds are equal (both at the memory floor, say) compiled evidence
-breaks the tie: fewer spilled bytes, then a lower second limit. A candidate that passed always beats one that could not
-be verified.
+Measured against measured, the duel decides: both were timed in turns in one sitting, and the new one is kept where the
+whole interval of the ratio says faster. A measured candidate beats one that was only estimated.
 
-Limits: two candidates at a time; measured comparisons come with measurements.
+Without a clock only the estimate ranks, and it is a lower bound: bounds that differ by less than `CLAIM_RATIO` order the
+search but claim no difference. Where two bounds are equal (both at the memory floor, say) compiled evidence breaks the
+tie: fewer spilled bytes, then a lower second limit. A candidate that passed always beats one that could not be verified.
+
+Limits: two candidates at a time.
 """
 
 import math
@@ -33,7 +35,24 @@ def decide(evaluation: Evaluation | None, best: Attempt | None) -> tuple[Decisio
         if evaluation.verdict == "passed":
             return "keep", f"passed, while the best so far (attempt {best.number}) is unverified"
         return "discard", f"unverified, while attempt {best.number} passed"
-    return _by_estimate(evaluation, best.evaluation, best.number)
+    return _by_clock(evaluation, best.evaluation, best.number) or _by_estimate(evaluation, best.evaluation, best.number)
+
+
+def _by_clock(challenger: Evaluation, incumbent: Evaluation, number: int) -> tuple[Decision, str] | None:
+    """None where neither was measured."""
+    mine, theirs, duel = challenger.timing, incumbent.timing, challenger.duel
+    if mine is None:
+        return None if theirs is None else ("discard", f"not measured, while attempt {number} was")
+    figure = f"measured {mine.latency.median_ms:.4g} ms on {mine.device}"
+    if theirs is None:
+        return "keep", f"{figure}, while attempt {number} was only estimated"
+    if duel is None:
+        return "discard", f"{figure} against {theirs.latency.median_ms:.4g} ms of attempt {number}: clearly slower"
+    interval = f"{1 / duel.high:.3f}-{1 / duel.low:.3f}"
+    said = f"{1 / duel.ratio:.3f}x ({interval}) the speed of attempt {number} in {duel.pairs} pairs"
+    if duel.high < 1:
+        return "keep", f"{figure}: {said}"
+    return "discard", f"{figure}: {said}: no gain beyond doubt"
 
 
 def _by_estimate(challenger: Evaluation, incumbent: Evaluation, number: int) -> tuple[Decision, str]:
@@ -72,11 +91,14 @@ def _second_limit(evaluation: Evaluation) -> tuple[str, float]:
 
 
 def rank(evaluation: Evaluation | None) -> tuple[int, float]:
-    """A key that sorts candidates best first: passed before unverified before failed, then the lower bound."""
+    """A key that sorts candidates best first: passed before unverified before failed, then the lower time or bound."""
     if evaluation is None:
         return 3, math.inf
+    order = ("passed", "unverified", "failed").index(evaluation.verdict)
+    if evaluation.timing is not None:
+        return order, evaluation.timing.latency.median_ms
     bound = _bound_ms(evaluation)
-    return ("passed", "unverified", "failed").index(evaluation.verdict), math.inf if bound is None else bound
+    return order, math.inf if bound is None else bound
 
 
 def _bound_ms(evaluation: Evaluation) -> float | None:

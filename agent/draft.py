@@ -5,9 +5,8 @@ same. Limits: asks nobody; prompts/shrink.py says what is left out of a long pro
 """
 
 from dataclasses import dataclass
-from functools import partial
 
-from agent.context import Subject, build_context, measured
+from agent.context import Subject, build_context
 from agent.policy import Plan, Position, Strategy
 from prompts.shrink import Fitted, fit
 from prompts.stage import Stage
@@ -34,7 +33,7 @@ class Planner:
 
     def plan(self, directory: RunDirectory, state: RunState) -> Plan:
         """Which attempt is next."""
-        return self.strategy.next(Position(state, self.stages, partial(measured, directory)))
+        return self.strategy.next(Position(state, self.stages))
 
     def draft(self, directory: RunDirectory, state: RunState) -> Draft:
         """The next attempt with its prompt."""

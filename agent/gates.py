@@ -1,8 +1,8 @@
 """Gates of stages, held against the evidence about one piece of code: is the stage worthwhile, is it done?
 
-The evidence of an attempt are its compiled figures, its estimate and, where a profiler ran, its measured metrics. A
-condition for entering holds if it holds for one kernel; one for skipping or ending, if it holds for all of them. What
-nobody has a figure for decides nothing: an unknown never skips a stage.
+The evidence of an attempt are its compiled figures, its estimate and, where a profiler ran, the metrics of the kernels
+that take the time. A condition for entering holds if it holds for one kernel; one for skipping or ending, if it holds
+for all of them. What nobody has a figure for decides nothing: an unknown never skips a stage.
 
 Limits: which stage comes next is agent/stage_walk.py.
 """
@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from evaluators.evaluation import Evaluation, KernelResources
-from prompts.context import Metrics
 from prompts.stage import Condition, Origin, Stage
 
 _NARROW_BITS = 32
@@ -36,10 +35,10 @@ class GateVerdict:
     reason: str
 
 
-def evidence_of(evaluation: Evaluation | None, metrics: Metrics | None = None) -> Evidence:
+def evidence_of(evaluation: Evaluation | None) -> Evidence:
     """Everything known about an attempt's code that a gate can ask for."""
     figures: dict[tuple[Origin, str], dict[str, float]] = {}
-    for origin, kernel, name, value in (*_compiled(evaluation), *_estimated(evaluation), *_measured(metrics or {})):
+    for origin, kernel, name, value in (*_compiled(evaluation), *_estimated(evaluation), *_measured(evaluation)):
         figures.setdefault((origin, name), {})[kernel] = value
     return Evidence(figures)
 
@@ -105,8 +104,8 @@ def _estimated(evaluation: Evaluation | None) -> Iterator[tuple[Origin, str, str
         yield "estimated", "all", "memory_share_pct", 100 * memory / estimate.value_ms
 
 
-def _measured(metrics: Metrics) -> Iterator[tuple[Origin, str, str, float]]:
-    for kernel, values in metrics.items():
+def _measured(evaluation: Evaluation | None) -> Iterator[tuple[Origin, str, str, float]]:
+    profile = evaluation.profile if evaluation else None
+    for kernel, values in profile.main_kernels.items() if profile else ():
         for name, value in values.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and value == value:  # noqa: PLR0124 - NaN
-                yield "measured", kernel, name, float(value)
+            yield "measured", kernel, name, value

@@ -8,6 +8,7 @@ Limits: what is asked is prompts/, who answers agent/proposers/, what is true ev
 """
 
 import hashlib
+import json
 import time
 from dataclasses import dataclass
 
@@ -18,13 +19,16 @@ from agent.decision import decide
 from agent.draft import Planner
 from agent.knobs import KnobReport, check_knobs
 from agent.policy import Plan
+from agent.profile_gaps import gaps
 from agent.proposers import Proposal, Proposer
 from agent.proposers.errors import NothingToPropose
 from agent.reply import read_reply
-from evaluators.candidate import Candidate
+from evaluators.candidate import Candidate, candidate_from
 from evaluators.client import JudgeBug
 from evaluators.evaluation import Evaluation
 from evaluators.judging import Judge
+from evaluators.roofline import at_floor
+from evaluators.rungs import Incumbent
 from runs.export import export_best
 from runs.live import View
 from runs.nouns import Attempt, Attempted, Budget, Decision, Finished, Proposed
@@ -62,7 +66,7 @@ class Loop:
         try:
             while reason is None:
                 elapsed_s = before_s + time.monotonic() - started
-                reason = exhausted(budget, self.record.state, elapsed_s=elapsed_s)
+                reason = exhausted(budget, self.record.state, elapsed_s=elapsed_s) or self._floor_reached()
                 if reason is None:
                     self.attempt(budget)
         except OverBudget as end:
@@ -73,6 +77,10 @@ class Loop:
             reason = "interrupted"
         self.record.append(Finished(reason=reason, at=now()))
         return reason
+
+    def _floor_reached(self) -> str | None:
+        best = self.record.state.best
+        return at_floor(best.evaluation if best else None) or None
 
     def attempt(self, budget: Budget) -> None:
         """One attempt from plan to journal line; a reply that is on disk already is taken up, not asked again."""
@@ -108,7 +116,7 @@ class Loop:
             behaviour=behaviour_of(reading.candidate.source) if reading.candidate else "",
         )
         self._commit(attempt)
-        for warning in warnings(budget, before, self.record.state):
+        for warning in (*warnings(budget, before, self.record.state), *gaps(attempt.evaluation, before)):
             self.view.note(f"warning: {warning}")
 
     def _proposal(self, number: int, plan: Plan, budget: Budget) -> Proposal:
@@ -140,6 +148,8 @@ class Loop:
                 candidate,
                 self.planner.subject.gpu,
                 announce=lambda rung: self.view.phase(number, plan.stage.key, rung),
+                incumbent=self._incumbent(),
+                metrics=self._metrics(),
             )
         except JudgeBug as bug:
             recent = self.record.state.attempts[1 - _UNJUDGED_IN_A_ROW :]
@@ -147,6 +157,19 @@ class Loop:
                 raise
             return Judgement(problem=str(bug))
         return Judgement(evaluation)
+
+    def _metrics(self) -> tuple[str, ...]:
+        """What any stage looks at: the next attempt may start from this code in another one."""
+        return tuple(dict.fromkeys(name for stage in self.planner.stages for name in stage.measured_names))
+
+    def _incumbent(self) -> Incumbent | None:
+        """The best so far where it was measured: a challenger is compared with it in one sitting."""
+        best = self.record.state.best
+        source = self.record.directory.read(best.number, "kernel.py") if best else None
+        timing = best.evaluation.timing if best and best.evaluation else None
+        if source is None or timing is None:
+            return None
+        return Incumbent(candidate=candidate_from(source), latency_ms=timing.latency.median_ms)
 
     def _knobs(self, plan: Plan, candidate: Candidate | None) -> KnobReport:
         """Whether an optimization kept its hands off what the stage froze; a repair may have to change anything."""
@@ -167,6 +190,10 @@ class Loop:
         if attempt.evaluation is not None:
             directory.write(attempt.number, "evaluation.json", attempt.evaluation.model_dump_json(indent=2))
             directory.write(attempt.number, "build.log", attempt.evaluation.build_log)
+            if attempt.evaluation.profile is not None:
+                directory.write(
+                    attempt.number, "metrics.json", json.dumps(attempt.evaluation.profile.by_kernel, indent=2)
+                )
         self.record.append(Attempted(attempt=attempt))
         if attempt.decision == "keep":
             export_best(directory)

@@ -13,34 +13,27 @@ Limits: the choice only. Building the context is agent/context.py, deciding what
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import agent.strategies
 from agent.gates import Evidence, evidence_of
 from evaluators.errors import UsageError
-from prompts.context import Metrics
 from prompts.stage import Stage
 from runs.nouns import Attempt, Role
 from runs.state import RunState
 
 
-def _no_metrics(number: int) -> Metrics:
-    return {}
-
-
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands: what was attempted, the stages, and what a profiler measured of each attempt."""
+    """Where a run stands: what was attempted, and the stages."""
 
     state: RunState
     stages: tuple[Stage, ...]
-    metrics_of: Callable[[int], Metrics] = _no_metrics
 
     def evidence(self, attempt: Attempt) -> Evidence:
         """What the gates of the stages look at."""
-        return evidence_of(attempt.evaluation, self.metrics_of(attempt.number))
+        return evidence_of(attempt.evaluation)
 
 
 @dataclass(frozen=True)

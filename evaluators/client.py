@@ -76,6 +76,7 @@ class JudgeClient:
         announce: Callable[[str], None] = lambda rung: None,
         rungs: Sequence[Rung] | None = None,
         incumbent: Incumbent | None = None,
+        metrics: Sequence[str] = (),
     ) -> Evaluation:
         """Judge a candidate. A judge that dies twice on it yields Failed(crashed); our own bugs raise JudgeBug."""
         request = {
@@ -85,6 +86,7 @@ class JudgeClient:
             "gpu": gpu.model_dump(mode="json"),
             "rungs": list(rungs) if rungs else None,
             "incumbent": incumbent.model_dump(mode="json") if incumbent else None,
+            "metrics": list(metrics),
         }
         try:
             answer = self._ask_twice(request, announce)

@@ -3,13 +3,14 @@
 Limits: the protocol only. The judge itself is evaluators/client.py, a recorded one runs/verdicts.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from evaluators.candidate import Candidate
 from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
+from evaluators.rungs import Incumbent
 
 
 class Judge(Protocol):
@@ -18,5 +19,13 @@ class Judge(Protocol):
     def facts(self, problem: Problem) -> ProblemFacts: ...
 
     def evaluate(
-        self, problem: Problem, candidate: Candidate, gpu: GpuSpec, *, announce: Callable[[str], None]
-    ) -> Evaluation: ...
+        self,
+        problem: Problem,
+        candidate: Candidate,
+        gpu: GpuSpec,
+        *,
+        announce: Callable[[str], None],
+        incumbent: Incumbent | None = None,
+        metrics: Sequence[str] = (),
+    ) -> Evaluation:
+        """`incumbent`: measured on this device, compared interleaved; `metrics`: what a profiler is asked for."""

@@ -27,7 +27,7 @@ _CARRIED = (
     "environment",
 )
 RUNGS: tuple[Rung, ...] = ("screen", "build", "correctness", "estimate")
-DEVICE_RUNGS: tuple[Rung, ...] = (*RUNGS, "timing")
+DEVICE_RUNGS: tuple[Rung, ...] = (*RUNGS, "timing", "profile")
 
 
 def climb(

@@ -10,6 +10,9 @@ from evaluators.frozen import Frozen
 
 PrecisionClass = Literal["fp32", "tf32", "bf16", "worse"]
 MetricSource = Literal["ncu", "cupti"]
+DURATION = "gpu__time_duration.sum"  # ns
+DRAM_BYTES = "dram__bytes.sum"
+MAIN_SHARE = 0.1  # of the time of a call: below it a kernel (a fill, a repack) opens or shuts no stage
 
 
 class Latency(Frozen):
@@ -130,3 +133,18 @@ class Profile(Frozen):
     metrics: tuple[Metric, ...] = ()
     missing: dict[str, str] = {}
     note: str = ""  # e.g. why Nsight Compute was not permitted and what to do
+
+    @property
+    def by_kernel(self) -> dict[str, dict[str, float]]:
+        """Kernel -> metric -> value, in the order of first launch."""
+        found: dict[str, dict[str, float]] = {}
+        for metric in self.metrics:
+            found.setdefault(metric.kernel, {})[metric.name] = metric.value
+        return found
+
+    @property
+    def main_kernels(self) -> dict[str, dict[str, float]]:
+        """Those of `by_kernel` that take a share of the time worth a look; all where durations are unknown."""
+        kernels = self.by_kernel
+        whole = sum(figures.get(DURATION, 0.0) for figures in kernels.values())
+        return {name: kernels[name] for name in kernels if kernels[name].get(DURATION, 0.0) >= MAIN_SHARE * whole}

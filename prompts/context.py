@@ -56,7 +56,8 @@ class Context(Frozen):
     """Everything one proposal may depend on.
 
     role: `propose` without code yet, `optimize` from `base` (the best so far), `repair` of the failed `base`.
-    metrics: profiler figures of `base` (origin: measured). missing_metrics: wanted by the stage and not delivered.
+    metrics: profiler figures of `base` (origin: measured). missing_metrics: wanted by the stage and not delivered, by
+    name with the reason where it is known.
     partners: other candidates to take over from. memories: outcomes of earlier runs that are about this problem.
     """
 
@@ -67,7 +68,7 @@ class Context(Frozen):
     stage: Stage
     base: Base | None = None
     metrics: Metrics = {}
-    missing_metrics: tuple[str, ...] = ()
+    missing_metrics: dict[str, str] = {}
     history: tuple[PastAttempt, ...] = ()
     hint: str = ""
     partners: tuple[Base, ...] = ()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from evaluators.errors import UsageError
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
+from evaluators.roofline import position_of
 from prompts.context import Base, Context, Metrics
 from prompts.stage import Stage
 from prompts.stages import missing_metrics, user_directory
@@ -61,7 +62,7 @@ def prompt_for(
         stage=stage,
         base=None if code is None else Base(number=None, source=code),
         metrics=profile,
-        missing_metrics=missing_metrics(stage, profile) if code is not None else (),
+        missing_metrics=missing_metrics(stage, profile) if code is not None else {},
     )
     return render(context)
 
@@ -142,6 +143,7 @@ def _environment(user: Path | None) -> "Environment":
         tensor_peaks=tensor_peaks,
         pairs=_pairs,
         pretty_json=_pretty_json,
+        roofline=position_of,
         short_float=_short_float,
         sizes=_sizes,
         tail=_tail,

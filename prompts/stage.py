@@ -118,6 +118,14 @@ class Stage(Frozen):
             raise ValueError(f"{', '.join(both)} cannot be allowed and frozen at once")
         return self
 
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """Nsight Compute's names of what a profiler is to measure for this stage, gates included."""
+        gates = (*self.enter_when, *(c for group in self.skip_when for c in group), *self.done_when)
+        looked_at = [metric.name for metric in self.metrics if metric.origin == "measured"]
+        asked_by_gates = [condition.figure for condition in gates if condition.origin == "measured"]
+        return tuple(dict.fromkeys((*looked_at, *asked_by_gates)))
+
     def for_category(self, category: Category) -> "Stage":
         """The stage as it is for operators of this category."""
         override = self.overrides.get(category)

@@ -5,13 +5,14 @@ With `--model replay:RUN` a run is then made again bit for bit: the same prompts
 Limits: candidates of that run for that problem and GPU. Any other candidate is refused, never guessed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from evaluators.candidate import Candidate
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
+from evaluators.rungs import Incumbent
 from runs.store import RunDirectory
 
 
@@ -30,7 +31,14 @@ class RecordedJudge:
         return facts
 
     def evaluate(
-        self, problem: Problem, candidate: Candidate, gpu: GpuSpec, *, announce: Callable[[str], None]
+        self,
+        problem: Problem,
+        candidate: Candidate,
+        gpu: GpuSpec,
+        *,
+        announce: Callable[[str], None],
+        incumbent: Incumbent | None = None,
+        metrics: Sequence[str] = (),
     ) -> Evaluation:
         """The recorded verdict. Raises UsageError where this candidate was never judged for this problem and GPU."""
         known = self._state.judged(candidate.id)

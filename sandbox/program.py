@@ -49,7 +49,7 @@ def run_init(placement: Placement, pipes: tuple[int, int], given: tuple[int, ...
         Path("/proc/self/oom_score_adj").write_text("900")  # raising it needs no privilege
         if placement.plan.namespaces:
             scratch = Scratch(placement.scratch, placement.limits.scratch_mb, placement.uid)
-            enter_scratch(scratch, own_proc=placement.plan.own_proc)
+            enter_scratch(scratch, own_proc=placement.plan.own_proc, own_tmp=placement.plan.own_tmp)
         pid = os.fork()
         if pid == 0:
             _run_program(placement, output_write, news_write, given)
@@ -127,9 +127,9 @@ def _confine(placement: Placement) -> None:
     plan = placement.plan
     limits.apply(placement.limits, placement.processes)
     if placement.uid is not None:
-        identity.become(placement.uid, kept=plan.kept_capability)
+        identity.become(placement.uid, kept=plan.capabilities)
     elif os.geteuid() == 0 or plan.user_namespace:
-        identity.drop_capabilities()
+        identity.drop_capabilities(plan.capabilities)
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
     os.setsid()
     os.chdir(placement.scratch)
@@ -148,7 +148,9 @@ def _access(placement: Placement) -> landlock.Access:
     shm = ("/dev/shm",) if placement.plan.namespaces else ()  # noqa: S108 - a private mount there
     readable = (*(path for path, _ in view.readable), "/proc")
     devices = tuple(path for path, _ in view.devices)
-    return landlock.Access(readable, view.listable, devices, (placement.scratch, *shm))
+    tmp = ("/tmp",) if placement.plan.own_tmp else ()  # noqa: S108 - as above
+    writable = (placement.scratch, *shm, *tmp)
+    return landlock.Access(readable, view.listable, devices, writable, sockets="sockets" in placement.plan.grants)
 
 
 def _reach(placement: Placement) -> seccomp.Reach:
@@ -158,6 +160,8 @@ def _reach(placement: Placement) -> seccomp.Reach:
         has_ipc_namespace=plan.namespaces,
         scopes_signals=plan.landlock_abi >= 6,
         shares_user=plan.can_change_metadata,
+        connects="sockets" in plan.grants,
+        traces="tracing" in plan.grants,
     )
 
 

@@ -64,7 +64,7 @@ def _ended_with_its_owner(control: socket.socket) -> Iterator[None]:
 
 
 def _prepare(options: dict[str, Any]) -> Plan:
-    plan = choose(options["strictness"], frozenset(options["without"]), tuple(options["import_path"]))
+    plan = choose(options)
     settle(plan)
     for name in options["preload"]:
         try:

@@ -182,7 +182,7 @@ def _placed(request: Request, placement: Placement, status: socket.socket) -> di
     inodes = frozenset(os.fstat(descriptor).st_ino for descriptor in request.shared)
     watch = _Watch(plan, limits, scratch, inodes, _Output(limits.output_kb * 512))
     if plan.namespaces:
-        enter_namespaces()
+        enter_namespaces(loopback="sockets" in plan.grants)
     init = os.fork()
     if init == 0:
         run_init(placement, (output_write, news_write), (request.channel, *request.shared))

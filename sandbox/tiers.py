@@ -14,9 +14,17 @@ in every tier.
 from dataclasses import dataclass
 from typing import Literal
 
+from sandbox.layers.identity import CAP_PERFMON, holds
 from sandbox.view import View
 
 Strictness = Literal["auto", "strict", "unsafe"]
+Grant = Literal["sockets", "tmp", "tracing", "counters"]
+GRANTS: dict[Grant, str] = {
+    "sockets": "its processes connect to each other, over a loopback of their own too",
+    "tmp": "a writable /tmp of its own",
+    "tracing": "its processes may trace each other",
+    "counters": "CAP_PERFMON, where the owner of the fork server has it: performance counters",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,20 @@ class Plan:
     seccomp: bool = False
     kept_capability: int | None = None  # to read an interpreter that lies below a closed home
     is_root: bool = False
+    grants: frozenset[Grant] = frozenset()  # what a profiler needs beyond a kernel; never given without own root
+
+    @property
+    def capabilities(self) -> tuple[int, ...]:
+        """What its programs keep of root's rights."""
+        kept = [] if self.kept_capability is None else [self.kept_capability]
+        if "counters" in self.grants and holds(CAP_PERFMON):
+            kept.append(CAP_PERFMON)
+        return tuple(kept)
+
+    @property
+    def own_tmp(self) -> bool:
+        """Whether /tmp is a part of its scratch; elsewhere its scratch lies in /tmp."""
+        return "tmp" in self.grants and self.own_root
 
     @property
     def ends_by_scope(self) -> bool:
@@ -86,7 +108,8 @@ class Plan:
             "no capabilities but to read": self.kept_capability is not None,
             "no_new_privs, rlimits, watchdogs": True,
         }
-        return tuple(name for name, is_present in present.items() if is_present)
+        granted = (f"granted: {what}" for name, what in GRANTS.items() if name in self.grants)
+        return (*(name for name, is_present in present.items() if is_present), *granted)
 
     def _residual(self) -> tuple[str, ...]:
         shares_user = not self.own_user and not self.namespaces

@@ -22,7 +22,7 @@ from sandbox.contract import Limits, SandboxUnavailable
 from sandbox.frames import Channel
 from sandbox.layers import identity, landlock, seccomp
 from sandbox.supervisor import Request, settle, supervise
-from sandbox.tiers import Plan, Strictness, Tier
+from sandbox.tiers import Grant, Plan, Strictness, Tier
 from sandbox.view import compute_view
 
 _WEAKEST: dict[str, tuple[str, ...]] = {
@@ -33,8 +33,13 @@ _WEAKEST: dict[str, tuple[str, ...]] = {
 _LIMITS = Limits(wall_s=20.0, scratch_mb=16, processes=64)
 
 
-def choose(strictness: Strictness, without: frozenset[str], import_path: tuple[str, ...]) -> Plan:
-    """The strongest plan whose trial passes; SandboxUnavailable if it is weaker than asked for."""
+def choose(options: dict[str, Any]) -> Plan:
+    """The strongest plan whose trial passes; SandboxUnavailable if it is weaker than asked for.
+
+    `options`: what the fork server was given. Grants are added after the trial, to a plan with a root of its own only.
+    """
+    import_path, without = tuple(options["import_path"]), frozenset(options["without"])
+    strictness: Strictness = options["strictness"]
     first = Plan(
         compute_view(import_path),
         landlock_abi=0 if "landlock" in without else landlock.version(),
@@ -45,7 +50,7 @@ def choose(strictness: Strictness, without: frozenset[str], import_path: tuple[s
     for plan in _from_strongest(first, without):
         problem = _problem_with(plan, import_path)
         if problem is None:
-            return _accepted(plan, strictness, problems)
+            return _granting(_accepted(plan, strictness, problems), frozenset(options["grants"]), strictness)
         problems.append(problem)
     raise SandboxUnavailable(f"no layer of the sandbox works on this machine: {'; '.join(dict.fromkeys(problems))}")
 
@@ -55,6 +60,12 @@ def _accepted(plan: Plan, strictness: Strictness, problems: list[str]) -> Plan:
         return plan
     why = "; ".join(dict.fromkeys(problems)) or "layers were switched off"
     raise SandboxUnavailable(f"the sandbox reaches tier {plan.tier.name} only, '{strictness}' refuses that: {why}")
+
+
+def _granting(plan: Plan, grants: frozenset[Grant], strictness: Strictness) -> Plan:
+    if grants and not (plan.namespaces and plan.own_root) and strictness != "unsafe":
+        raise SandboxUnavailable(f"{', '.join(sorted(grants))}: granted only behind namespaces and a root of its own")
+    return replace(plan, grants=grants)
 
 
 def _from_strongest(first: Plan, without: frozenset[str]) -> Iterator[Plan]:

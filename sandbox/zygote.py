@@ -23,7 +23,7 @@ from typing import IO, Any, Self
 from sandbox.child import Child
 from sandbox.contract import Limits, SandboxUnavailable
 from sandbox.environment import import_path, server_environment
-from sandbox.tiers import Strictness, Tier
+from sandbox.tiers import Grant, Strictness, Tier
 
 _START_S = 120.0  # importing torch on a loaded machine was seen to take 6 s; a cold disk takes far longer
 _BOOT = (
@@ -93,14 +93,19 @@ class Zygote:
         search_path: tuple[str, ...] = (),
         strictness: Strictness = "auto",
         without: tuple[str, ...] = (),
+        grants: tuple[Grant, ...] = (),
     ) -> None:
-        """`search_path` adds import directories; `without` switches layers off to test the weaker tiers."""
+        """`search_path` adds import directories; `without` switches layers off to test the weaker tiers.
+
+        `grants`: what programs may do beyond the layers, for a profiler; refused without a root of their own.
+        """
         self._options = {
             "preload": preload,
             "env": dict(env or {}),
             "import_path": import_path(search_path),
             "strictness": strictness,
             "without": without,
+            "grants": grants,
         }
         self._lock = threading.Lock()
         self._server: _Server | None = None

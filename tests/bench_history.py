@@ -50,7 +50,7 @@ class Recorded(Table):
         super().__init__()
         self._evaluation = evaluation_adapter.validate_json(EVALUATION.read_bytes())
 
-    def evaluate(self, problem, candidate, gpu, *, announce=print) -> Evaluation:  # type: ignore[no-untyped-def]
+    def evaluate(self, problem, candidate, gpu, *, announce=print, incumbent=None, metrics=()) -> Evaluation:  # type: ignore[no-untyped-def]
         return self._evaluation.model_copy(update={"candidate_id": candidate.id})
 
 

@@ -15,6 +15,7 @@ import torch
 import triton
 
 from evaluators.inside import no_library
+from evaluators.inside.kernel_trace import KernelTrace
 from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.process_audit import ProcessAudit
 from evaluators.inside.serving import Channel, Message, serve
@@ -59,6 +60,7 @@ class DeviceHarness:
         self._synchronize: Callable[[], None] = torch._C._cuda_synchronize
         self._event: Any = torch.cuda.Event
         self._is_audited = self._is_clocked = False
+        self._trace: KernelTrace | None = None
         self._launched = 0
         self._refused: dict[str, int] = {}
         self._laps: list[tuple[Any, Any]] = []
@@ -67,7 +69,7 @@ class DeviceHarness:
     @contextmanager
     def running(self) -> Iterator[None]:
         """What the candidate's own code runs under."""
-        with self._audit.watching(), self._operators if self._is_audited else nullcontext():
+        with self._traced(), self._audit.watching(), self._operators if self._is_audited else nullcontext():
             if not self._is_clocked:
                 yield
                 return
@@ -78,9 +80,20 @@ class DeviceHarness:
             after.record()
             self._laps.append((before, after))
 
+    @contextmanager
+    def _traced(self) -> Iterator[None]:
+        if self._trace is None:
+            yield
+            return
+        self._synchronize()
+        with self._trace:
+            yield
+            self._synchronize()
+
     def begin(self, options: Message) -> None:
         """A call or a batch of calls follows."""
         self._is_audited, self._is_clocked = options.get("audit") is True, options.get("clock") is True
+        self._trace = KernelTrace() if options.get("trace") is True else None
         self._launched, self._laps, self._refused = 0, [], {}
         self._operators.forget()
         flush_bytes = int(options.get("flush_mb", 0)) << 20
@@ -104,6 +117,8 @@ class DeviceHarness:
             message["launched"] = self._launched
         if self._is_audited or self._refused:
             message["operators"] = self._operators.names | self._refused
+        if self._trace is not None:
+            message["kernels"] = self._trace.kernels()
         if self._is_clocked:
             message["inside_ms"] = [before.elapsed_time(after) for before, after in self._laps]
         return message, b""

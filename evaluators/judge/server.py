@@ -6,7 +6,7 @@ answer).
 
     {"op": "facts", "problem"}                             -> {"event": "facts", "facts"}
     {"op": "evaluate", "problem", "candidate", "gpu"}      -> {"event": "rung", "name"}*, {"event": "evaluation", ...}
-        also "rungs", "incumbent": {"candidate", "latency_ms"}
+        also "rungs", "incumbent": {"candidate", "latency_ms"}, "metrics": names for a profiler
     {"op": "baselines", "problem"}                         -> {"event": "baselines", "baselines", "environment"}
     (at the start)                                         -> {"event": "ready"}
     any                                                    -> {"event": "error", "type", "message"}
@@ -125,6 +125,7 @@ def _evaluate(
             zygotes=machine.zygotes,
             bench=bench,
             incumbent=Incumbent.model_validate(incumbent) if incumbent else None,
+            metrics=tuple(request.get("metrics") or ()),
         )
         evaluation = climb(task, announce, rungs=request.get("rungs"))
     if machine.card and evaluation.kind in ("crashed", "timeout"):

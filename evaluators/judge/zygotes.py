@@ -10,6 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+from evaluators.profiling.session import sandbox_for_ncu
 from sandbox import SandboxUnavailable, Zygote
 from sandbox.tiers import Strictness
 
@@ -45,6 +46,11 @@ class Zygotes:
         """Forks processes that use the GPU. The server never does: a CUDA context does not survive a fork."""
         return self._zygote(("evaluators.inside.on_device",), {})
 
+    @cached_property
+    def profiler(self) -> Zygote:
+        """Forks processes that may run Nsight Compute."""
+        return sandbox_for_ncu(self._strictness)
+
     def _zygote(self, preload: tuple[str, ...], env: dict[str, str]) -> Zygote:
         return Zygote(preload=(*_PRELOAD, *preload), env=env, strictness=self._strictness)
 
@@ -60,7 +66,7 @@ class Zygotes:
 
     def close(self) -> None:
         """End both servers and everything they forked."""
-        for name in ("compile", "interpret", "device"):
+        for name in ("compile", "interpret", "device", "profiler"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 

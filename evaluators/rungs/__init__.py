@@ -103,6 +103,7 @@ class Task:
     zygotes: "Zygotes"
     bench: "Bench | None" = None  # the GPU of this machine, where there is one to be used
     incumbent: Incumbent | None = None
+    metrics: tuple[str, ...] = ()  # what the stage wants a profiler to measure, by Nsight Compute's names
     found: Findings = Findings()
 
     def having(self, found: Findings) -> "Task":

@@ -10,7 +10,7 @@ import difflib
 import math
 import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,16 @@ def load_stage(key: str) -> Stage:
     raise UsageError(f"unknown stage '{key}'; {nearest}known: {', '.join(stages)}")
 
 
-def missing_metrics(stage: Stage, metrics: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """Measured metrics the stage wants and no kernel's profile delivers; None and NaN are not delivered."""
+def missing_metrics(
+    stage: Stage, metrics: Mapping[str, Mapping[str, Any]], reasons: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Measured metrics the stage looks at and no kernel's profile delivers, with what is known of the reason.
+
+    None and NaN are not delivered. `reasons`: what the profiler said, by metric.
+    """
     delivered = {name for profile in metrics.values() for name, value in profile.items() if _is_delivered(value)}
-    return _wanted_but_not(stage, delivered)
+    wanted = [metric.name for metric in stage.metrics if metric.origin == "measured"]
+    return {name: (reasons or {}).get(name, "") for name in wanted if name not in delivered}
 
 
 def user_directory() -> Path | None:
@@ -56,12 +62,6 @@ def user_directory() -> Path | None:
     if not Path(named).is_dir():
         raise UsageError(f"{USER_DIR_VARIABLE}={named} is not a folder; point it at a folder of templates or unset it")
     return Path(named)
-
-
-def _wanted_but_not(stage: Stage, delivered: Collection[str]) -> tuple[str, ...]:
-    return tuple(
-        metric.name for metric in stage.metrics if metric.origin == "measured" and metric.name not in delivered
-    )
 
 
 def _is_delivered(value: Any) -> bool:

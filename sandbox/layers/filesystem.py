@@ -68,12 +68,14 @@ def enter_own_root(view: View) -> None:
     mount("tmpfs", OWN_SCRATCH_PARENT, "tmpfs", _NOSUID_NODEV, "size=16m,nr_inodes=65536,mode=0755")
 
 
-def enter_scratch(scratch: Scratch, *, own_proc: bool) -> None:
+def enter_scratch(scratch: Scratch, *, own_proc: bool, own_tmp: bool = False) -> None:
     """Done for every program: nothing outside scratch can be changed, not even by chmod or utime."""
     _own_mounts()
     _set_attributes("/", _ATTR_RDONLY | _ATTR_NOSUID)
     mount("tmpfs", scratch.path, "tmpfs", _NOSUID_NODEV, scratch.options())
-    _mount_shm(scratch)
+    _mount_part(scratch, ".shm", "/dev/shm")  # noqa: S108 - a mount point in our own namespace
+    if own_tmp:
+        _mount_part(scratch, ".tmp", "/tmp")  # noqa: S108 - as above
     if own_proc:
         mount("proc", "/proc", "proc", _NOSUID_NODEV_NOEXEC)
     _protect_proc()
@@ -103,13 +105,13 @@ def _set_attributes(path: str, added: int, removed: int = 0) -> None:
     system_call(442, f"mount_setattr {path}", -100, path.encode(), _RECURSIVE, change, len(change))
 
 
-def _mount_shm(scratch: Scratch) -> None:
-    """Shared memory files count against the size of scratch."""
-    folder = f"{scratch.path}/.shm"
+def _mount_part(scratch: Scratch, name: str, target: str) -> None:
+    """A folder of scratch under another name: what is written there counts against its size."""
+    folder = f"{scratch.path}/{name}"
     os.mkdir(folder, 0o700)  # noqa: PTH102 - pathlib costs page faults in a fork of a large process
     if scratch.owner_uid is not None:
         os.chown(folder, scratch.owner_uid, scratch.owner_uid)
-    mount(folder, "/dev/shm", None, _BIND)  # noqa: S108 - a mount point in our own namespace
+    mount(folder, target, None, _BIND)
 
 
 def _protect_proc() -> None:

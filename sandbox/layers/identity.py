@@ -8,6 +8,7 @@ Limits: user ids of the range below are assumed to be unused on the machine, as 
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from sandbox.layers.kernel import (
@@ -20,6 +21,7 @@ from sandbox.layers.kernel import (
 )
 
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+CAP_PERFMON = 38
 _HIGH_RANGE = (0x5A000000, 1 << 22)  # far above the ranges of people, services and /etc/subuid
 _LOW_RANGE = (20001, 1 << 14)  # a container with its own user namespace maps 65536 ids only
 
@@ -38,28 +40,33 @@ def _is_mapped(wanted: tuple[int, int]) -> bool:
 
 def capability_to_read() -> int | None:
     """What lets a user of its own read an interpreter below a closed home; Docker grants the second only."""
+    return next((bit for bit in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE) if holds(bit)), None)
+
+
+def holds(capability: int) -> bool:
+    """Whether this process has a capability."""
     lines = Path("/proc/self/status").read_text().splitlines()
     effective = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
-    return next((bit for bit in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE) if effective >> bit & 1), None)
+    return bool(effective >> capability & 1)
 
 
-def become(uid: int, *, kept: int | None) -> None:
-    """Change to a user without groups and with at most one capability, which its subprocesses keep.
+def become(uid: int, *, kept: Collection[int]) -> None:
+    """Change to a user without groups and with these capabilities only, which its subprocesses keep.
 
     Clears PR_SET_PDEATHSIG: set that afterwards.
     """
     narrow_bounding_set(kept)
-    if kept is not None:
+    if kept:
         prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     set_capabilities(kept)
-    if kept is not None:
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept)
+    for capability in kept:
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
 
 
-def drop_capabilities() -> None:
-    """Keep the user, lose every capability and the way back to it."""
-    narrow_bounding_set(None)
-    set_capabilities(None)
+def drop_capabilities(kept: Collection[int] = ()) -> None:
+    """Keep the user, lose all other capabilities and the way back to them."""
+    narrow_bounding_set(kept)
+    set_capabilities(kept)

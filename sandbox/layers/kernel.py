@@ -7,6 +7,7 @@ since Linux 5.1) or looks it up by architecture.
 import ctypes
 import os
 import struct
+from collections.abc import Collection
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
@@ -62,17 +63,19 @@ def detach(target: str) -> None:
     checked(_libc.umount2(target.encode(), 2), f"unmount {target}")
 
 
-def set_capabilities(kept: int | None) -> None:
-    """Keep at most one of the first 32 capabilities, as effective, permitted and inheritable."""
-    mask = 0 if kept is None else 1 << kept
+def set_capabilities(kept: Collection[int]) -> None:
+    """Keep these capabilities only, as effective, permitted and inheritable."""
+    mask = sum(1 << capability for capability in kept)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
     header = ctypes.create_string_buffer(struct.pack("II", _CAPABILITY_VERSION_3, 0))
-    checked(_libc.capset(header, ctypes.create_string_buffer(struct.pack("6I", mask, mask, mask, 0, 0, 0))), "capset")
+    wanted = ctypes.create_string_buffer(struct.pack("6I", low, low, low, high, high, high))
+    checked(_libc.capset(header, wanted), "capset")
 
 
-def narrow_bounding_set(kept: int | None) -> None:
-    """Drop all but one capability from the bounding set; numbers the kernel does not know end the loop."""
+def narrow_bounding_set(kept: Collection[int]) -> None:
+    """Drop all other capabilities from the bounding set; numbers the kernel does not know end the loop."""
     for capability in range(64):
-        if capability != kept and _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+        if capability not in kept and _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
             return
 
 

@@ -19,6 +19,7 @@ _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _MAKE_CHAR, _MAKE_SOCK, _MAKE_FIFO, _MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 10, 1 << 11
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNAL = 1, 2
+_TCP = 3  # bind and connect
 _ALL_OF_ABI_1 = (1 << 13) - 1
 _READ_ALL = _EXECUTE | _READ_FILE | _READ_DIR
 
@@ -31,6 +32,7 @@ class Access:
     listable: tuple[str, ...]
     devices: tuple[str, ...]
     writable: tuple[str, ...]
+    sockets: bool = False  # named ones in writable directories, and TCP
 
 
 def version() -> int:
@@ -45,8 +47,8 @@ def restrict(access: Access, abi: int) -> None:
     """Restrict this process and all its children for good."""
     handled = _ALL_OF_ABI_1 | (abi >= 2) * _REFER | (abi >= 3) * _TRUNCATE | (abi >= 5) * _IOCTL_DEV
     of_files = _EXECUTE | _WRITE_FILE | _READ_FILE | handled & (_TRUNCATE | _IOCTL_DEV)
-    no_nodes = ~(_MAKE_CHAR | _MAKE_SOCK | _MAKE_FIFO | _MAKE_BLOCK | _IOCTL_DEV)
-    ruleset = _create(handled, abi)
+    no_nodes = ~(_MAKE_CHAR | (0 if access.sockets else _MAKE_SOCK) | _MAKE_FIFO | _MAKE_BLOCK | _IOCTL_DEV)
+    ruleset = _create(handled, abi, network=0 if access.sockets or abi < 4 else _TCP)
     for paths, rights in (
         (access.readable, _READ_ALL),
         (access.listable, _READ_DIR),
@@ -73,8 +75,7 @@ def scope_signals() -> None:
     os.close(ruleset)
 
 
-def _create(handled: int, abi: int) -> int:
-    network = 3 if abi >= 4 else 0  # bind and connect of TCP
+def _create(handled: int, abi: int, network: int) -> int:
     scoped = _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNAL if abi >= 6 else 0
     size_bytes = 8 if abi < 4 else 16 if abi < 6 else 24
     attributes = struct.pack("QQQ", handled, network, scoped)

@@ -4,7 +4,10 @@ Limits: the mount namespace stands in filesystem.py. A failed attempt may leave 
 only processes that may be thrown away try it first.
 """
 
+import fcntl
 import os
+import socket
+import struct
 from pathlib import Path
 
 from sandbox.layers.kernel import unshare
@@ -15,6 +18,7 @@ _CLONE_NEWIPC = 0x08000000
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWPID = 0x20000000
 _CLONE_NEWNET = 0x40000000
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 
 
 def enter_user_namespace() -> None:
@@ -26,6 +30,16 @@ def enter_user_namespace() -> None:
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
 
 
-def enter_namespaces() -> None:
-    """New namespaces for this process; the next forked child is the first process of its own PID namespace."""
+def enter_namespaces(*, loopback: bool = False) -> None:
+    """New namespaces for this process; the next forked child is the first process of its own PID namespace.
+
+    loopback: bring up `lo` of the new network namespace, so that its processes reach each other; it leads nowhere else.
+    """
     unshare(_CLONE_NEWPID | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS)
+    if loopback:
+        _raise_loopback()
+
+
+def _raise_loopback() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))

@@ -23,19 +23,21 @@ _NUMBER_OFFSET, _ARCHITECTURE_OFFSET = 0, 4
 
 # fmt: off
 _DENIED = {
-    "ptrace": 101, "syslog": 103, "uselib": 134, "vhangup": 153, "modify_ldt": 154, "pivot_root": 155,
+    "syslog": 103, "uselib": 134, "vhangup": 153, "modify_ldt": 154, "pivot_root": 155,
     "adjtimex": 159, "chroot": 161, "acct": 163, "settimeofday": 164, "mount": 165, "umount2": 166, "swapon": 167,
     "swapoff": 168, "reboot": 169, "sethostname": 170, "setdomainname": 171, "iopl": 172, "ioperm": 173,
     "init_module": 175, "delete_module": 176, "quotactl": 179, "nfsservctl": 180, "lookup_dcookie": 212,
     "clock_settime": 227, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
     "perf_event_open": 298, "fanotify_init": 300, "name_to_handle_at": 303, "open_by_handle_at": 304,
-    "clock_adjtime": 305, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312,
-    "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323, "io_uring_setup": 425,
-    "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429, "fsopen": 430,
-    "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_getfd": 438, "process_madvise": 440,
-    "mount_setattr": 442, "quotactl_fd": 443, "memfd_secret": 447, "process_mrelease": 448, "open_tree_attr": 467,
-    "connect": 42, "accept": 43, "accept4": 288,
+    "clock_adjtime": 305, "setns": 308, "finit_module": 313, "kexec_file_load": 320, "bpf": 321,
+    "userfaultfd": 323, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428,
+    "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "pidfd_getfd": 438,
+    "process_madvise": 440, "mount_setattr": 442, "quotactl_fd": 443, "memfd_secret": 447,
+    "process_mrelease": 448, "open_tree_attr": 467,
 }
+# What reaches another process of the program itself; a profiler needs it.
+_CONNECTING = {"connect": 42, "accept": 43, "accept4": 288}
+_TRACING = {"ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312}
 # Objects that outlive the program unless it has an IPC namespace.
 _OUTLIVING = {"shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240}
 # What reaches other processes of the same user where no PID namespace hides them.
@@ -60,7 +62,8 @@ _SECCOMP, _SPEC_ALLOW = 317, 4
 _CLONE_NEW_ANY = 0x7E020000
 _TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 _PR_SET_DUMPABLE = 4  # would hide memory from the supervisor's watchdog
-_UNIX_STREAM, _UNIX_SEQPACKET, _AF_UNIX = 1, 5, 1
+_UNIX_STREAM, _UNIX_SEQPACKET = 1, 5
+_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 
 Instruction = tuple[int, int, int, int]
 
@@ -73,6 +76,8 @@ class Reach:
     has_ipc_namespace: bool
     scopes_signals: bool
     shares_user: bool
+    connects: bool = False
+    traces: bool = False
 
 
 def is_supported() -> bool:
@@ -108,7 +113,7 @@ def _program(reach: Reach) -> list[Instruction]:
 
 
 def _numbers(reach: Reach) -> list[int]:
-    groups = [_DENIED]
+    groups = [_DENIED, *([] if reach.connects else [_CONNECTING]), *([] if reach.traces else [_TRACING])]
     if not reach.has_ipc_namespace:
         groups.append(_OUTLIVING)
     if not reach.has_pid_namespace:
@@ -123,7 +128,7 @@ def _argument_rules(reach: Reach) -> list[Instruction]:
         *_answer_if_any_bit(_CLONE, 0, _CLONE_NEW_ANY),
         *_answer_if_equal(_IOCTL, 1, _TERMINAL_INJECTION),
         *_answer_if_equal(_PRCTL, 0, (_PR_SET_DUMPABLE,)),
-        *_only_unix_streams(_SOCKET),
+        *(_only_local_families(_SOCKET) if reach.connects else _only_unix_streams(_SOCKET)),
         *_only_unix_streams(_SOCKETPAIR),
     ]
     if reach.has_pid_namespace:
@@ -163,6 +168,13 @@ def _answer_if_equal(number: int, index: int, values: tuple[int, ...]) -> list[I
 
 def _answer_unless_equal(number: int, index: int, value: int) -> list[Instruction]:
     return _for_call(number, [_argument(index), (_EQUAL, 1, 0, value), (_RETURN, 0, 0, _EPERM)])
+
+
+def _only_local_families(number: int) -> list[Instruction]:
+    """No vsock, netlink or packet sockets; where the internet families lead is the network namespace's."""
+    families = (_AF_UNIX, _AF_INET, _AF_INET6)
+    tests = [(_EQUAL, len(families) - at, 0, family) for at, family in enumerate(families)]
+    return _for_call(number, [_argument(0), *tests, (_RETURN, 0, 0, _EPERM)])
 
 
 def _only_unix_streams(number: int) -> list[Instruction]:

@@ -11,6 +11,7 @@ from agent.stage_walk import walk
 from agent.strategies.linear import Linear
 from evaluators.errors import UsageError
 from evaluators.evaluation import Estimate, KernelResources, Passed
+from evaluators.measurement import DURATION, Metric, Profile
 from evaluators.problem import ProblemFacts
 from prompts.category import category_of
 from prompts.stage import Condition, Stage
@@ -29,9 +30,13 @@ def kernel(**figures):
     return KernelResources(**{**common, **more, "waves": 10.0, **figures})
 
 
-def judged(*kernels, bound_ms=10.0, **components):
+def judged(*kernels, bound_ms=10.0, measured=None, **components):
+    """`measured`: kernel -> metric -> value."""
     estimate = Estimate(value_ms=bound_ms, limiter="memory", components_ms=components, assumptions=(), unmodelled=())
-    return Passed(candidate_id="c", problem="p", gpu="g", kernels=kernels, estimate=estimate)
+    listed = [(k, name, value) for k, figures in (measured or {}).items() for name, value in figures.items()]
+    metrics = [Metric(kernel=k, name=name, value=value, unit="", source="ncu") for k, name, value in listed]
+    profile = Profile(source="ncu", device="d", metrics=metrics) if measured else None
+    return Passed(candidate_id="c", problem="p", gpu="g", kernels=kernels, estimate=estimate, profile=profile)
 
 
 def test_a_condition_to_enter_needs_one_kernel_and_one_to_skip_needs_all():
@@ -51,17 +56,24 @@ def test_what_nobody_measured_never_skips_a_stage():
     verdict = entry(memory, wide)
     assert verdict.enters
     assert "no figure for" in verdict.reason
-    measured = evidence_of(judged(kernel(global_load_bits={"128": 9})), {"k": {STALLS: 15.0, DRAM: 50.0}})
+    measured = evidence_of(judged(kernel(global_load_bits={"128": 9}), measured={"k": {STALLS: 15.0, DRAM: 50.0}}))
     assert not entry(memory, measured).enters
     assert "none of" in entry(memory, measured).reason
-    assert not entry(memory, evidence_of(judged(kernel(spills=8)), {"k": {STALLS: 8.0, DRAM: 90.0}})).enters
-    assert entry(memory, evidence_of(judged(kernel(spills=8)), {"k": {STALLS: float("nan")}})).enters
+    assert not entry(memory, evidence_of(judged(kernel(spills=8), measured={"k": {STALLS: 8.0, DRAM: 90.0}}))).enters
+    assert entry(memory, evidence_of(judged(kernel(spills=8)))).enters
+
+
+def test_a_kernel_that_takes_no_time_decides_no_gate():
+    figures = {"k": {STALLS: 8.0, DRAM: 90.0, DURATION: 95e3}, "fill": {STALLS: 80.0, DRAM: 1.0, DURATION: 5e3}}
+    assert not entry(load_stage("memory"), evidence_of(judged(kernel(spills=8), measured=figures))).enters
+    figures["fill"][DURATION] = 50e3
+    assert entry(load_stage("memory"), evidence_of(judged(kernel(spills=8), measured=figures))).enters
 
 
 def test_a_stage_is_done_on_evidence_and_never_without():
     memory = load_stage("memory")
-    assert is_done(memory, evidence_of(None, {"k": {DRAM: 90.0}}))
-    assert not is_done(memory, evidence_of(None, {"k": {DRAM: 80.0}}))
+    assert is_done(memory, evidence_of(judged(measured={"k": {DRAM: 90.0}})))
+    assert not is_done(memory, evidence_of(judged(measured={"k": {DRAM: 80.0}})))
     assert not is_done(memory, evidence_of(judged(kernel())))
 
 

@@ -8,6 +8,7 @@ import pytest
 from evaluators.evaluation import Check, Estimate, Failed, KernelResources, NumericError, Passed
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.facts import facts_of
+from evaluators.measurement import Baseline, Baselines, Duel, Latency, Metric, Profile, Timing
 from evaluators.problem_catalog import load_problem
 from prompts.context import Base, Context, PastAttempt
 from prompts.stages import load_stage, missing_metrics
@@ -76,6 +77,63 @@ FAILED = Failed(
     kernels=(KERNEL,),
     build_log="line\n" * 60 + "last line of the log",
 )
+# Made up: no device gave these figures.
+TIMING = Timing(
+    device="NVIDIA H100 80GB HBM3",
+    is_target=False,
+    latency=Latency(median_ms=4.7, p20_ms=4.65, p80_ms=4.812, samples=42, throttled=3),
+    clock="device events",
+    outside=Latency(median_ms=4.76, p20_ms=4.7, p80_ms=4.9, samples=42, throttled=3),
+    protocol_ms=0.25,
+    protocol_spread_ms=0.02,
+    verified_calls=45,
+    floor_ms=2.6,
+    floor_limiter="arithmetic",
+    precision="tf32",
+    baselines=Baselines(
+        device="NVIDIA H100 80GB HBM3",
+        precision="tf32",
+        measured=(
+            Baseline(
+                name="eager",
+                latency=Latency(median_ms=35.4, p20_ms=35.3, p80_ms=35.6, samples=15),
+                error=3e-4,
+                precision="tf32",
+            ),
+            Baseline(
+                name="channels_last",
+                latency=Latency(median_ms=32.6, p20_ms=32.5, p80_ms=32.9, samples=15),
+                error=3e-4,
+                precision="tf32",
+            ),
+            Baseline(name="compile", note="not measured: RuntimeError: no compiler"),
+        ),
+    ),
+)
+MEASURED = PASSED.model_copy(
+    update={
+        "checks": (),
+        "timing": TIMING,
+        "duel": Duel(incumbent_id="0011223344556677", ratio=0.934, low=0.921, high=0.948, pairs=20),
+        "profile": Profile(
+            source="ncu",
+            device="NVIDIA H100 80GB HBM3",
+            metrics=tuple(
+                Metric(kernel="_kernel", name=name, value=value, unit="", source="ncu")
+                for name, value in {
+                    "launches": 1,
+                    "gpu__time_duration.sum": 4650000.0,
+                    "dram__bytes.sum": 2.4e9,
+                    "dram__throughput.avg.pct_of_peak_sustained_elapsed": 15.4,
+                }.items()
+            ),
+            missing=dict.fromkeys(
+                ("lts__t_sector_hit_rate.pct", "smsp__warp_issue_stalled_long_scoreboard_per_warp_active.pct"),
+                "Nsight Compute printed 'n/a'",
+            ),
+        ),
+    }
+)
 HISTORY = (
     PastAttempt(
         number=1,
@@ -125,6 +183,12 @@ def contexts():
         ),
         "repair-tiling": build(
             "repair", stage="tiling", base=Base(number=2, source=CODE, evaluation=FAILED), history=HISTORY
+        ),
+        "optimize-measured": build(
+            "optimize",
+            base=Base(number=4, source=CODE, evaluation=MEASURED),
+            metrics=MEASURED.profile.by_kernel,
+            missing_metrics=missing_metrics(memory, MEASURED.profile.by_kernel, MEASURED.profile.missing),
         ),
         "repair-no-code": build("repair", stage="tuning", history=HISTORY),
     }

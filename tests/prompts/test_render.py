@@ -15,7 +15,14 @@ from prompts.render import fenced, one_line, prompt_for, prompt_id, render
 from prompts.stages import load_stage
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "prompts"
-NAMES = ["propose-algorithm", "propose-from-user-code", "optimize-memory", "repair-tiling", "repair-no-code"]
+NAMES = [
+    "propose-algorithm",
+    "propose-from-user-code",
+    "optimize-memory",
+    "optimize-measured",
+    "repair-tiling",
+    "repair-no-code",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
