@@ -3,9 +3,10 @@
 Measured against measured, the duel decides: both were timed in turns in one sitting, and the new one is kept where the
 whole interval of the ratio says faster. A measured candidate beats one that was only estimated.
 
-Without a clock only the estimate ranks, and it is a lower bound: bounds that differ by less than `CLAIM_RATIO` order the
-search but claim no difference. Where two bounds are equal (both at the memory floor, say) compiled evidence breaks the
-tie: fewer spilled bytes, then a lower second limit. A candidate that passed always beats one that could not be verified.
+Without a clock only the estimate ranks, and it is a lower bound: bounds that differ by less than `CLAIM_RATIO` order
+the search but claim no difference. Where two bounds are equal (both at the memory floor, say) compiled evidence breaks
+the tie: fewer spilled bytes, then a lower second limit. A candidate that passed always beats one that could not be
+verified.
 
 Limits: two candidates at a time.
 """

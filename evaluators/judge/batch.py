@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from evaluators.judge.conversation import CandidateFault, Conversation, Message, same_bytes
+from evaluators.judge.conversation import CandidateFault, Conversation, Message
+from evaluators.judge.shared_bytes import same_bytes
 
 Region = tuple[Message, torch.Tensor]
 

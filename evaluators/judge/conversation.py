@@ -16,7 +16,7 @@ import torch
 
 from evaluators.evaluation import Kind
 from evaluators.judge.reference import literal
-from evaluators.judge.shared_bytes import SharedBytes, on_host
+from evaluators.judge.shared_bytes import SharedBytes, on_host, same_bytes
 from evaluators.rungs import MAX_PROCESSES
 from sandbox import Child, ChildEnded, Limits, Outcome, Zygote
 
@@ -291,11 +291,3 @@ def _listed(value: Any) -> list[Any]:
 
 def _count(value: Any) -> int:
     return value if type(value) is int else 0
-
-
-def same_bytes(view: torch.Tensor, value: Any) -> bool:
-    """Bitwise equality, NaNs included, wherever the two lie."""
-    if not view.numel():
-        return True
-    given = value.to(view.device).contiguous().reshape(-1).view(torch.uint8)
-    return torch.equal(view.reshape(-1).view(torch.uint8), given)

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -47,3 +48,11 @@ def on_device(size_bytes: int) -> SharedBytes:
     torch.zeros(1, device="cuda")  # the driver's calls need a current context
     memory, descriptor = device_memory.create(max(size_bytes, LEAST_BYTES))
     return SharedBytes(torch.as_tensor(memory, device="cuda"), descriptor, memory.close)
+
+
+def same_bytes(view: torch.Tensor, value: Any) -> bool:
+    """Bitwise equality, NaNs included, wherever the two lie."""
+    if not view.numel():
+        return True
+    given = value.to(view.device).contiguous().reshape(-1).view(torch.uint8)
+    return torch.equal(view.reshape(-1).view(torch.uint8), given)
