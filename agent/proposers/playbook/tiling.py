@@ -40,9 +40,9 @@ def start_tile(
 ) -> dict[str, Knob]:
     """A tile that wastes few channels, leaves registers, and fits the target's shared memory as deep as it goes."""
     shape = situation.shape
-    block_n = min(128, max(16, _power_of_two(shape.out_channels)))
+    block_n = min(128, max(16, power_up(shape.out_channels)))
     block_k = best_block_k(shape.in_channels, 64 // item_bytes * 2)
-    block_m = max(32, min(256, 128 * 64 // block_n, _power_of_two(pixels)))
+    block_m = max(32, min(256, 128 * 64 // block_n, power_up(pixels)))
     if situation.precision == "ieee" or not situation.has_tensor_cores:
         block_m, accumulators = (
             max(32, block_m // 2),
@@ -116,5 +116,5 @@ def _mma_products(precision: str) -> int:
     return 16 * 8 * (16 if precision == "half" else 8)  # m16n8k16 and m16n8k8
 
 
-def _power_of_two(value: int) -> int:
+def power_up(value: int) -> int:
     return 1 << max(0, value - 1).bit_length()
