@@ -152,9 +152,10 @@ def start_window(situation: Situation) -> Configuration:
     width = (high - low + 1) * math.ceil(shape.in_channels / unit) * unit
     block_k = best_block_k(width, 128 // item_bytes)
     copies = 2 if precision == "split" else 1
+    steps = math.prod(shape.kernel[:2]) / (1 if joins_all else math.prod(shape.stride[:2]))
     stages = next(
         n
-        for n in (3, 2, 1)
+        for n in ((3, 2, 1) if steps > 4 else (2, 1))  # many small programs hide latency better than deep short loops
         if n == 1
         or shared_bytes(block_m, block_n, block_k, stages=n, item_bytes=item_bytes * copies) <= shared_limit(situation)
     )
