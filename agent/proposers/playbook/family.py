@@ -114,6 +114,11 @@ class Choice:
     reason: str
 
 
+def channel_extents(shape: ConvShape) -> dict[str, int]:
+    """What a tile can cover: rows of out channels, a reduction over in channels."""
+    return {"BLOCK_N": shape.out_channels, "BLOCK_K": shape.in_channels}
+
+
 @dataclass(frozen=True)
 class Family:
     """A parametrised kernel author. `rank` orders families from the plain to the intricate.
@@ -134,7 +139,13 @@ class Family:
     cost: Callable[[Configuration, Situation], Cost]
     accumulators: int = 64  # per thread, what leaves room for the family's operands and addresses
     splits_phases: bool = False  # one program works on one phase of the stride
+    extents: Callable[[ConvShape], dict[str, int]] = channel_extents  # beyond them a tile is mostly padding
     choices: tuple[Choice, ...] = ()
+    reached: float = 1.0  # share of its bound that the first configuration reached where it was measured
+
+    def expected_ms(self, configuration: Configuration, situation: Situation) -> float:
+        """The bound, corrected by what kernels of this family were measured to reach of theirs."""
+        return self.cost(configuration, situation).bound_ms / self.reached
 
 
 @cache

@@ -37,7 +37,8 @@ class Standing:
         """Programs that share one pixel tile: channel tiles, groups and, where the family splits them, phases."""
         shape = self.situation.shape
         phases = shape.phases if self.family.splits_phases else 1
-        phases = phases // 2 if self.current.word("JOIN") == "width" else phases
+        phases = phases // shape.stride[2] if self.current.word("JOIN") == "width" else phases
+        phases = 1 if self.current.word("JOIN") == "all" else phases
         return shape.groups * math.ceil(shape.out_channels / self.current.number("BLOCK_N")) * phases
 
 
@@ -86,7 +87,7 @@ def _tiling(standing: Standing) -> Iterator[Move]:
         if not current.has(name):
             continue
         smaller, larger = current.number(name) // 2, current.number(name) * 2
-        if not standing.evidence.spill_bytes and _is_useful(name, larger, standing.situation):
+        if not standing.evidence.spill_bytes and _is_useful(name, larger, standing):
             yield Move(_resized(standing, name, larger), "")
         yield Move(_resized(standing, name, smaller), cramped or "smaller tiles, more of them resident")
 
@@ -100,9 +101,9 @@ def _cramped(evidence: Evidence) -> str:
     return ""
 
 
-def _is_useful(name: str, value: int, situation: Situation) -> bool:
+def _is_useful(name: str, value: int, standing: Standing) -> bool:
     """Whether a tile of this size is not mostly padding."""
-    limits = {"BLOCK_N": situation.shape.out_channels, "BLOCK_K": situation.shape.in_channels}
+    limits = standing.family.extents(standing.situation.shape)
     return name not in limits or value < 2 * limits[name]
 
 
@@ -115,7 +116,7 @@ def _memory(standing: Standing) -> Iterator[Move]:
             yield Move(
                 current.having(NUM_STAGES=value), f"{seen}: {max(0, value - 1)} tiles in flight while one is multiplied"
             )
-    if current.has("BLOCK_K") and _is_useful("BLOCK_K", current.number("BLOCK_K") * 2, standing.situation):
+    if current.has("BLOCK_K") and _is_useful("BLOCK_K", current.number("BLOCK_K") * 2, standing):
         wider = _resized(standing, "BLOCK_K", current.number("BLOCK_K") * 2)
         yield Move(wider, f"{seen}: wider steps mean longer contiguous reads and half the loop overhead")
 

@@ -33,6 +33,7 @@ class Gemm:
     overhead: float
     per_element: float
     item_bytes: int
+    stores_apart: int = 1  # outputs between neighbouring stores: that many times the sectors are written
 
 
 def start_tile(
@@ -100,7 +101,7 @@ def gemm_cost(configuration: Configuration, situation: Situation, gemm: Gemm) ->
         * block_k
         / (situation.peak_tflops(precision) * 1e9),
         "instruction issue": situation.issue_ms(iterations * warps * instructions),
-        "memory": situation.memory_ms(shape.moved_bytes),
+        "memory": situation.memory_ms(shape.moved_bytes + (min(8, gemm.stores_apart) - 1) * shape.written_bytes),
     }
     limiter = max(bounds, key=lambda name: bounds[name])
     return Cost(bounds[limiter], limiter, iterations * (block_m + block_n) * block_k * gemm.item_bytes)

@@ -1,15 +1,15 @@
-"""Triton text of the packed-window product: x as rows of channels, W phases and pixel windows in one product.
+"""Triton text of the packed-window product: x as rows of channels, width phases as rows and windows as the reduction.
 
-Shared by the families that read x through windows. Conventions as in kernel_text.py, and: an output is o = j * stride +
-r with phase r; tap k reaches it from the input j + a with shift a = (r + padding - k * dilation) / stride. A plane is one
-group of one batch item; its rows lie d, h, w with zero rows between, so that a shift along any axis is one row offset.
+Shared by the families that read x through windows. Conventions as in kernel_text.py, and: an output is o = j * stride
++ r with phase r; tap k reaches it from the input j + a with shift a = (r + padding - k * dilation) / stride. A plane is
+one group of one batch item; its rows lie d, h, w with zero rows between, so that a shift is one row offset.
 
-    x [plane, channel, position]          rows of channels, zero rows shared     one step of the product
+    x [plane, channel, position]       rows of channels            one step of the product
 
-    c0  . . . . . . . .                   row j-1  [c0 c1 ..]                    window  = 2 rows, one after the other
-    c1  . . . . . . . .     pack_input    row j    [c0 c1 ..]  \\                          [x(j) c0 c1 .. x(j+1) c0 c1 ..]
-    c2  . . . . . . . .     --------->    row j+1  [c0 c1 ..]  / window of j     weights = rows (r, o), zero where phase r
-    ..                                    zeros    [0  0  ..]                              has no tap at this pixel
+    c0  . . . . . . .                  row j-1  [c0 c1 ..]         window of j = 2 rows: [x(j) c0 c1 .. x(j+1) c0 c1 ..]
+    c1  . . . . . . .   pack_input     row j    [c0 c1 ..] |
+    c2  . . . . . . .   --------->     row j+1  [c0 c1 ..] |       weights = rows (phase r, out channel), zero where r
+    ..                                 zeros    [0  0  ..]                   has no tap at this pixel
 
 Limits: text. A value of x that is not finite also reaches the other phases of its window, as NaN.
 """
@@ -109,7 +109,7 @@ def pack_rows(x, xp, bits, v, rounded, scaled, split):
     """Fills `xp`, one or two (high and low) arrays of rows of channels, and finds the range of every plane."""
     I, Q, CHANNELS = v["I"], v["Q"], v["layout"]["CHANNELS"]
     BLOCK_C = math.gcd(CHANNELS, 32)
-    BLOCK_R = 4096 // BLOCK_C
+    BLOCK_R = (2048 if split else 4096) // BLOCK_C
     blocks = triton.cdiv(math.prod(I), BLOCK_R)
     counts = (v["planes"], blocks)
     span = math.prod(Q)
@@ -293,12 +293,6 @@ def power_up(value):
     return 1 << max(0, value - 1).bit_length()
 
 
-def lattice(S, D):
-    """(G, phases with a tap): taps reach every G-th output only, G the common factor of stride and dilation."""
-    G = math.gcd(S, D)
-    return G, S // G
-
-
 def windows(x, y, m, dtype, join):
     """Sizes of the packed x and of the tiles: how far taps reach, rows per axis with zeros, channels of a window."""
     I, O = lead(x.shape[2:], 1), lead(y.shape[2:], 1)
@@ -310,7 +304,7 @@ def windows(x, y, m, dtype, join):
     ICG, OCG = m.in_channels // m.groups, m.out_channels // m.groups
     channels = triton.cdiv(ICG, unit) * unit
     width = triton.cdiv((B[2] - A[2] + 1) * channels, BLOCK_K) * BLOCK_K
-    phases = [power_up(lattice(s, d)[1]) for s, d in zip(S, D)]
+    phases = [power_up(s // math.gcd(s, d)) for s, d in zip(S, D)]  # with a tap: every gcd-th output only
     ALL = join == "all" and math.prod(phases) <= BLOCK_N and all(math.gcd(s, d) == 1 for s, d in zip(S, D))
     if not ALL:
         phases[:2] = 1, 1
@@ -324,8 +318,8 @@ def windows(x, y, m, dtype, join):
     layout = dict(A_D=A[0], A_H=A[1], A_W=A[2], STEPS=(B[0] - A[0] + 1) * steps_h if ALL else K[0] * K[1],
                   STEPS_H=steps_h, PHASES_D=phases[0], PHASES_H=phases[1], PHASES_W=phases[2],
                   G=math.gcd(S[2], D[2]), ALL=ALL, CHANNELS=channels, WIDTH=width)
-    return dict(I=I, O=O, K=K, S=S, P=P, D=D, J=J, Q=Q, ICG=ICG, OCG=OCG, OCP=triton.cdiv(OCG, channels_out) * channels_out,
-                channels_out=channels_out, columns=columns, planes=x.shape[0] * m.groups, first=first,
+    return dict(I=I, O=O, K=K, S=S, P=P, D=D, J=J, Q=Q, ICG=ICG, OCG=OCG, columns=columns, channels_out=channels_out,
+                OCP=triton.cdiv(OCG, channels_out) * channels_out, planes=x.shape[0] * m.groups, first=first,
                 rows=triton.cdiv(end, ZERO_ROWS) * ZERO_ROWS, layout=layout)
 
 

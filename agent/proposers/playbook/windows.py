@@ -7,16 +7,17 @@ sizes again for the arguments of every call.
 import math
 from dataclasses import dataclass
 
-from agent.proposers.playbook.configuration import Configuration, Knob
+from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Choice, Cost, Situation
 from agent.proposers.playbook.shape import Axes, ConvShape
 from agent.proposers.playbook.tiling import best_block_k, power_up, shared_bytes, shared_limit
 
-PRODUCTS = {"split": 3, "tf32x3": 3}  # products per multiply-add where it is not one
+_PRODUCTS = {"split": 3, "tf32x3": 3}  # products per multiply-add where it is not one
 # Output rows that do not begin on 16 bytes: every warp store touches a line more (73: stores of 255 floats in a row
 # reached 52 to 56 % of an H200's bandwidth, aligned ones nearly all of it).
 _UNALIGNED_STORES = 1.7
 _ITERATION = 60  # warp instructions of one loop iteration besides products and loads, read from sm_90 code
+_SHORT_LOOP = 4  # steps of a phase
 _STORED_VALUE = 8  # warp instructions per stored value of a lane: address, test, interleaving, store
 
 
@@ -24,25 +25,81 @@ _STORED_VALUE = 8  # warp instructions per stored value of a lane: address, test
 class Windows:
     """How a configuration turns the workload into tiles; the names are those of the emitted text."""
 
+    configuration: Configuration
     shape: ConvShape
-    joins_all: bool
-    rows: int  # phases that are rows of one product
-    channels_out: int  # of one tile
-    columns: int  # positions of one tile
-    tiles: int  # of one plane
-    steps: int  # loop iterations of one tile of positions and channels, all its phases together
-    packed: Axes  # rows of one plane
-    channels: int  # of one row, padded
 
     @property
-    def channel_tiles(self) -> int:
-        """Tiles of output channels of one group."""
-        return math.ceil(self.shape.out_channels / self.channels_out)
+    def joins_all(self) -> bool:
+        """Whether all phases are rows of one product, not only those of the width."""
+        fits = math.prod(phase_rows(self.shape)) <= self.configuration.number("BLOCK_N")
+        return self.configuration.word("JOIN") == "all" and fits and not has_dead_phases(self.shape)
+
+    @property
+    def rows(self) -> int:
+        """Phases that are rows of one product."""
+        phases = phase_rows(self.shape)
+        return math.prod(phases) if self.joins_all else phases[2]
+
+    @property
+    def channels_out(self) -> int:
+        """Output channels of one tile."""
+        return max(1, self.configuration.number("BLOCK_N") // self.rows)
+
+    @property
+    def columns(self) -> int:
+        """Positions of one tile."""
+        block_m, block_n = self.configuration.number("BLOCK_M"), self.configuration.number("BLOCK_N")
+        return max(16, min(block_m, block_m * block_n // (self.rows * self.channels_out)))
+
+    @property
+    def packed(self) -> Axes:
+        """Rows of one plane per axis, with the zeros between."""
+        depth, height, width = (
+            max(size - min(0, low), ends + max(0, high))
+            for size, ends, (low, high) in zip(self.shape.source, self._ends, self._shifts, strict=True)
+        )
+        return depth, height, width
+
+    @property
+    def channels(self) -> int:
+        """Input channels of one row, padded to 16 bytes."""
+        unit = 16 // self.item_bytes
+        return math.ceil(self.shape.in_channels / unit) * unit
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one element of one packed array."""
+        return 2 if self.configuration.word("PRECISION") in ("half", "split") else self.shape.item_bytes
+
+    @property
+    def width(self) -> int:
+        """Length of a window: pixels x channels."""
+        low, high = self._shifts[2]
+        return (high - low + 1) * self.channels
+
+    @property
+    def steps(self) -> int:
+        """Loop iterations of one tile of positions and channels, all its phases together."""
+        taps = math.prod(self.shape.kernel[:2])
+        if self.joins_all:
+            taps = math.prod(high - low + 1 for low, high in self._shifts[:2])
+        return taps * math.ceil(self.width / self.configuration.number("BLOCK_K"))
 
     @property
     def iterations(self) -> int:
         """Loop iterations of all programs."""
-        return self.shape.batch * self.shape.groups * self.tiles * self.channel_tiles * self.steps
+        packed, ends = self.packed, self._ends
+        span = ((ends[0] - 1) * packed[1] + ends[1] - 1) * packed[2] + ends[2]
+        tiles = math.ceil(span / self.columns) * math.ceil(self.shape.out_channels / self.channels_out)
+        return self.shape.batch * self.shape.groups * tiles * self.steps
+
+    @property
+    def _ends(self) -> list[int]:
+        return [math.ceil(o / s) for o, s in zip(self.shape.output, self.shape.stride, strict=True)]
+
+    @property
+    def _shifts(self) -> list[tuple[int, int]]:
+        return [shifts(self.shape, axis) for axis in range(3)]
 
 
 def shifts(shape: ConvShape, axis: int) -> tuple[int, int]:
@@ -57,9 +114,7 @@ def shifts(shape: ConvShape, axis: int) -> tuple[int, int]:
 
 def phase_rows(shape: ConvShape) -> Axes:
     """Phases with a tap per axis, padded to powers of two."""
-    depth, height, width = (
-        power_up(s // math.gcd(s, d)) for s, d in zip(shape.stride, shape.dilation, strict=True)
-    )
+    depth, height, width = (power_up(s // math.gcd(s, d)) for s, d in zip(shape.stride, shape.dilation, strict=True))
     return depth, height, width
 
 
@@ -68,118 +123,90 @@ def has_dead_phases(shape: ConvShape) -> bool:
     return any(math.gcd(s, d) > 1 for s, d in zip(shape.stride, shape.dilation, strict=True))
 
 
-def windows_of(configuration: Configuration, situation: Situation) -> Windows:
-    """The tiles of a configuration."""
-    shape = situation.shape
-    block_m, block_n, block_k = (configuration.number(name) for name in ("BLOCK_M", "BLOCK_N", "BLOCK_K"))
-    low, high = zip(*(shifts(shape, axis) for axis in range(3)), strict=True)
-    phases = phase_rows(shape)
-    joins_all = (
-        configuration.word("JOIN") == "all" and math.prod(phases) <= block_n and not has_dead_phases(shape)
-    )
-    rows = math.prod(phases) if joins_all else phases[2]
-    channels_out = max(1, block_n // rows)
-    columns = max(16, min(block_m, block_m * block_n // (rows * channels_out)))
-    ends = [math.ceil(o / s) for o, s in zip(shape.output, shape.stride, strict=True)]
-    packed = [max(i - min(0, a), j + max(0, b)) for i, j, a, b in zip(shape.source, ends, low, high, strict=True)]
-    span = ((ends[0] - 1) * packed[1] + ends[1] - 1) * packed[2] + ends[2]
-    unit = 16 // operand_bytes(configuration, situation)
-    channels = math.ceil(shape.in_channels / unit) * unit
-    chunks = math.ceil((high[2] - low[2] + 1) * channels / block_k)
-    taps = math.prod(b - a + 1 for a, b in zip(low[:2], high[:2], strict=True)) if joins_all else shape.kernel[0] * shape.kernel[1]
-    return Windows(
-        shape=shape,
-        joins_all=joins_all,
-        rows=rows,
-        channels_out=channels_out,
-        columns=columns,
-        tiles=math.ceil(span / columns),
-        steps=taps * chunks,
-        packed=(packed[0], packed[1], packed[2]),
-        channels=channels,
-    )
-
-
-def operand_bytes(configuration: Configuration, situation: Situation) -> int:
-    """Bytes of one element of one packed array."""
-    return 2 if configuration.word("PRECISION") in ("half", "split") else situation.shape.item_bytes
-
-
 def window_cost(configuration: Configuration, situation: Situation) -> Cost:
     """The largest of product, issue and memory time of the main kernel, after one pass that packs x."""
-    found, precision = windows_of(configuration, situation), configuration.word("PRECISION")
-    shape, block_k, warps = situation.shape, configuration.number("BLOCK_K"), configuration.number("NUM_WARPS")
-    products = PRODUCTS.get(precision, 1)
-    copies = 2 if precision == "split" else 1
-    item_bytes = operand_bytes(configuration, situation) * copies
+    found, precision, shape = Windows(configuration, situation.shape), configuration.word("PRECISION"), situation.shape
+    block_k, warps = configuration.number("BLOCK_K"), configuration.number("NUM_WARPS")
+    products = _PRODUCTS.get(precision, 1)
+    item_bytes = found.item_bytes * _copies(precision)
     tile = found.rows * found.channels_out * found.columns
     loaded = (found.rows * found.channels_out + found.columns) * block_k * item_bytes
-    flop = found.iterations * 2 * tile * block_k * products
-    per_mma = 32 if precision == "ieee" else 16 * 8 * (16 if item_bytes == 2 * copies else 8)
+    per_mma = 32 if precision == "ieee" else 16 * 8 * (16 if found.item_bytes == 2 else 8)
     instructions = 1.5 * products * tile * block_k / per_mma + loaded / 128 + _ITERATION * warps
-    written = shape.batch * shape.groups * shape.out_channels * math.prod(shape.output)
-    stores = _STORED_VALUE * written / 32
+    stores = _STORED_VALUE * shape.written_bytes / shape.item_bytes / 32
     packed_bytes = shape.batch * shape.groups * math.prod(found.packed) * found.channels * item_bytes
-    unaligned = _UNALIGNED_STORES if shape.output[2] * shape.item_bytes % 16 else 1.0
+    peak_tflops = situation.peak_tflops({"split": "half", "tf32x3": "tf32"}.get(precision, precision))
     bounds = {
-        f"{precision} products": flop / (situation.peak_tflops(_unit_of(precision)) * 1e9),
+        f"{precision} products": found.iterations * 2 * tile * block_k * products / (peak_tflops * 1e9),
         "instruction issue": situation.issue_ms(found.iterations * instructions + stores),
-        "memory": situation.memory_ms(packed_bytes + written * shape.item_bytes * unaligned),
+        "memory": situation.memory_ms(packed_bytes + _stored_bytes(configuration, shape)),
     }
     limiter = max(bounds, key=lambda name: bounds[name])
     cost = Cost(bounds[limiter], limiter, found.iterations * loaded)
     return cost.after(situation.memory_ms(shape.read_bytes + packed_bytes))
 
 
-def _unit_of(precision: str) -> str:
-    return {"split": "half", "tf32x3": "tf32"}.get(precision, precision)
+def window_extents(shape: ConvShape) -> dict[str, int]:
+    """What a tile can cover: rows of phases and out channels, a reduction over a window."""
+    low, high = shifts(shape, 2)
+    return {"BLOCK_N": phase_rows(shape)[2] * shape.out_channels, "BLOCK_K": (high - low + 1) * shape.in_channels}
+
+
+def _copies(precision: str) -> int:
+    return 2 if precision == "split" else 1  # high and low parts
+
+
+def _stored_bytes(configuration: Configuration, shape: ConvShape) -> float:
+    """Bytes of the output, more where its rows are not aligned; planes without taps are filled by aligned stores."""
+    if shape.output[2] * shape.item_bytes % 16 == 0:
+        return shape.written_bytes
+    common = math.gcd(shape.stride[0], shape.dilation[0])
+    filled = 1 - 1 / common if configuration.family == "dilation_lattice" else 0.0
+    return shape.written_bytes * (filled + (1 - filled) * _UNALIGNED_STORES)
 
 
 def start_window(situation: Situation) -> Configuration:
-    """A tile whose rows are the phases of the width (all phases where channels are few), as deep as it fits."""
-    shape = situation.shape
-    precision = situation.window_precision
+    """A tile whose rows are the phases of the width (all phases where channels are few), as deep as it pays."""
+    shape, precision = situation.shape, situation.window_precision
     phases = phase_rows(shape)
-    joins_all = math.prod(phases) * shape.out_channels <= 64 and math.prod(phases[:2]) > 1 and not has_dead_phases(shape)
-    rows = math.prod(phases) if joins_all else phases[2]
-    block_n = max(16, min(128, power_up(rows * shape.out_channels)))
-    block_m = min(128, 128 * 64 // block_n * (2 if block_n < 64 else 1))
-    warps = max(1, block_m * block_n // (32 * 64))
-    draft = Configuration("phase_window", (("PRECISION", precision),))
-    item_bytes = operand_bytes(draft, situation)
-    low, high = shifts(shape, 2)
-    unit = 16 // item_bytes
-    width = (high - low + 1) * math.ceil(shape.in_channels / unit) * unit
-    block_k = best_block_k(width, 128 // item_bytes)
-    copies = 2 if precision == "split" else 1
-    steps = math.prod(shape.kernel[:2]) / (1 if joins_all else math.prod(shape.stride[:2]))
-    stages = next(
-        n
-        for n in ((3, 2, 1) if steps > 4 else (2, 1))  # many small programs hide latency better than deep short loops
-        if n == 1
-        or shared_bytes(block_m, block_n, block_k, stages=n, item_bytes=item_bytes * copies) <= shared_limit(situation)
+    joins_all = math.prod(phases) * shape.out_channels <= 64 and math.prod(phases[:2]) > 1
+    joins_all = joins_all and not has_dead_phases(shape)
+    block_n = max(16, min(128, power_up((math.prod(phases) if joins_all else phases[2]) * shape.out_channels)))
+    block_m = 128 * 64 // max(64, block_n)
+    if precision in ("ieee", "split"):  # three sets of accumulators, or operands in registers
+        block_m //= 2
+    draft = Configuration(
+        "phase_window",
+        (
+            ("BLOCK_M", block_m),
+            ("BLOCK_N", block_n),
+            ("BLOCK_K", 16),
+            ("GROUP_M", 1),
+            ("PRECISION", precision),
+            ("NUM_WARPS", max(1, block_m * block_n // (32 * (32 if precision in ("ieee", "split") else 64)))),
+            ("NUM_STAGES", 1),
+            ("JOIN", "all" if joins_all else "width"),
+            ("PROMOTE", 4),
+        ),
     )
-    knobs: tuple[tuple[str, Knob], ...] = (
-        ("BLOCK_M", block_m),
-        ("BLOCK_N", block_n),
-        ("BLOCK_K", block_k),
-        ("GROUP_M", 1),
-        ("PRECISION", precision),
-        ("NUM_WARPS", warps),
-        ("NUM_STAGES", stages),
-        ("JOIN", "all" if joins_all else "width"),
-        ("PROMOTE", 4),
-    )
-    return Configuration("phase_window", knobs)
+    found = Windows(draft, shape)
+    tile = draft.having(BLOCK_K=best_block_k(found.width, 128 // found.item_bytes))
+    return tile.having(NUM_STAGES=_stages(tile, situation))
+
+
+def _stages(tile: Configuration, situation: Situation) -> int:
+    """Two where loops are short, as many small programs hide latency better; else as many of three as fit."""
+    found = Windows(tile, situation.shape)
+    phases = 1 if found.joins_all else math.prod(situation.shape.stride[:2])
+    block_m, block_n, block_k = (tile.number(name) for name in ("BLOCK_M", "BLOCK_N", "BLOCK_K"))
+    item_bytes = found.item_bytes * _copies(tile.word("PRECISION"))
+    for stages in (3, 2) if found.steps > _SHORT_LOOP * phases else (2,):
+        if shared_bytes(block_m, block_n, block_k, stages=stages, item_bytes=item_bytes) <= shared_limit(situation):
+            return stages
+    return 1
 
 
 CHOICES = (
-    Choice(
-        "memory",
-        lambda configuration: configuration.having(BLOCK_K=configuration.number("BLOCK_K") * 2),
-        when=lambda configuration, situation: configuration.number("BLOCK_K") < 128,
-        reason="a window in fewer, longer steps: fewer barriers, some products of zeros",
-    ),
     Choice(
         "tiling",
         lambda configuration: configuration.having(JOIN="all", BLOCK_N=128, BLOCK_M=64),

@@ -17,7 +17,7 @@ from agent.proposers.playbook import window_text
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Cost, Family, Situation
 from agent.proposers.playbook.tiling import KNOBS
-from agent.proposers.playbook.windows import CHOICES, has_dead_phases, start_window, window_cost
+from agent.proposers.playbook.windows import CHOICES, has_dead_phases, start_window, window_cost, window_extents
 
 MAIN = '''
 @triton.jit
@@ -116,9 +116,10 @@ def launch(x, w, bias, y, m):
     dead = triton.cdiv(O[0], GD) * (GD - 1)
     fills = x.shape[0] * m.out_channels * dead
     total = values + triton.cdiv(fills, 4)
+    period = max(1, total // max(1, values))
     dilation_lattice[(total,)](
-        v["xp"], v["wp"], w if bias is None else bias, y, v["bits"], v["exponents"], values, max(1, total // max(1, values)),
-        fills, max(1, dead), v["planes"] * tiles, cols, max(1, tiles), v["xp"].stride(0), v["wp"].stride(0), v["first"],
+        v["xp"], v["wp"], w if bias is None else bias, y, v["bits"], v["exponents"], values, period, fills,
+        max(1, dead), v["planes"] * tiles, cols, max(1, tiles), v["xp"].stride(0), v["wp"].stride(0), v["first"],
         math.prod(Q), m.out_channels, v["OCG"], v["OCP"], *O, *Q[1:], m.groups, *K[:2], *S, *P, *D[:2], GD, GH,
         **v["layout"], LANES=power_up(GW), HAS_BIAS=bias is not None,
         WIDE=v["channels_out"] * math.prod(O) >= 2**31, SCALE=v["scaled"], SPLIT=v["split"],
@@ -151,5 +152,7 @@ FAMILY = Family(
     start=_start,
     cost=_cost,
     splits_phases=True,
+    extents=window_extents,
     choices=CHOICES,
+    reached=0.7,  # by hand: 73 0.48 ms, 77 0.27 ms on an H200
 )

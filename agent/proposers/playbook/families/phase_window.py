@@ -11,7 +11,7 @@ Limits: products of zeros where taps and windows do not match (73: one in four).
 from agent.proposers.playbook import window_text
 from agent.proposers.playbook.family import Family
 from agent.proposers.playbook.tiling import KNOBS
-from agent.proposers.playbook.windows import CHOICES, start_window, window_cost
+from agent.proposers.playbook.windows import CHOICES, start_window, window_cost, window_extents
 
 MAIN = '''
 @triton.jit
@@ -96,5 +96,7 @@ FAMILY = Family(
     start=start_window,
     cost=window_cost,
     splits_phases=True,
+    extents=window_extents,
     choices=CHOICES,
+    reached=0.7,  # by hand: 73 0.48 ms, 77 0.27 ms on an H200
 )
