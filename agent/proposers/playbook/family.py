@@ -35,6 +35,17 @@ class Situation:
         return "tf32" if self._may_round("tf32") and self.gpu.dense_peak_tflops.tf32 else "ieee"
 
     @property
+    def window_precision(self) -> str:
+        """The cheapest product of packed operands: scaled fp16, TF32, or for the fp32 class three scaled fp16 ones."""
+        if not self.has_tensor_cores:
+            return "ieee"
+        if self.scaled_half_pays:
+            return "half"
+        if self.precision == "tf32":
+            return "tf32"
+        return next((word for word in ("split", "tf32x3") if word not in self.too_coarse), "ieee")
+
+    @property
     def scaled_half_pays(self) -> bool:
         """Whether scaled fp16 operands are allowed and faster than TF32 (or there is no TF32) on the target."""
         peaks = self.gpu.dense_peak_tflops
@@ -47,8 +58,10 @@ class Situation:
         return self.gpu.capability >= 80
 
     def _may_round(self, precision: str) -> bool:
-        """TF32 and scaled fp16 have the same mantissa, so what TF32 got wrong fp16 would too."""
-        return self.allowed_error >= ROUNDED_ERROR and not {precision, "tf32"} & self.too_coarse
+        """TF32 and scaled fp16 have the same mantissa, so what TF32 got wrong fp16 would too. A grouped reference
+        computes in fp32 (cuDNN does although TF32 is allowed: its error on 72 is 9e-8), and so must its rivals."""
+        in_tf32 = self.allowed_error >= ROUNDED_ERROR and self.shape.groups == 1
+        return in_tf32 and not {precision, "tf32"} & self.too_coarse
 
     def peak_tflops(self, precision: str) -> float:
         """Dense peak of the unit that multiplies in this precision."""
@@ -101,6 +114,11 @@ class Choice:
     reason: str
 
 
+def channel_extents(shape: ConvShape) -> dict[str, int]:
+    """What a tile can cover: rows of out channels, a reduction over in channels."""
+    return {"BLOCK_N": shape.out_channels, "BLOCK_K": shape.in_channels}
+
+
 @dataclass(frozen=True)
 class Family:
     """A parametrised kernel author. `rank` orders families from the plain to the intricate.
@@ -121,8 +139,14 @@ class Family:
     cost: Callable[[Configuration, Situation], Cost]
     accumulators: int = 64  # per thread, what leaves room for the family's operands and addresses
     splits_phases: bool = False  # one program works on one phase of the stride
+    extents: Callable[[ConvShape], dict[str, int]] = channel_extents  # beyond them a tile is mostly padding
     choices: tuple[Choice, ...] = ()
     imports: str = ""  # beyond those of every emitted file
+    reached: float = 1.0  # share of its bound that the first configuration reached where it was measured
+
+    def expected_ms(self, configuration: Configuration, situation: Situation) -> float:
+        """The bound, corrected by what kernels of this family were measured to reach of theirs."""
+        return self.cost(configuration, situation).bound_ms / self.reached
 
 
 @cache

@@ -43,9 +43,8 @@ def rounded_input(x):
 
 PLACE = '''
 @triton.jit
-def place(ROWS, COLS, GROUP_M: tl.constexpr):
+def place_of(pid, ROWS, COLS, GROUP_M: tl.constexpr):
     """Program order: GROUP_M pixel tiles visit every column (channel tile, phase) in turn; 0: pixels fastest."""
-    pid = tl.program_id(0)
     if GROUP_M == 0:
         row = pid % ROWS
         col = pid // ROWS
@@ -58,6 +57,11 @@ def place(ROWS, COLS, GROUP_M: tl.constexpr):
         row = first + pid % (GROUP_M * COLS) % size
         col = pid % (GROUP_M * COLS) // size
     return row, col
+
+
+@triton.jit
+def place(ROWS, COLS, GROUP_M: tl.constexpr):
+    return place_of(tl.program_id(0), ROWS, COLS, GROUP_M)
 '''
 
 FIRST_TAP = '''

@@ -39,7 +39,8 @@ class Standing:
         if not self.current.has("BLOCK_N"):
             return 1
         phases = shape.phases if self.family.splits_phases else 1
-        phases = phases // 2 if self.current.word("JOIN") == "width" else phases
+        phases = phases // shape.stride[2] if self.current.word("JOIN") == "width" else phases
+        phases = 1 if self.current.word("JOIN") == "all" else phases
         return shape.groups * math.ceil(shape.out_channels / self.current.number("BLOCK_N")) * phases
 
 
@@ -88,7 +89,7 @@ def _tiling(standing: Standing) -> Iterator[Move]:
         if not current.has(name):
             continue
         smaller, larger = current.number(name) // 2, current.number(name) * 2
-        if not standing.evidence.spill_bytes and _is_useful(name, larger, standing.situation):
+        if not standing.evidence.spill_bytes and _is_useful(name, larger, standing):
             yield Move(_resized(standing, name, larger), "")
         yield Move(_resized(standing, name, smaller), cramped or "smaller tiles, more of them resident")
 
@@ -102,9 +103,9 @@ def _cramped(evidence: Evidence) -> str:
     return ""
 
 
-def _is_useful(name: str, value: int, situation: Situation) -> bool:
+def _is_useful(name: str, value: int, standing: Standing) -> bool:
     """Whether a tile of this size is not mostly padding."""
-    limits = {"BLOCK_N": situation.shape.out_channels, "BLOCK_K": situation.shape.in_channels}
+    limits = standing.family.extents(standing.situation.shape)
     return name not in limits or value < 2 * limits[name]
 
 
@@ -117,7 +118,7 @@ def _memory(standing: Standing) -> Iterator[Move]:
             yield Move(
                 current.having(NUM_STAGES=value), f"{seen}: {max(0, value - 1)} tiles in flight while one is multiplied"
             )
-    if current.has("BLOCK_K") and _is_useful("BLOCK_K", current.number("BLOCK_K") * 2, standing.situation):
+    if current.has("BLOCK_K") and _is_useful("BLOCK_K", current.number("BLOCK_K") * 2, standing):
         wider = _resized(standing, "BLOCK_K", current.number("BLOCK_K") * 2)
         yield Move(wider, f"{seen}: wider steps mean longer contiguous reads and half the loop overhead")
 

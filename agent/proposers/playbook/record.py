@@ -78,7 +78,7 @@ def configuration_of(base: Base | None) -> Configuration | None:
 
 
 def _may_be_rounding(past: PastAttempt, configuration: Configuration) -> bool:
-    return past.kind == "incorrect_numerical" and configuration.word("PRECISION") in ("half", "tf32")
+    return past.kind == "incorrect_numerical" and configuration.word("PRECISION") in ("half", "tf32", "split", "tf32x3")
 
 
 def _known(text: str) -> Configuration | None:

@@ -53,7 +53,7 @@ def _more_exact(failed: Configuration, situation: Situation, said: str) -> Itera
         return
     if failed.word("PRECISION") == "half" and situation.precision == "tf32":
         yield Move(failed.having(PRECISION="tf32"), f"{said}: TF32 products need no common scale")
-    if failed.word("PRECISION") in ("half", "tf32"):
+    if failed.word("PRECISION") in ("half", "tf32", "split", "tf32x3"):
         yield Move(failed.having(PRECISION="ieee"), f"{said}: fp32 products round nothing")
 
 

@@ -1,4 +1,4 @@
-"""Which configuration comes next: first families, plain to intricate, if they promise enough; then the stage's moves.
+"""Which configuration comes next: first families, by what they promise after the plainest; then the stage's moves.
 
 Limits: one proposal from one context, no state. It stops when every neighbour of the best configuration was tried.
 """
@@ -43,18 +43,22 @@ def next_move(
 
 
 def _promising(families: list[Family], situation: Situation, incumbent_ms: float | None, gain: float) -> Move | None:
-    """The plainest family expected to be so much faster than the current code; any where nothing is known of that."""
-    for family in families:
-        start = family.start(situation)
-        cost = family.cost(start, situation)
-        if incumbent_ms is None:
-            return Move(start, f"{family.idea}; pays with {family.pays_when}")
-        if cost.bound_ms * gain <= incumbent_ms:
-            reason = (
-                f"expected bound {cost.bound_ms:.3g} ms ({cost.limiter}), {incumbent_ms:.3g} ms for the current code"
-            )
-            return Move(start, f"{family.idea}; {reason}")
-    return None
+    """The family with the least expected time, if it is so much less than the current code's; the plainest where
+    nothing is known of that."""
+    starts = [(family, family.start(situation)) for family in families]
+    if not starts:
+        return None
+    if incumbent_ms is None:
+        family, start = starts[0]
+        return Move(start, f"{family.idea}; pays with {family.pays_when}")
+    family, start = min(starts, key=lambda pair: pair[0].expected_ms(pair[1], situation))
+    expected_ms, limiter = family.expected_ms(start, situation), family.cost(start, situation).limiter
+    if expected_ms * gain > incumbent_ms:
+        return None
+    return Move(
+        start,
+        f"{family.idea}; expected {expected_ms:.3g} ms ({limiter}), {incumbent_ms:.3g} ms for the current code",
+    )
 
 
 def fitting(situation: Situation) -> list[Family]:
@@ -65,7 +69,7 @@ def fitting(situation: Situation) -> list[Family]:
 def _expected_ms(current: Configuration | None, situation: Situation, evidence: Evidence) -> float | None:
     """What the current code is expected to cost: in the playbook's own model, or for other code by its estimate."""
     family = family_of(current) if current else None
-    return family.cost(current, situation).bound_ms if current and family else evidence.estimate_ms
+    return family.expected_ms(current, situation) if current and family else evidence.estimate_ms
 
 
 def _stage_moves(stage: str, standing: Standing) -> Iterator[Move]:

@@ -67,8 +67,12 @@ class ConvShape:
     def moved_bytes(self) -> int:
         """Bytes of input, weights and output, each once."""
         weights = self.groups * self.in_channels * self.out_channels * self.taps
-        written = self.batch * self.groups * self.out_channels * math.prod(self.output)
-        return self.read_bytes + (weights + written) * self.item_bytes
+        return self.read_bytes + weights * self.item_bytes + self.written_bytes
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes of the output."""
+        return self.batch * self.groups * self.out_channels * math.prod(self.output) * self.item_bytes
 
 
 def shape_from(facts: ProblemFacts, layer: str) -> ConvShape:

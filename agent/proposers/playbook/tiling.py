@@ -33,6 +33,7 @@ class Gemm:
     overhead: float
     per_element: float
     item_bytes: int
+    stores_apart: int = 1  # outputs between neighbouring stores: that many times the sectors are written
 
 
 def start_tile(
@@ -40,9 +41,9 @@ def start_tile(
 ) -> dict[str, Knob]:
     """A tile that wastes few channels, leaves registers, and fits the target's shared memory as deep as it goes."""
     shape = situation.shape
-    block_n = min(128, max(16, _power_of_two(shape.out_channels)))
+    block_n = min(128, max(16, power_up(shape.out_channels)))
     block_k = best_block_k(shape.in_channels, 64 // item_bytes * 2)
-    block_m = max(32, min(256, 128 * 64 // block_n, _power_of_two(pixels)))
+    block_m = max(32, min(256, 128 * 64 // block_n, power_up(pixels)))
     if situation.precision == "ieee" or not situation.has_tensor_cores:
         block_m, accumulators = (
             max(32, block_m // 2),
@@ -100,7 +101,7 @@ def gemm_cost(configuration: Configuration, situation: Situation, gemm: Gemm) ->
         * block_k
         / (situation.peak_tflops(precision) * 1e9),
         "instruction issue": situation.issue_ms(iterations * warps * instructions),
-        "memory": situation.memory_ms(shape.moved_bytes),
+        "memory": situation.memory_ms(shape.moved_bytes + (min(8, gemm.stores_apart) - 1) * shape.written_bytes),
     }
     limiter = max(bounds, key=lambda name: bounds[name])
     return Cost(bounds[limiter], limiter, iterations * (block_m + block_n) * block_k * gemm.item_bytes)
@@ -116,5 +117,5 @@ def _mma_products(precision: str) -> int:
     return 16 * 8 * (16 if precision == "half" else 8)  # m16n8k16 and m16n8k8
 
 
-def _power_of_two(value: int) -> int:
+def power_up(value: int) -> int:
     return 1 << max(0, value - 1).bit_length()

@@ -37,6 +37,9 @@ EXACT = [
     f"stride_phase {TILE.format(group=1, precision='ieee')}",
     f"packed_gemm {TILE.format(group=2, precision='ieee')} SCALING=two_pass JOIN=none",
     f"packed_gemm {TILE.format(group=0, precision='ieee')} SCALING=two_pass JOIN=width",
+    f"phase_window {TILE.format(group=2, precision='ieee')} JOIN=width PROMOTE=2",
+    f"phase_window {TILE.format(group=0, precision='split')} JOIN=all PROMOTE=2",
+    f"dilation_lattice {TILE.format(group=1, precision='split')} JOIN=width PROMOTE=2",
 ]
 ROUNDED = [
     f"implicit_gemm {TILE.format(group=1, precision='tf32')}",
@@ -44,6 +47,8 @@ ROUNDED = [
     f"packed_gemm {TILE.format(group=1, precision='tf32')} SCALING=two_pass JOIN=none",
     f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=two_pass JOIN=none",
     f"packed_gemm {TILE.format(group=1, precision='half')} SCALING=one_pass JOIN=width",
+    f"phase_window {TILE.format(group=1, precision='half')} JOIN=all PROMOTE=2",
+    f"dilation_lattice {TILE.format(group=1, precision='tf32')} JOIN=width PROMOTE=2",
 ]
 
 

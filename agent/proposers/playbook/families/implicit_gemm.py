@@ -111,4 +111,5 @@ FAMILY = Family(
     start=_start,
     cost=_cost,
     accumulators=GATHERED_ACCUMULATORS,
+    reached=0.15,  # 68 on an H100: 51 ms
 )

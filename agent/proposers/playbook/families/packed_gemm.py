@@ -224,6 +224,7 @@ def _cost(configuration: Configuration, situation: Situation) -> Cost:
         overhead=70,
         per_element=0,
         item_bytes=item_bytes,
+        stores_apart=shape.stride[2] if configuration.word("JOIN") == "none" else 1,
     )
     main = gemm_cost(configuration, situation, gemm)
     channels = math.ceil(shape.in_channels / configuration.number("BLOCK_K")) * configuration.number("BLOCK_K")
@@ -266,4 +267,5 @@ FAMILY = Family(
             reason="operands scaled by a power of two and rounded to fp16: the mantissa of TF32, twice its rate",
         ),
     ),
+    reached=0.22,  # 68, 61, 70 on an H100: 8.7, 4.2, 8.4 ms
 )

@@ -116,6 +116,7 @@ def _cost(configuration: Configuration, situation: Situation) -> Cost:
         overhead=250,
         per_element=4,
         item_bytes=shape.item_bytes,
+        stores_apart=shape.stride[2],
     )
     return gemm_cost(configuration, situation, gemm).after(rounding_ms(configuration, situation))
 
@@ -133,4 +134,5 @@ FAMILY = Family(
     cost=_cost,
     accumulators=GATHERED_ACCUMULATORS,
     splits_phases=True,
+    reached=0.08,  # 73 and 77 on an H100: 5.3 and 3.2 ms
 )

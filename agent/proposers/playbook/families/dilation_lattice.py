@@ -1,0 +1,158 @@
+"""Dilation lattice: where stride and dilation share a factor, taps reach only every G-th output; the others are filled.
+
+Data flow: as the phase windows, but for phases with taps only. A program that computes rows of outputs also fills the
+rows without taps beside them; planes without taps are filled by other programs, 16 bytes a store, that run among the
+computing ones, so that stores and products overlap:
+
+    y along depth      plane o: no tap    plane o+1: taps                       grid   V F V F V F ..
+                       0 0 0 0 0 0        0 0 0 0 0 0   row without tap         V  computes rows, fills rows beside
+                       0 0 0 0 0 0        0 v 0 v 0 v   row with taps           F  fills planes
+Loses where no phase is without taps: it is the phase windows then.
+Limits: a fill is zeros or, with a bias, the bias; planes are filled whole, at any start.
+"""
+
+from dataclasses import replace
+
+from agent.proposers.playbook import window_text
+from agent.proposers.playbook.configuration import Configuration
+from agent.proposers.playbook.family import Cost, Family, Situation
+from agent.proposers.playbook.tiling import KNOBS
+from agent.proposers.playbook.windows import CHOICES, has_dead_phases, start_window, window_cost, window_extents
+
+MAIN = '''
+@triton.jit
+def fill_planes(y_ptr, b_ptr, z, TOTAL, OC, OD, PLANE, DEAD, ALIVE: tl.constexpr, G: tl.constexpr,
+                HAS_BIAS: tl.constexpr, BLOCK: tl.constexpr):
+    """Four planes of outputs that no tap reaches, counted over batch items, channels and depth."""
+    lane = tl.arange(0, BLOCK)
+    edge = tl.arange(0, 4)
+    for i in range(z * 4, tl.minimum(z * 4 + 4, TOTAL)):
+        k = i % DEAD
+        od = k // (G - 1) * G + k % (G - 1)
+        od += tl.where(k % (G - 1) >= ALIVE, 1, 0)
+        if od < OD:
+            value = 0.0
+            if HAS_BIAS:
+                value = tl.load(b_ptr + i // DEAD % OC).to(tl.float32)
+            begin = (tl.cast(i // DEAD, tl.int64) * OD + od) * PLANE
+            end = begin + PLANE
+            first = (begin + 3) // 4 * 4
+            last = end // 4 * 4
+            filled = tl.full((BLOCK,), value, tl.float32)
+            for at in range(first, last, BLOCK):
+                tl.store(y_ptr + tl.multiple_of(at, 4) + lane, filled, mask=tl.multiple_of(at, 4) + lane < last)
+            corner = tl.full((4,), value, tl.float32)
+            tl.store(y_ptr + begin + edge, corner, mask=begin + edge < tl.minimum(first, end))
+            tail = tl.maximum(last, first)
+            tl.store(y_ptr + tail + edge, corner, mask=tail + edge < end)
+
+
+@triton.jit
+def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, bits_ptr, e_ptr, VALUES, PERIOD, FILLS, DEAD, COLUMNS, COLS, TILES,
+                     LOW_X, LOW_W, FIRST, SPAN, OC, OCG, OCP, OD, OH, OW, QH, QW, GROUPS: tl.constexpr,
+                     KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+                     PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr,
+                     GD: tl.constexpr, GH: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr,
+                     STEPS: tl.constexpr, STEPS_H: tl.constexpr, PHASES_D: tl.constexpr, PHASES_H: tl.constexpr,
+                     PHASES_W: tl.constexpr, G: tl.constexpr, LANES: tl.constexpr, ALL: tl.constexpr,
+                     CHANNELS: tl.constexpr, WIDTH: tl.constexpr, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr,
+                     SCALE: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr, PROMOTE: tl.constexpr,
+                     GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
+    """Every PERIOD-th program computes a tile of outputs with taps, the others fill planes without."""
+    pid = tl.program_id(0)
+    ALIVE_D: tl.constexpr = (GD - PD % GD) % GD
+    ALIVE_H: tl.constexpr = (GH - PH % GH) % GH
+    if (pid % PERIOD == 0) & (pid // PERIOD < VALUES):
+        column, col = place_of(pid // PERIOD, COLUMNS, COLS, GROUP_M)
+        plane = column // TILES
+        g = plane % GROUPS
+        f0 = column % TILES * BLOCK_M
+        oc0 = col % (OCP // BLOCK_O) * BLOCK_O
+        rd = col // (OCP // BLOCK_O) // (SH // GH) * GD + ALIVE_D
+        rh0 = col // (OCP // BLOCK_O) % (SH // GH) * GH
+        x_base = xp_ptr + (FIRST + plane.to(tl.int64) * SPAN + f0) * CHANNELS
+        w_base = w_ptr + (g.to(tl.int64) * STEPS * PHASES_W * OCP + oc0) * WIDTH
+        acc = window_product(x_base, w_base, rd, rh0 + ALIVE_H, LOW_X, LOW_W, OCP, QH, QW, KD, KH, SD, SH, PD, PH, DD,
+                             DH, SD // GD, SH // GH, A_D, A_H, A_W, STEPS, STEPS_H, False, PHASES_W, CHANNELS, WIDTH,
+                             SPLIT, PRECISION, PROMOTE, BLOCK_M, BLOCK_O, BLOCK_K)
+        if SCALE:
+            acc = unscaled(acc, bits_ptr + plane, e_ptr + g * OCP + oc0, PHASES_W, BLOCK_O)
+        out = interleaved(acc, 1, PHASES_W, (G - PW % G) % G, LANES, BLOCK_M, BLOCK_O)
+        o = tl.arange(0, BLOCK_O)
+        q = tl.arange(0, BLOCK_M * PHASES_W * LANES)
+        f = f0 + q // (PHASES_W * LANES)
+        rw = q // LANES % PHASES_W * G + q % LANES
+        od = f // QW // QH * SD + rd
+        ow = f % QW * SW + rw
+        inside = (q % LANES < G) & (rw < SW) & (ow < OW) & (od < OD)
+        channel = o if not WIDE else o.to(tl.int64)
+        y_base = y_ptr + (plane // GROUPS * OC + g * OCG + oc0).to(tl.int64) * (OD * OH * OW)
+        filled = tl.zeros((BLOCK_O, BLOCK_M * PHASES_W * LANES), tl.float32)
+        if HAS_BIAS:
+            bias = tl.load(b_ptr + g * OCG + oc0 + o, mask=o + oc0 < OCG, other=0.0).to(tl.float32)[:, None]
+            filled += bias
+            out += bias
+        for e in tl.static_range(GH):
+            oh = f // QW % QH * SH + rh0 + e
+            at = y_base + channel[:, None] * (OD * OH * OW) + ((od * OH + oh) * OW + ow)[None, :]
+            live = (o + oc0 < OCG)[:, None] & (inside & (oh < OH))[None, :]
+            tl.store(at, out if e == ALIVE_H else filled, mask=live)
+    else:
+        if GD > 1:
+            fill_planes(y_ptr, b_ptr, pid - tl.minimum(pid // PERIOD + 1, VALUES), FILLS, OC, OD, OH * OW, DEAD,
+                        ALIVE_D, GD, HAS_BIAS, 1024)
+
+
+def launch(x, w, bias, y, m):
+    """Weights packed, input packed (again where its range asks for it), then one launch that computes and fills."""
+    v = packed_operands(x, w, y, m, "width")
+    O, K, S, P, D, Q = (v[name] for name in "OKSPDQ")
+    GD, GH, GW = map(math.gcd, S, D)
+    alive = (GD - P[0] % GD) % GD  # the first depth phase with a tap
+    depth = max(triton.cdiv(O[0] - r, S[0]) for r in range(alive, S[0], GD))
+    tiles = max(0, triton.cdiv(((depth - 1) * Q[1] + v["J"][1] - 1) * Q[2] + v["J"][2], v["columns"]))
+    cols = v["OCP"] // v["channels_out"] * (S[0] // GD) * (S[1] // GH)
+    values = v["planes"] * tiles * cols
+    dead = triton.cdiv(O[0], GD) * (GD - 1)
+    fills = x.shape[0] * m.out_channels * dead
+    total = values + triton.cdiv(fills, 4)
+    period = max(1, total // max(1, values))
+    dilation_lattice[(total,)](
+        v["xp"], v["wp"], w if bias is None else bias, y, v["bits"], v["exponents"], values, period, fills,
+        max(1, dead), v["planes"] * tiles, cols, max(1, tiles), v["xp"].stride(0), v["wp"].stride(0), v["first"],
+        math.prod(Q), m.out_channels, v["OCG"], v["OCP"], *O, *Q[1:], m.groups, *K[:2], *S, *P, *D[:2], GD, GH,
+        **v["layout"], LANES=power_up(GW), HAS_BIAS=bias is not None,
+        WIDE=v["channels_out"] * math.prod(O) >= 2**31, SCALE=v["scaled"], SPLIT=v["split"],
+        PRECISION=PRECISION if PRECISION in ("ieee", "tf32x3") else "tf32", PROMOTE=PROMOTE, GROUP_M=GROUP_M,
+        BLOCK_M=v["columns"], BLOCK_O=v["channels_out"], BLOCK_K=BLOCK_K, num_warps=NUM_WARPS, num_stages=NUM_STAGES)
+'''
+
+
+def _misfit(situation: Situation) -> str:
+    return "" if has_dead_phases(situation.shape) else "every phase has a tap: stride and dilation share no factor"
+
+
+def _start(situation: Situation) -> Configuration:
+    return replace(start_window(situation), family="dilation_lattice").having(JOIN="width")
+
+
+def _cost(configuration: Configuration, situation: Situation) -> Cost:
+    return window_cost(configuration, situation)
+
+
+FAMILY = Family(
+    name="dilation_lattice",
+    rank=5,
+    idea="only the outputs that taps reach are computed, the others are filled by programs among the computing ones",
+    pays_when="a dilation that shares a factor with the stride",
+    knobs=(*KNOBS, "JOIN", "PROMOTE"),
+    kernels=window_text.WINDOWS + MAIN,
+    fragments=("ROUND_TF32", "FIRST_TAP"),
+    misfit=_misfit,
+    start=_start,
+    cost=_cost,
+    splits_phases=True,
+    extents=window_extents,
+    choices=CHOICES,
+    reached=0.7,  # by hand: 73 0.48 ms, 77 0.27 ms on an H200
+)

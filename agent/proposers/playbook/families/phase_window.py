@@ -1,0 +1,102 @@
+"""Phase windows: all phases along the width, and with JOIN=all all phases, are rows of one product over pixel windows.
+
+Data flow: x is packed to rows of channels (window_text.py draws it); a program multiplies packed weights, rows (phase,
+out channel), with windows of neighbouring pixels, columns; the phases interleave in registers, so that whole lines
+are stored. Small programs, few steps each: strided problems are bound by memory and latency, not by products.
+Where stride and dilation share a factor, the width's phases without a tap are no rows but zeros in the interleaving.
+Loses at large strides with few taps, where most of a phase's window is zeros.
+Limits: products of zeros where taps and windows do not match (73: one in four).
+"""
+
+from agent.proposers.playbook import window_text
+from agent.proposers.playbook.family import Family
+from agent.proposers.playbook.tiling import KNOBS
+from agent.proposers.playbook.windows import CHOICES, start_window, window_cost, window_extents
+
+MAIN = '''
+@triton.jit
+def phase_window(xp_ptr, w_ptr, b_ptr, y_ptr, bits_ptr, e_ptr, COLUMNS, COLS, TILES, LOW_X, LOW_W, FIRST, SPAN, OC, OCG,
+                 OCP, OD, OH, OW, QH, QW, GROUPS: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr,
+                 SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+                 DD: tl.constexpr, DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr, A_D: tl.constexpr,
+                 A_H: tl.constexpr, A_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr,
+                 PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr,
+                 LANES: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr,
+                 HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr,
+                 PRECISION: tl.constexpr, PROMOTE: tl.constexpr, GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr,
+                 BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
+    """One tile: BLOCK_O output channels, BLOCK_M positions of a plane, all phases along the width (ALL: all phases)."""
+    column, col = place(COLUMNS, COLS, GROUP_M)
+    plane = column // TILES
+    g = plane % GROUPS
+    f0 = column % TILES * BLOCK_M
+    oc0 = col % (OCP // BLOCK_O) * BLOCK_O
+    rd = col // (OCP // BLOCK_O) // SH  # 0 with ALL
+    rh = col // (OCP // BLOCK_O) % SH
+    ROWS: tl.constexpr = PHASES_D * PHASES_H * PHASES_W
+    x_base = xp_ptr + (FIRST + plane.to(tl.int64) * SPAN + f0) * CHANNELS
+    w_base = w_ptr + (g.to(tl.int64) * STEPS * ROWS * OCP + oc0) * WIDTH
+    acc = window_product(x_base, w_base, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D,
+                         STEP_H, A_D, A_H, A_W, STEPS, STEPS_H, ALL, ROWS, CHANNELS, WIDTH, SPLIT, PRECISION, PROMOTE,
+                         BLOCK_M, BLOCK_O, BLOCK_K)
+    if SCALE:
+        acc = unscaled(acc, bits_ptr + plane, e_ptr + g * OCP + oc0, ROWS, BLOCK_O)
+    LINES: tl.constexpr = PHASES_D * PHASES_H * BLOCK_O  # rows of the tile to store: (depth and height phase, channel)
+    out = interleaved(acc, PHASES_D * PHASES_H, PHASES_W, (G - PW % G) % G, LANES, BLOCK_M, BLOCK_O)
+    q = tl.arange(0, BLOCK_M * PHASES_W * LANES)
+    line = tl.arange(0, LINES)
+    o = line % BLOCK_O
+    f = f0 + q // (PHASES_W * LANES)
+    rw = q // LANES % PHASES_W * G + q % LANES
+    jd = f // QW // QH
+    jh = f // QW % QH
+    ow = f % QW * SW + rw
+    live = (o + oc0 < OCG)[:, None] & ((q % LANES < G) & (rw < SW) & (ow < OW))[None, :]
+    if ALL:
+        rd = line // BLOCK_O // PHASES_H
+        rh = line // BLOCK_O % PHASES_H
+        live = live & ((rd < SD) & (rh < SH))[:, None]
+        live = live & ((jd * SD)[None, :] + rd[:, None] < OD) & ((jh * SH)[None, :] + rh[:, None] < OH)
+    else:
+        live = live & ((jd * SD + rd < OD) & (jh * SH + rh < OH))[None, :]
+    if HAS_BIAS:
+        out += tl.load(b_ptr + g * OCG + oc0 + o, mask=o + oc0 < OCG, other=0.0).to(tl.float32)[:, None]
+    y_base = y_ptr + (plane // GROUPS * OC + g * OCG + oc0).to(tl.int64) * (OD * OH * OW)
+    channel = o if not WIDE else o.to(tl.int64)
+    row = channel * (OD * OH * OW) + (rd * OH + rh) * OW
+    tl.store(y_base + row[:, None] + ((jd * SD * OH + jh * SH) * OW + ow)[None, :], out, mask=live)
+
+
+def launch(x, w, bias, y, m):
+    """Weights packed, input packed (again where its range asks for it), then one launch over columns x row tiles."""
+    v = packed_operands(x, w, y, m, JOIN)
+    S, D, J, Q, layout = v["S"], v["D"], v["J"], v["Q"], v["layout"]
+    tiles = triton.cdiv(((J[0] - 1) * Q[1] + J[1] - 1) * Q[2] + J[2], v["columns"])
+    cols = v["OCP"] // v["channels_out"] * (1 if layout["ALL"] else S[0] * S[1])
+    phase_window[(v["planes"] * tiles * cols,)](
+        v["xp"], v["wp"], w if bias is None else bias, y, v["bits"], v["exponents"], v["planes"] * tiles, cols, tiles,
+        v["xp"].stride(0), v["wp"].stride(0), v["first"], math.prod(Q), m.out_channels, v["OCG"], v["OCP"], *v["O"],
+        *Q[1:], m.groups, *v["K"][:2], *S, *v["P"], *D[:2], S[0] // math.gcd(S[0], D[0]), S[1] // math.gcd(S[1], D[1]),
+        **layout, LANES=power_up(layout["G"]), HAS_BIAS=bias is not None,
+        WIDE=v["channels_out"] * math.prod(v["O"]) >= 2**31, SCALE=v["scaled"], SPLIT=v["split"],
+        PRECISION=PRECISION if PRECISION in ("ieee", "tf32x3") else "tf32", PROMOTE=PROMOTE, GROUP_M=GROUP_M,
+        BLOCK_M=v["columns"], BLOCK_O=v["channels_out"], BLOCK_K=BLOCK_K, num_warps=NUM_WARPS, num_stages=NUM_STAGES)
+'''
+
+
+FAMILY = Family(
+    name="phase_window",
+    rank=4,
+    idea="the phases of the width as rows and windows of pixels as the reduction of one product, stored in whole lines",
+    pays_when="a stride above 1",
+    knobs=(*KNOBS, "JOIN", "PROMOTE"),
+    kernels=window_text.WINDOWS + MAIN,
+    fragments=("ROUND_TF32", "FIRST_TAP"),
+    misfit=lambda situation: "",
+    start=start_window,
+    cost=window_cost,
+    splits_phases=True,
+    extents=window_extents,
+    choices=CHOICES,
+    reached=0.7,  # by hand: 73 0.48 ms, 77 0.27 ms on an H200
+)

@@ -1,0 +1,190 @@
+"""Triton text of the packed-window product: x as rows of channels, width phases as rows and windows as the reduction.
+
+Shared by the families that read x through windows. Conventions as in kernel_text.py, and: an output is o = j * stride
++ r with phase r; tap k reaches it from the input j + a with shift a = (r + padding - k * dilation) / stride. A plane is
+one group of one batch item; its rows lie d, h, w with zero rows between, so that a shift is one row offset.
+
+    x [plane, channel, position]       rows of channels            one step of the product
+
+    c0  . . . . . . .                  row j-1  [c0 c1 ..]         window of j = 2 rows: [x(j) c0 c1 .. x(j+1) c0 c1 ..]
+    c1  . . . . . . .   pack_input     row j    [c0 c1 ..] |
+    c2  . . . . . . .   --------->     row j+1  [c0 c1 ..] |       weights = rows (phase r, out channel), zero where r
+    ..                                 zeros    [0  0  ..]                   has no tap at this pixel
+
+Limits: text. A value of x that is not finite also reaches the other phases of its window, as NaN.
+"""
+
+SCALES = '''
+@triton.jit
+def power_of_two(e):
+    return ((e + 127) << 23).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def largest(v):
+    """Bit pattern of the largest finite magnitude; patterns of positive floats compare like the floats."""
+    size = tl.abs(v)
+    return tl.max(tl.where(size < float("inf"), size, 0.0)).to(tl.int32, bitcast=True)
+
+
+@triton.jit
+def scale_exponent(bits, GUESS: tl.constexpr):
+    """The exponent that brings a largest magnitude to 2**14; with GUESS 8 as long as it lies in [2**-5, 2**7)."""
+    e = ((bits >> 23) & 255) - 127
+    exact = tl.minimum(tl.maximum(14 - e, -120), 120)
+    return tl.where((e >= -5) & (e <= 6), 8, exact) if GUESS else exact
+'''
+
+PACK_INPUT = '''
+@triton.jit
+def pack_block(x_ptr, xp_ptr, plane, block, factor, LOW, FIRST, SPAN, ICG, POSITIONS, IH, IW, QH, QW,
+               CHANNELS: tl.constexpr, ROUND: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr,
+               WIDE: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr):
+    """BLOCK_R positions of one plane as rows of channels. Returns the bits of the largest magnitude."""
+    s = block * BLOCK_R + tl.arange(0, BLOCK_R)
+    row = (s // IW // IH * QH + s // IW % IH) * QW + s % IW
+    if WIDE:
+        row = row.to(tl.int64)
+    x_base = x_ptr + tl.cast(plane, tl.int64) * ICG * POSITIONS
+    xp_base = xp_ptr + (FIRST + tl.cast(plane, tl.int64) * SPAN) * CHANNELS
+    top = 0
+    for c0 in range(0, CHANNELS, BLOCK_C):
+        c = c0 + tl.arange(0, BLOCK_C)
+        if WIDE:
+            c = c.to(tl.int64)
+        live = (s < POSITIONS)[None, :] & (c < ICG)[:, None]
+        v = tl.load(x_base + c[:, None] * POSITIONS + s[None, :], mask=live, other=0.0)
+        if ROUND:
+            v = round_tf32(v)
+        if SCALE:
+            top = tl.maximum(top, largest(v))
+            v = v * factor
+        high = v.to(xp_ptr.dtype.element_ty)
+        at = xp_base + row[:, None] * CHANNELS + c[None, :]
+        tl.store(at, tl.trans(high), mask=(s < POSITIONS)[:, None])
+        if SPLIT:
+            tl.store(at + LOW, tl.trans((v - high.to(tl.float32)).to(tl.float16)), mask=(s < POSITIONS)[:, None])
+    return top
+
+
+@triton.jit
+def pack_input(x_ptr, xp_ptr, bits_ptr, PLANES, BLOCKS, LOW, FIRST, SPAN, LAST, ICG, POSITIONS, ID, IH, IW, QH, QW,
+               CHANNELS: tl.constexpr, ROUND: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr,
+               WIDE: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_Z: tl.constexpr):
+    """Rows of channels by programs that read x, zero rows by the others. Scales by a guess of 2**8 and finds the true
+    range of every plane on the way; repack_input mends a wrong guess."""
+    pid = tl.program_id(0)
+    if pid < PLANES * BLOCKS:
+        top = pack_block(x_ptr, xp_ptr, pid // BLOCKS, pid % BLOCKS, 256.0, LOW, FIRST, SPAN, ICG, POSITIONS, IH, IW,
+                         QH, QW, CHANNELS, ROUND, SCALE, SPLIT, WIDE, BLOCK_R, BLOCK_C)
+        if SCALE:
+            tl.atomic_max(bits_ptr + pid // BLOCKS, top, sem="relaxed")
+    else:
+        r0 = tl.cast(pid - PLANES * BLOCKS, tl.int64) * BLOCK_Z
+        i = tl.arange(0, BLOCK_Z)
+        f = (((r0 - FIRST) % SPAN).to(tl.int32) + i) % SPAN
+        zero = (r0 + i < FIRST) | (r0 + i >= LAST) | (f % QW >= IW) | (f // QW % QH >= IH) | (f // QW // QH >= ID)
+        c = tl.arange(0, BLOCK_C)
+        nothing = tl.zeros((BLOCK_Z, BLOCK_C), xp_ptr.dtype.element_ty)
+        for c0 in range(0, CHANNELS, BLOCK_C):
+            at = xp_ptr + r0 * CHANNELS + c0 + i[:, None] * CHANNELS + c[None, :]
+            tl.store(at, nothing, mask=zero[:, None])
+            if SPLIT:
+                tl.store(at + LOW, nothing, mask=zero[:, None])
+
+
+@triton.jit
+def repack_input(x_ptr, xp_ptr, bits_ptr, PLANES, BLOCKS, PROGRAMS, LOW, FIRST, SPAN, ICG, POSITIONS, IH, IW, QH, QW,
+                 CHANNELS: tl.constexpr, SPLIT: tl.constexpr, WIDE: tl.constexpr, BLOCK_R: tl.constexpr,
+                 BLOCK_C: tl.constexpr):
+    """Nothing for planes whose range fits the guessed scale; the others are packed again."""
+    for block in range(tl.program_id(0), PLANES * BLOCKS, PROGRAMS):
+        exponent = scale_exponent(tl.load(bits_ptr + block // BLOCKS), True)
+        if exponent != 8:
+            pack_block(x_ptr, xp_ptr, block // BLOCKS, block % BLOCKS, power_of_two(exponent), LOW, FIRST, SPAN, ICG,
+                       POSITIONS, IH, IW, QH, QW, CHANNELS, False, True, SPLIT, WIDE, BLOCK_R, BLOCK_C)
+
+
+def pack_rows(x, xp, bits, v, rounded, scaled, split):
+    """Fills `xp`, one or two (high and low) arrays of rows of channels, and finds the range of every plane."""
+    I, Q, CHANNELS = v["I"], v["Q"], v["layout"]["CHANNELS"]
+    BLOCK_C = math.gcd(CHANNELS, 32)
+    BLOCK_R = (2048 if split else 4096) // BLOCK_C
+    blocks = triton.cdiv(math.prod(I), BLOCK_R)
+    counts = (v["planes"], blocks)
+    span = math.prod(Q)
+    flags = dict(CHANNELS=CHANNELS, SPLIT=split, WIDE=max(span, math.prod(I)) * CHANNELS >= 2**31, BLOCK_R=BLOCK_R,
+                 BLOCK_C=BLOCK_C, num_warps=4)
+    pack_input[(v["planes"] * blocks + v["rows"] // ZERO_ROWS,)](
+        x, xp, bits, *counts, xp.stride(0), v["first"], span, v["first"] + v["planes"] * span, v["ICG"],
+        math.prod(I), *I, *Q[1:], ROUND=rounded, SCALE=scaled, BLOCK_Z=ZERO_ROWS, **flags)
+    if scaled:
+        programs = min(v["planes"] * blocks, 528)
+        repack_input[(programs,)](x, xp, bits, *counts, programs, xp.stride(0), v["first"], span, v["ICG"],
+                                  math.prod(I), *I[1:], *Q[1:], **flags)
+'''
+
+PACK_WEIGHTS = '''
+@triton.jit
+def pack_weights(w_ptr, wp_ptr, e_ptr, bits_ptr, LOW, PLANES, ICG, OCG, OCP, KD: tl.constexpr, KH: tl.constexpr,
+                 KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr,
+                 PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
+                 A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr,
+                 PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr,
+                 ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr,
+                 SCALE: tl.constexpr, SPLIT: tl.constexpr, BLOCK: tl.constexpr):
+    """[in channel, out channel, tap] -> [group, step, phase, out channel, window pixel x in channel], for one output
+    channel; zero where the phase has no tap there. Every output channel has its own scale."""
+    pid = tl.program_id(0)
+    o = pid % OCP
+    g = pid // OCP
+    inputs = tl.where(o < OCG, ICG, 0)  # output channels beyond the last only fill a tile: zeros
+    TAPS: tl.constexpr = KD * KH * KW
+    ROWS: tl.constexpr = PHASES_D * PHASES_H * PHASES_W
+    w_base = w_ptr + g.to(tl.int64) * ICG * OCG * TAPS
+    lane = tl.arange(0, BLOCK)
+    factor = 1.0
+    if SCALE:
+        for p0 in range(pid * BLOCK, PLANES, tl.num_programs(0) * BLOCK):  # ranges that pack_input finds
+            tl.store(bits_ptr + p0 + lane, tl.zeros((BLOCK,), tl.int32), mask=p0 + lane < PLANES)
+        top = 0
+        for t0 in range(0, inputs * TAPS, BLOCK):
+            t = t0 + lane
+            tap = (t // TAPS * OCG + o) * TAPS + t % TAPS
+            top = tl.maximum(top, largest(tl.load(w_base + tap, mask=t < inputs * TAPS, other=0.0)))
+        exponent = scale_exponent(top, False)
+        tl.store(e_ptr + pid, exponent)
+        factor = power_of_two(exponent)
+    wp_base = wp_ptr + g.to(tl.int64) * STEPS * ROWS * OCP * WIDTH
+    for i0 in range(0, STEPS * ROWS * WIDTH, BLOCK):
+        i = i0 + lane
+        k = i % WIDTH
+        row = i // WIDTH % ROWS
+        step = i // (WIDTH * ROWS)
+        c = k % CHANNELS
+        rw = row % PHASES_W * G + (G - PW % G) % G
+        tw = rw + PW - SW * (A_W + k // CHANNELS)
+        reached = (c < inputs) & (step < STEPS) & (rw < SW) & (tw >= 0) & (tw % DW == 0) & (tw // DW < KW)
+        kd = step // STEPS_H
+        kh = step % STEPS_H
+        if ALL:
+            rd = row // (PHASES_H * PHASES_W)
+            rh = row // PHASES_W % PHASES_H
+            td = rd + PD - SD * (A_D + kd)
+            th = rh + PH - SH * (A_H + kh)
+            reached = reached & (rd < SD) & (td >= 0) & (td % DD == 0) & (rh < SH) & (th >= 0) & (th % DH == 0)
+            kd = td // DD
+            kh = th // DH
+            reached = reached & (kd < KD) & (kh < KH)
+        at = (c * OCG + o) * TAPS + (kd * KH + kh) * KW + tw // DW
+        v = tl.load(w_base + at, mask=reached, other=0.0)
+        if ROUND:
+            v = round_tf32(v)
+        if SCALE:
+            v = v * factor
+        high = v.to(wp_ptr.dtype.element_ty)
+        target = wp_base + ((step * ROWS + row) * OCP + o).to(tl.int64) * WIDTH + k
+        tl.store(target, high, mask=step < STEPS)
+        if SPLIT:
+            tl.store(target + LOW, (v - high.to(tl.float32)).to(tl.float16), mask=step < STEPS)
+'''

@@ -1,0 +1,164 @@
+"""Triton and Python text of the window product: its loop, its way to the output, the sizes and operands of a call.
+
+Conventions and the figure of the data flow: window_packing_text.py.
+
+Limits: text. The loop loads with pointers; a step has no masks and no index arithmetic beyond two shifts.
+"""
+
+from agent.proposers.playbook.window_packing_text import PACK_INPUT, PACK_WEIGHTS, SCALES
+
+PRODUCT = '''
+@triton.jit
+def step_at(i, rd, rh, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, PD: tl.constexpr,
+            PH: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr,
+            A_D: tl.constexpr, A_H: tl.constexpr, STEPS_H: tl.constexpr, ALL: tl.constexpr):
+    """(index of the packed weights, depth shift, height shift) of the i-th step of a phase."""
+    if ALL:
+        return i, A_D + i // STEPS_H, A_H + i % STEPS_H
+    else:
+        first_h = first_tap((rh + PH) % SH, KH, SH, DH)
+        taps_h = (KH - first_h + STEP_H - 1) // STEP_H
+        kd = first_tap((rd + PD) % SD, KD, SD, DD) + i // taps_h * STEP_D
+        kh = first_h + i % taps_h * STEP_H
+        return kd * KH + kh, (rd + PD - kd * DD) // SD, (rh + PH - kh * DH) // SH
+
+
+@triton.jit
+def step_count(rd, rh, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, PD: tl.constexpr,
+               PH: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr,
+               STEPS: tl.constexpr, ALL: tl.constexpr):
+    """Steps of a phase: shifts along depth and height where all phases are rows, else the taps that reach the phase."""
+    if ALL:
+        return STEPS
+    else:
+        taps_d = (KD - first_tap((rd + PD) % SD, KD, SD, DD) + STEP_D - 1) // STEP_D
+        return taps_d * ((KH - first_tap((rh + PH) % SH, KH, SH, DH) + STEP_H - 1) // STEP_H)
+
+
+@triton.jit
+def window_product(x_base, w_base, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD: tl.constexpr, KH: tl.constexpr,
+                   SD: tl.constexpr, SH: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, DD: tl.constexpr,
+                   DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr,
+                   A_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr, ALL: tl.constexpr,
+                   ROWS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr,
+                   PRECISION: tl.constexpr, PROMOTE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr,
+                   BLOCK_K: tl.constexpr):
+    """Rows (phase, out channel) x columns (positions). SPLIT: high * high in sums of PROMOTE steps, as the tensor
+    core's own sums lose bits, and apart from them the products with the low parts."""
+    c = tl.arange(0, BLOCK_K)
+    m = tl.arange(0, ROWS * BLOCK_O)
+    w_at = ((m // BLOCK_O * OCP + m % BLOCK_O) * WIDTH)[:, None] + c[None, :]
+    x_at = (tl.arange(0, BLOCK_M) * CHANNELS)[:, None] + c[None, :]
+    CHUNKS: tl.constexpr = WIDTH // BLOCK_K
+    count = step_count(rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, STEPS, ALL) * CHUNKS
+    acc = tl.zeros((ROWS * BLOCK_O, BLOCK_M), tl.float32)
+    low = tl.zeros((ROWS * BLOCK_O, BLOCK_M), tl.float32)
+    if SPLIT:
+        for i0 in range(0, count, PROMOTE):
+            part = tl.zeros((ROWS * BLOCK_O, BLOCK_M), tl.float32)
+            for i in range(i0, tl.minimum(i0 + PROMOTE, count)):
+                step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D,
+                                         A_H, STEPS_H, ALL)
+                x_tap = x_base + tl.cast((a_d * QH + a_h) * QW + A_W, tl.int64) * CHANNELS + i % CHUNKS * BLOCK_K
+                w_tap = w_base + tl.cast(step, tl.int64) * ROWS * OCP * WIDTH + i % CHUNKS * BLOCK_K
+                xv, wv = tl.load(x_tap + x_at), tl.load(w_tap + w_at)
+                part = tl.dot(wv, xv.T, part)
+                low = tl.dot(wv, tl.load(x_tap + LOW_X + x_at).T, low)
+                low = tl.dot(tl.load(w_tap + LOW_W + w_at), xv.T, low)
+            acc += part
+        return acc + low
+    else:
+        for i in range(count):
+            step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D, A_H,
+                                     STEPS_H, ALL)
+            x_tap = x_base + tl.cast((a_d * QH + a_h) * QW + A_W, tl.int64) * CHANNELS + i % CHUNKS * BLOCK_K
+            w_tap = w_base + tl.cast(step, tl.int64) * ROWS * OCP * WIDTH + i % CHUNKS * BLOCK_K
+            acc = tl.dot(tl.load(w_tap + w_at), tl.load(x_tap + x_at).T, acc, input_precision=PRECISION)
+        return acc
+
+
+@triton.jit
+def unscaled(acc, bits_ptr, e_ptr, ROWS: tl.constexpr, BLOCK_O: tl.constexpr):
+    """Sums of scaled operands as they are without the scales of the plane and of the output channels."""
+    exponent = tl.load(e_ptr + tl.arange(0, ROWS * BLOCK_O) % BLOCK_O)
+    return acc * power_of_two(-scale_exponent(tl.load(bits_ptr), True)) * power_of_two(-exponent)[:, None]
+
+
+@triton.jit
+def interleaved(acc, LINES: tl.constexpr, PHASES_W: tl.constexpr, ALIVE: tl.constexpr, LANES: tl.constexpr,
+                BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr):
+    """Rows (line, phase of the width, channel) -> rows (line, channel) x columns as they lie in the output; of LANES
+    outputs only the one at ALIVE has taps, the others are zeros."""
+    out = acc.reshape(LINES, PHASES_W, BLOCK_O, BLOCK_M).permute(0, 2, 3, 1)
+    out = out.reshape(LINES * BLOCK_O, BLOCK_M * PHASES_W)
+    if LANES > 1:
+        out = tl.where((tl.arange(0, LANES) == ALIVE)[None, None, :], out[:, :, None], 0.0)
+        out = out.reshape(LINES * BLOCK_O, BLOCK_M * PHASES_W * LANES)
+    return out
+'''
+
+GEOMETRY = '''
+ZERO_ROWS = 256  # rows a program of zeros fills; the rows in front of the first plane are a multiple of it
+
+
+def shifts(K, S, P, D):
+    """The smallest and the largest shift a of any tap of any phase, along one axis."""
+    found = [(r + P - k * D) // S for r in range(S) for k in range(K) if (r + P - k * D) % S == 0]
+    return min(found), max(found)
+
+
+def power_up(value):
+    return 1 << max(0, value - 1).bit_length()
+
+
+def windows(x, y, m, dtype, join):
+    """Sizes of the packed x and of the tiles: how far taps reach, rows per axis with zeros, channels of a window."""
+    I, O = lead(x.shape[2:], 1), lead(y.shape[2:], 1)
+    K, S, P, D = lead(m.kernel_size, 1), lead(m.stride, 1), lead(m.padding, 0), lead(m.dilation, 1)
+    A, B = zip(*map(shifts, K, S, P, D))
+    J = [triton.cdiv(o, s) for o, s in zip(O, S)]
+    Q = [max(i + max(0, -a), j + max(0, b)) for i, j, a, b in zip(I, J, A, B)]
+    unit = 16 // dtype.itemsize
+    ICG, OCG = m.in_channels // m.groups, m.out_channels // m.groups
+    channels = triton.cdiv(ICG, unit) * unit
+    width = triton.cdiv((B[2] - A[2] + 1) * channels, BLOCK_K) * BLOCK_K
+    phases = [power_up(s // math.gcd(s, d)) for s, d in zip(S, D)]  # with a tap: every gcd-th output only
+    ALL = join == "all" and math.prod(phases) <= BLOCK_N and all(math.gcd(s, d) == 1 for s, d in zip(S, D))
+    if not ALL:
+        phases[:2] = 1, 1
+    rows = math.prod(phases)
+    channels_out = max(1, BLOCK_N // rows)
+    columns = max(16, min(BLOCK_M, BLOCK_M * BLOCK_N // (rows * channels_out)))
+    back, ahead = ((at[0] * Q[1] + at[1]) * Q[2] + at[2] for at in (A, B))
+    first = triton.cdiv(max(0, -back), ZERO_ROWS) * ZERO_ROWS
+    end = first + x.shape[0] * m.groups * math.prod(Q) + max(0, ahead) + columns + triton.cdiv(width, channels)
+    steps_h = B[1] - A[1] + 1 if ALL else K[1]
+    layout = dict(A_D=A[0], A_H=A[1], A_W=A[2], STEPS=(B[0] - A[0] + 1) * steps_h if ALL else K[0] * K[1],
+                  STEPS_H=steps_h, PHASES_D=phases[0], PHASES_H=phases[1], PHASES_W=phases[2],
+                  G=math.gcd(S[2], D[2]), ALL=ALL, CHANNELS=channels, WIDTH=width)
+    return dict(I=I, O=O, K=K, S=S, P=P, D=D, J=J, Q=Q, ICG=ICG, OCG=OCG, columns=columns, channels_out=channels_out,
+                OCP=triton.cdiv(OCG, channels_out) * channels_out, planes=x.shape[0] * m.groups, first=first,
+                rows=triton.cdiv(end, ZERO_ROWS) * ZERO_ROWS, layout=layout)
+
+
+def packed_operands(x, w, y, m, join):
+    """Sizes, packed weights and packed input of one call; nothing is cached, so they follow every change."""
+    split = PRECISION == "split" and x.dtype == torch.float32
+    scaled = split or PRECISION == "half" and x.dtype == torch.float32
+    rounded = PRECISION == "tf32" and x.dtype == torch.float32
+    dtype = torch.float16 if scaled else x.dtype
+    v = windows(x, y, m, dtype, join)
+    layout, filters = v["layout"], m.groups * v["OCP"]
+    rows = layout["STEPS"] * layout["PHASES_D"] * layout["PHASES_H"] * layout["PHASES_W"] * filters
+    wp = torch.empty((2 if split else 1, rows, layout["WIDTH"]), device=x.device, dtype=dtype)
+    xp = torch.empty((2 if split else 1, v["rows"], layout["CHANNELS"]), device=x.device, dtype=dtype)
+    bits = torch.empty(v["planes"], device=x.device, dtype=torch.int32)
+    exponents = torch.empty(filters, device=x.device, dtype=torch.int32)
+    pack_weights[(filters,)](
+        w, wp, exponents, bits, wp.stride(0), v["planes"], v["ICG"], v["OCG"], v["OCP"], *v["K"], *v["S"], *v["P"],
+        *v["D"], **layout, ROUND=rounded, SCALE=scaled, SPLIT=split, BLOCK=1024, num_warps=4)
+    pack_rows(x, xp, bits, v, rounded, scaled, split)
+    return dict(v, xp=xp, wp=wp, bits=bits, exponents=exponents, scaled=scaled, split=split)
+'''
+
+WINDOWS = SCALES + PACK_INPUT + PACK_WEIGHTS + PRODUCT + GEOMETRY

@@ -1,0 +1,235 @@
+"""Arithmetic of packed-window products: shifts, rows, padded sizes, predicted cost, the first tile and its neighbours.
+
+Limits: as tiling.py, a coarse model that orders families and moves. The emitted text (window_text.py) computes the same
+sizes again for the arguments of every call.
+"""
+
+import math
+from dataclasses import dataclass
+
+from agent.proposers.playbook.configuration import Configuration
+from agent.proposers.playbook.family import Choice, Cost, Situation
+from agent.proposers.playbook.shape import Axes, ConvShape
+from agent.proposers.playbook.tiling import best_block_k, power_up, shared_bytes, shared_limit
+
+_PRODUCTS = {"split": 3, "tf32x3": 3}  # products per multiply-add where it is not one
+# Output rows that do not begin on 16 bytes: every warp store touches a line more (73: stores of 255 floats in a row
+# reached 52 to 56 % of an H200's bandwidth, aligned ones nearly all of it).
+_UNALIGNED_STORES = 1.7
+_ITERATION = 60  # warp instructions of one loop iteration besides products and loads, read from sm_90 code
+_SHORT_LOOP = 4  # steps of a phase
+_STORED_VALUE = 8  # warp instructions per stored value of a lane: address, test, interleaving, store
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a configuration turns the workload into tiles; the names are those of the emitted text."""
+
+    configuration: Configuration
+    shape: ConvShape
+
+    @property
+    def joins_all(self) -> bool:
+        """Whether all phases are rows of one product, not only those of the width."""
+        fits = math.prod(phase_rows(self.shape)) <= self.configuration.number("BLOCK_N")
+        return self.configuration.word("JOIN") == "all" and fits and not has_dead_phases(self.shape)
+
+    @property
+    def rows(self) -> int:
+        """Phases that are rows of one product."""
+        phases = phase_rows(self.shape)
+        return math.prod(phases) if self.joins_all else phases[2]
+
+    @property
+    def channels_out(self) -> int:
+        """Output channels of one tile."""
+        return max(1, self.configuration.number("BLOCK_N") // self.rows)
+
+    @property
+    def columns(self) -> int:
+        """Positions of one tile."""
+        block_m, block_n = self.configuration.number("BLOCK_M"), self.configuration.number("BLOCK_N")
+        return max(16, min(block_m, block_m * block_n // (self.rows * self.channels_out)))
+
+    @property
+    def packed(self) -> Axes:
+        """Rows of one plane per axis, with the zeros between."""
+        depth, height, width = (
+            max(size - min(0, low), ends + max(0, high))
+            for size, ends, (low, high) in zip(self.shape.source, self._ends, self._shifts, strict=True)
+        )
+        return depth, height, width
+
+    @property
+    def channels(self) -> int:
+        """Input channels of one row, padded to 16 bytes."""
+        unit = 16 // self.item_bytes
+        return math.ceil(self.shape.in_channels / unit) * unit
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one element of one packed array."""
+        return 2 if self.configuration.word("PRECISION") in ("half", "split") else self.shape.item_bytes
+
+    @property
+    def width(self) -> int:
+        """Length of a window: pixels x channels."""
+        low, high = self._shifts[2]
+        return (high - low + 1) * self.channels
+
+    @property
+    def steps(self) -> int:
+        """Loop iterations of one tile of positions and channels, all its phases together."""
+        taps = math.prod(self.shape.kernel[:2])
+        if self.joins_all:
+            taps = math.prod(high - low + 1 for low, high in self._shifts[:2])
+        return taps * math.ceil(self.width / self.configuration.number("BLOCK_K"))
+
+    @property
+    def iterations(self) -> int:
+        """Loop iterations of all programs."""
+        packed, ends = self.packed, self._ends
+        span = ((ends[0] - 1) * packed[1] + ends[1] - 1) * packed[2] + ends[2]
+        tiles = math.ceil(span / self.columns) * math.ceil(self.shape.out_channels / self.channels_out)
+        return self.shape.batch * self.shape.groups * tiles * self.steps
+
+    @property
+    def _ends(self) -> list[int]:
+        return [math.ceil(o / s) for o, s in zip(self.shape.output, self.shape.stride, strict=True)]
+
+    @property
+    def _shifts(self) -> list[tuple[int, int]]:
+        return [shifts(self.shape, axis) for axis in range(3)]
+
+
+def shifts(shape: ConvShape, axis: int) -> tuple[int, int]:
+    """The smallest and the largest input shift of any tap of any phase."""
+    kernel, stride = shape.kernel[axis], shape.stride[axis]
+    reached = [
+        phase + shape.padding[axis] - tap * shape.dilation[axis] for phase in range(stride) for tap in range(kernel)
+    ]
+    found = [offset // stride for offset in reached if offset % stride == 0]
+    return min(found), max(found)
+
+
+def phase_rows(shape: ConvShape) -> Axes:
+    """Phases with a tap per axis, padded to powers of two."""
+    depth, height, width = (power_up(s // math.gcd(s, d)) for s, d in zip(shape.stride, shape.dilation, strict=True))
+    return depth, height, width
+
+
+def has_dead_phases(shape: ConvShape) -> bool:
+    """Whether stride and dilation share a factor, so that some phases have no tap."""
+    return any(math.gcd(s, d) > 1 for s, d in zip(shape.stride, shape.dilation, strict=True))
+
+
+def window_cost(configuration: Configuration, situation: Situation) -> Cost:
+    """The largest of product, issue and memory time of the main kernel, after one pass that packs x."""
+    found, precision, shape = Windows(configuration, situation.shape), configuration.word("PRECISION"), situation.shape
+    block_k, warps = configuration.number("BLOCK_K"), configuration.number("NUM_WARPS")
+    products = _PRODUCTS.get(precision, 1)
+    item_bytes = found.item_bytes * _copies(precision)
+    tile = found.rows * found.channels_out * found.columns
+    loaded = (found.rows * found.channels_out + found.columns) * block_k * item_bytes
+    per_mma = 32 if precision == "ieee" else 16 * 8 * (16 if found.item_bytes == 2 else 8)
+    instructions = 1.5 * products * tile * block_k / per_mma + loaded / 128 + _ITERATION * warps
+    stores = _STORED_VALUE * shape.written_bytes / shape.item_bytes / 32
+    packed_bytes = shape.batch * shape.groups * math.prod(found.packed) * found.channels * item_bytes
+    peak_tflops = situation.peak_tflops({"split": "half", "tf32x3": "tf32"}.get(precision, precision))
+    bounds = {
+        f"{precision} products": found.iterations * 2 * tile * block_k * products / (peak_tflops * 1e9),
+        "instruction issue": situation.issue_ms(found.iterations * instructions + stores),
+        "memory": situation.memory_ms(packed_bytes + _stored_bytes(configuration, shape)),
+    }
+    limiter = max(bounds, key=lambda name: bounds[name])
+    cost = Cost(bounds[limiter], limiter, found.iterations * loaded)
+    return cost.after(situation.memory_ms(shape.read_bytes + packed_bytes))
+
+
+def window_extents(shape: ConvShape) -> dict[str, int]:
+    """What a tile can cover: rows of phases and out channels, a reduction over a window."""
+    low, high = shifts(shape, 2)
+    return {"BLOCK_N": phase_rows(shape)[2] * shape.out_channels, "BLOCK_K": (high - low + 1) * shape.in_channels}
+
+
+def _copies(precision: str) -> int:
+    return 2 if precision == "split" else 1  # high and low parts
+
+
+def _stored_bytes(configuration: Configuration, shape: ConvShape) -> float:
+    """Bytes of the output, more where its rows are not aligned; planes without taps are filled by aligned stores."""
+    if shape.output[2] * shape.item_bytes % 16 == 0:
+        return shape.written_bytes
+    common = math.gcd(shape.stride[0], shape.dilation[0])
+    filled = 1 - 1 / common if configuration.family == "dilation_lattice" else 0.0
+    return shape.written_bytes * (filled + (1 - filled) * _UNALIGNED_STORES)
+
+
+def start_window(situation: Situation) -> Configuration:
+    """A tile whose rows are the phases of the width (all phases where channels are few), as deep as it pays."""
+    shape, precision = situation.shape, situation.window_precision
+    phases = phase_rows(shape)
+    joins_all = math.prod(phases) * shape.out_channels <= 64 and math.prod(phases[:2]) > 1
+    joins_all = joins_all and not has_dead_phases(shape)
+    block_n = max(16, min(128, power_up((math.prod(phases) if joins_all else phases[2]) * shape.out_channels)))
+    block_m = 128 * 64 // max(64, block_n)
+    if precision in ("ieee", "split"):  # three sets of accumulators, or operands in registers
+        block_m //= 2
+    draft = Configuration(
+        "phase_window",
+        (
+            ("BLOCK_M", block_m),
+            ("BLOCK_N", block_n),
+            ("BLOCK_K", 16),
+            ("GROUP_M", 1),
+            ("PRECISION", precision),
+            ("NUM_WARPS", max(1, block_m * block_n // (32 * (32 if precision in ("ieee", "split") else 64)))),
+            ("NUM_STAGES", 1),
+            ("JOIN", "all" if joins_all else "width"),
+            ("PROMOTE", 4),
+        ),
+    )
+    found = Windows(draft, shape)
+    tile = draft.having(BLOCK_K=best_block_k(found.width, 128 // found.item_bytes))
+    return tile.having(NUM_STAGES=_stages(tile, situation))
+
+
+def _stages(tile: Configuration, situation: Situation) -> int:
+    """Two where loops are short, as many small programs hide latency better; else as many of three as fit."""
+    found = Windows(tile, situation.shape)
+    phases = 1 if found.joins_all else math.prod(situation.shape.stride[:2])
+    block_m, block_n, block_k = (tile.number(name) for name in ("BLOCK_M", "BLOCK_N", "BLOCK_K"))
+    item_bytes = found.item_bytes * _copies(tile.word("PRECISION"))
+    for stages in (3, 2) if found.steps > _SHORT_LOOP * phases else (2,):
+        if shared_bytes(block_m, block_n, block_k, stages=stages, item_bytes=item_bytes) <= shared_limit(situation):
+            return stages
+    return 1
+
+
+CHOICES = (
+    Choice(
+        "tiling",
+        lambda configuration: configuration.having(JOIN="all", BLOCK_N=128, BLOCK_M=64),
+        when=lambda configuration, situation: (
+            configuration.word("JOIN") == "width"
+            and not has_dead_phases(situation.shape)
+            and math.prod(situation.shape.stride[:2]) > 1
+            and math.prod(phase_rows(situation.shape)) * situation.shape.out_channels <= 128
+        ),
+        reason="all phases as rows of one product: x is read once for all of them",
+    ),
+    Choice(
+        "algorithm",
+        lambda configuration: configuration.having(PRECISION="tf32"),
+        when=lambda configuration, situation: (
+            configuration.word("PRECISION") == "half" and situation.precision == "tf32"
+        ),
+        reason="operands rounded to TF32 need no common scale: one pass less over x",
+    ),
+    Choice(
+        "algorithm",
+        lambda configuration: configuration.having(PRECISION="tf32x3"),
+        when=lambda configuration, situation: configuration.word("PRECISION") == "split",
+        reason="three TF32 products of unscaled operands: half the launches of the packing",
+    ),
+)
