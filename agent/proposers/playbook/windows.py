@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Choice, Cost, Situation
 from agent.proposers.playbook.shape import Axes, ConvShape
-from agent.proposers.playbook.tiling import best_block_k, power_up, shared_bytes, shared_limit
+from agent.proposers.playbook.tiling import power_up, shared_bytes, shared_limit
 
 _PRODUCTS = {"split": 3, "tf32x3": 3}  # products per multiply-add where it is not one
 # Output rows that do not begin on 16 bytes: every warp store touches a line more (73: stores of 255 floats in a row
@@ -172,7 +172,7 @@ def start_window(situation: Situation) -> Configuration:
     joins_all = math.prod(phases) * shape.out_channels <= 64 and math.prod(phases[:2]) > 1
     joins_all = joins_all and not has_dead_phases(shape)
     block_n = max(16, min(128, power_up((math.prod(phases) if joins_all else phases[2]) * shape.out_channels)))
-    block_m = 128 * 64 // max(64, block_n)
+    block_m = 128 * 64 // max(32, block_n)
     if precision in ("ieee", "split"):  # three sets of accumulators, or operands in registers
         block_m //= 2
     draft = Configuration(
@@ -190,8 +190,15 @@ def start_window(situation: Situation) -> Configuration:
         ),
     )
     found = Windows(draft, shape)
-    tile = draft.having(BLOCK_K=best_block_k(found.width, 128 // found.item_bytes))
+    tile = draft.having(BLOCK_K=_block_k(found.width, 128 // found.item_bytes))
     return tile.having(NUM_STAGES=_stages(tile, situation))
+
+
+def _block_k(width: int, largest: int) -> int:
+    """The step that wastes least of a window, where a step costs as much as 8 columns of it."""
+    return min(
+        (size for size in (16, 32, 64) if size <= largest), key=lambda size: math.ceil(width / size) * (size + 8)
+    )
 
 
 def _stages(tile: Configuration, situation: Situation) -> int:
