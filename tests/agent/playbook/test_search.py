@@ -11,6 +11,7 @@ from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook import PlaybookProposer
 from agent.proposers.playbook.configuration import Configuration, read_configuration
 from agent.proposers.playbook.family import known_families
+from agent.proposers.playbook.search import fitting
 from agent.proposers.playbook.tiling import is_buildable
 from evaluators.gpu_catalog import all_gpus, load_gpu
 from evaluators.problem import Problem, Tolerance
@@ -105,7 +106,7 @@ def test_first_tiles_fit_the_target_by_construction(search, workload, gpu):
 def test_rounding_follows_the_tolerance_and_the_card(search, gpu, allowed_error, precisions):
     search.gpu = load_gpu(gpu)
     situation = replace(search.situation(), allowed_error=allowed_error)
-    starts = [family.start(situation) for family in known_families()]
+    starts = [family.start(situation) for family in fitting(situation)]
     assert {start.word("PRECISION") for start in starts if start.has("PRECISION")} == precisions
 
 
