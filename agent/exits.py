@@ -11,6 +11,7 @@ import sys
 from typing import Any, NoReturn
 
 from evaluators.evaluation import Evaluation
+from runs.inert import one_line
 from runs.nouns import Attempt
 from runs.state import RunState
 from runs.store import RunDirectory
@@ -49,7 +50,23 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
         f"best: attempt {best.number} ({best.evaluation.verdict}), {figure_text(best.evaluation)}",
         f"not checked on this machine: {', '.join(open_) or 'nothing'}",
         f"exported: {directory.path / 'best.py'}",
+        *_unverified_words(directory, state.attempts, best),
         look,
+    ]
+
+
+def _unverified_words(directory: RunDirectory, attempts: tuple[Attempt, ...], best: Attempt) -> list[str]:
+    """Other candidates that may be better and that this machine could not verify, with the command that can."""
+    config = directory.run.config
+    return [
+        f"unverified here, may be faster: attempt {attempt.number}, {one_line(attempt.plan, 160)}; on a machine with "
+        f"this GPU: agent evaluate {directory.path}/attempts/{attempt.number:03d}/kernel.py "
+        f"--problem {config.problem} --gpu {config.gpu}"
+        for attempt in attempts
+        if attempt.number != best.number
+        and attempt.reused_from is None
+        and attempt.evaluation is not None
+        and attempt.evaluation.verdict == "unverified"
     ]
 
 

@@ -15,7 +15,7 @@ import math
 import random
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.proposers.playbook.emission import candidate_source
@@ -57,12 +57,27 @@ class Model(nn.Module):
         return self.conv_transpose3d(x)
 
 
+batch_size = {batch}
+in_channels = {in_channels}
+out_channels = {out_channels}
+kernel_size = {kernel}
+stride = {stride}
+padding = {padding}
+output_padding = {output_padding}
+groups = {groups}
+bias = {bias}
+dilation = {dilation}
+depth = {depth}
+height = {height}
+width = {width}
+
+
 def get_inputs():
-    return [torch.rand({x})]
+    return [torch.rand(batch_size, in_channels, depth, height, width)]
 
 
 def get_init_inputs():
-    return {init}
+    return [in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation]
 '''
 
 
@@ -85,9 +100,7 @@ class Geometry:
     @property
     def output(self) -> Axes:
         """Sizes of the output; of an illegal draw one of them is below 1."""
-        axes = zip(
-            self.size, self.stride, self.padding, self.dilation, self.kernel, self.output_padding, strict=True
-        )
+        axes = zip(self.size, self.stride, self.padding, self.dilation, self.kernel, self.output_padding, strict=True)
         depth, height, width = ((i - 1) * s - 2 * p + d * (k - 1) + q + 1 for i, s, p, d, k, q in axes)
         return depth, height, width
 
@@ -102,9 +115,8 @@ class Geometry:
 
     def problem(self, name: str) -> Problem:
         """The KernelBench file of it."""
-        init = [self.in_channels, self.out_channels, self.kernel, self.stride, self.padding, self.output_padding]
-        x = (self.batch, self.in_channels, *self.size)
-        text = TEXT.format(title=str(self), x=", ".join(map(str, x)), init=[*init, self.groups, self.bias, self.dilation])
+        depth, height, width = self.size
+        text = TEXT.format(title=self, **asdict(self), depth=depth, height=height, width=width)
         return problem_from(text, key=name)
 
     def __str__(self) -> str:
