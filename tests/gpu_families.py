@@ -5,6 +5,7 @@
     python3 tests/gpu_families.py --problems 68 --configuration "slab PRECISION=half PIXELS=1 POSITIONS=256 SLABS=3 STAGES=4"
     python3 tests/gpu_families.py --problems 68 --families slab --sweep   # the start and all its neighbours
     python3 tests/gpu_families.py --problems 68 --geometries        # those kernels on other geometries: errors only
+    python3 tests/gpu_families.py --random 10 --seed 0 --classes tf32     # drawn problems, and the geometric mean at the end
 
 Each kernel runs in a process of its own, so that a hang or a fault loses one row. Uninitialised memory is filled with
 NaN while errors are taken. Needs torch, triton, numpy, pydantic and this checkout on PYTHONPATH.
@@ -33,12 +34,15 @@ from agent.proposers.playbook.reference import read_reference
 from agent.proposers.playbook.shape import shape_from
 from evaluators.gpu import GpuSpec
 from evaluators.gpu_catalog import load_gpu
+from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
+
+sys.path.insert(0, str(Path(__file__).parent))
+from gpu_summary import COLUMNS, SCALES, summary
+from random_geometries import drawn
 
 PROBLEMS = ("58", "61", "68", "70", "72", "73", "77")
 CLASSES = {"tf32": 6e-4, "fp32": 2e-6}  # the error that a reference of the class allows
-SCALES = {"x1": 1.0, "x1e-5": 1e-5, "x1e5": 1e5}
-COLUMNS = ("graph_ms", "events_ms", *(f"err {name}" for name in SCALES), "err new w")
 MARK = "RESULT "
 GEOMETRIES: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (  # input, arguments of the layer
     ((2, 32, 9, 20, 33), {"out": 64, "k": (3, 5, 5), "padding": (1, 2, 2), "bias": True}),
@@ -60,16 +64,19 @@ def main() -> None:
     started = time.monotonic()
     gpu = load_gpu(options.gpu or device_key())
     print(f"target {gpu.name}; {' | '.join(('problem', 'class', *COLUMNS, 'what'))}", flush=True)
+    rows: list[dict[str, Any]] = []
     for problem, precision, what, request in jobs(options, gpu):
         if time.monotonic() - started > options.budget_s:
             print(f"stopped after {options.budget_s:g} s; left out from here on: {problem} {precision} {what}")
-            return
+            break
         row = in_process(request, options.timeout_s)
+        rows.append({"problem": problem, "class": precision, "what": what, **row})
         shown = [f"{row[c]:.4g}" if c in row else "-" for c in COLUMNS]
         print(" | ".join((problem, precision, *shown, what, row.get("note", ""))), flush=True)
         if options.json:
             with options.json.open("a") as file:
-                file.write(json.dumps({"problem": problem, "class": precision, "what": what, **row}) + "\n")
+                file.write(json.dumps(rows[-1]) + "\n")
+    print("\n".join(summary(rows)), flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -79,6 +86,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--families", nargs="*", default=(), help="default: all that fit")
     parser.add_argument("--configuration", action="append", default=[], help="measure just these")
     parser.add_argument("--classes", nargs="*", default=tuple(CLASSES), choices=tuple(CLASSES))
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="N drawn problems instead of --problems")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawn problems")
     parser.add_argument("--sweep", action="store_true", help="also every neighbour of a family's first configuration")
     parser.add_argument("--profile", action="store_true", help="also the time of each kernel")
     parser.add_argument("--geometries", action="store_true", help="errors on other geometries instead of times")
@@ -104,8 +113,7 @@ def jobs(options: argparse.Namespace, gpu: GpuSpec) -> Iterator[tuple[str, str, 
     """(problem, class, what, request) in the order they are measured."""
     from evaluators.judge.facts import facts_of
 
-    for number in options.problems:
-        problem = load_problem(f"convt3d-{number}")
+    for number, problem in problems(options):
         reference = read_reference(problem.source)
         shape = shape_from(facts_of(problem), reference.layer)
         for precision in options.classes:
@@ -120,6 +128,13 @@ def jobs(options: argparse.Namespace, gpu: GpuSpec) -> Iterator[tuple[str, str, 
                 source = candidate_source(configuration, family, reference)
                 bound = f" (bound {family.cost(configuration, situation).bound_ms:.3g} ms)"
                 yield number, precision, f"{configuration}{bound}", request | {"source": source}
+
+
+def problems(options: argparse.Namespace) -> list[tuple[str, Problem]]:
+    """(name, problem): the drawn ones or those asked for."""
+    if options.random:
+        return [(problem.key, problem) for problem in drawn(options.random, options.seed)]
+    return [(number, load_problem(f"convt3d-{number}")) for number in options.problems]
 
 
 def configurations(options: argparse.Namespace, situation: Situation) -> list[Configuration]:
