@@ -75,11 +75,13 @@ def conv_transpose(x, m):
         raise ValueError(f"expected (N, {m.in_channels}, ...) with {rank} spatial dimensions, got {tuple(x.shape)}")
     if x.dtype != m.weight.dtype or x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise TypeError(f"expected fp32, fp16 or bf16 and one type throughout, got {x.dtype} and {m.weight.dtype}")
+    if 0 in x.shape[-rank:]:
+        raise ValueError(f"no positions in an input of {tuple(x.shape)}")
     batched = x if x.dim() == rank + 2 else x.unsqueeze(0)
     size = [(i - 1) * s - 2 * p + d * (k - 1) + q + 1 for i, s, p, d, k, q in zip(
         batched.shape[2:], m.stride, m.padding, m.dilation, m.kernel_size, m.output_padding)]
-    if max(math.prod(size), batched[0, 0].numel()) >= 2**31:
-        raise ValueError("more than 2**31 - 1 positions in one channel")
+    if max(math.prod(size), math.prod(x.shape[-rank:]), m.weight.numel()) >= 2**31:
+        raise ValueError("more than 2**31 - 1 positions in one channel, or as many weights: offsets there are 32-bit")
     y = torch.empty((batched.shape[0], m.out_channels, *size), device=x.device, dtype=x.dtype)
     if y.numel():
         launch(batched.contiguous(), m.weight.contiguous(), m.bias, y, m)

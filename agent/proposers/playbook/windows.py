@@ -220,6 +220,8 @@ def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) 
         ),
     )
     sized = draft.having(BLOCK_K=_block_k(draft, situation))
+    while sized.number("BLOCK_M") > 32 and _stages(sized, situation) == 1:  # little shared memory
+        sized = sized.having(BLOCK_M=sized.number("BLOCK_M") // 2, NUM_WARPS=max(1, sized.number("NUM_WARPS") // 2))
     return sized.having(NUM_STAGES=_stages(sized, situation))
 
 

@@ -103,6 +103,10 @@ def call(module, case):
     x = torch.randn(case["x"]).to(layer.weight.dtype) * case.get("scale", 1.0)
     if case.get("strided"):
         x = x.transpose(-1, -2).contiguous().transpose(-1, -2)
+    if "refused" in case:
+        return {"refused": refusal(model, x)}
+    if "poison" in case:
+        return poisoned(model, layer, x, case["poison"])
     with torch.no_grad():
         y = model(x)
         exact = layer.double()(x.double())
@@ -113,6 +117,28 @@ def call(module, case):
         "contiguous": y.is_contiguous(),
         "finite": bool(y.isfinite().all()),
     }
+
+
+def refusal(model, x):
+    try:
+        model(x)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def poisoned(model, layer, x, value):
+    """One value of x is not finite: where that reaches, against where the reference has it."""
+    x[(0, 0, *(size // 2 for size in x.shape[2:]))] = float(value)
+    with torch.no_grad():
+        ours = ~model(x).isfinite()
+        theirs = ~layer.double()(x.double()).isfinite()
+    spread = []
+    for axis in range(2, x.dim()):
+        others = [a for a in range(x.dim()) if a != axis]
+        mine, true = (bad.any(dim=others).nonzero().flatten() for bad in (ours, theirs))
+        spread.append(max(int(true.min() - mine.min()), int(mine.max() - true.max())))
+    return {"missed": int((theirs & ~ours).sum()), "spread": spread, "batch": int(ours[1:].sum())}
 
 
 def answer(request):

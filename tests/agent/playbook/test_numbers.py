@@ -82,6 +82,27 @@ def test_half_precision_references_are_served_in_their_own_type(interpret, emit)
         assert answer["error"] < (5e-4 if answer["case"]["dtype"] == "float16" else 4e-3), answer
 
 
+def test_a_value_that_is_not_finite_reaches_no_further_than_its_window(interpret, emit):
+    """A window meets zero weights where its phases have no tap, and 0 x Inf is NaN: so far, and no other batch item."""
+    case = {"init": [4, 3, 3], "options": {"stride": 2, "padding": 1}, "x": [2, 4, 5, 5, 9]}
+    kernels = [EXACT[0], EXACT[2], ROUNDED[0]]
+    for answer in interpret([emit(text) for text in kernels], [dict(case, poison="inf")]):
+        assert answer["missed"] == 0 and answer["batch"] == 0, answer
+        deep, high, wide = answer["spread"]
+        assert deep <= 1 and high <= 1 and wide <= 2 * 4, answer  # a step of 16 values is 4 pixels of 4 channels
+        if answer["kernel"] == 0:
+            assert answer["spread"] == [0, 0, 0], "the direct kernel multiplies with no zeros of its own"
+
+
+def test_empty_inputs_are_answered_or_refused_with_the_reason(interpret, emit):
+    nothing = {"init": [4, 3, 3], "x": [2, 4, 0, 5, 5], "refused": True}
+    for answer in interpret([emit(EXACT[0]), emit(EXACT[1])], [nothing]):
+        assert "no positions" in answer["refused"], answer
+    empty_batch = {"init": [4, 3, 3], "x": [0, 4, 3, 3, 3]}
+    for answer in interpret([emit(EXACT[0]), emit(EXACT[1])], [empty_batch]):
+        assert answer["same_shape"], answer
+
+
 @pytest.mark.parametrize("rank", [1, 2])
 def test_the_same_kernels_serve_fewer_dimensions(interpret, emit, reference, rank):
     options = {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2, "bias": True}

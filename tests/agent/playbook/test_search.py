@@ -146,6 +146,16 @@ def test_first_tiles_fit_the_target_by_construction(search, workload, gpu):
         assert family.cost(configuration, situation).bound_ms > 0
 
 
+def test_a_card_with_little_shared_memory_gets_smaller_tiles(search, workload):
+    small = load_gpu("4090").model_copy(update={"shared_memory_per_block_kb": 24})
+    search.workload, search.gpu = workload, small
+    situation = search.situation()
+    for family in fitting(situation):
+        configuration = family.start(situation)
+        if configuration.has("BLOCK_K"):
+            assert is_buildable(configuration, situation, 2), str(configuration)
+
+
 @pytest.mark.parametrize(
     ("gpu", "allowed_error", "precisions"),
     [
