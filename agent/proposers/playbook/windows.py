@@ -190,9 +190,11 @@ def start_window(situation: Situation, family: str = "phase_window") -> Configur
     rows = (math.prod(phases) if joins_all else phases[2]) * shape.out_channels
     block_n = max(16, min(128, power_up(rows)))
     usual = _sized(situation, family, "all" if joins_all else "width", (128 * 64 // max(32, block_n), block_n))
-    if situation.gpu.capability != 90 or situation.window_precision in ("ieee", "split"):
+    if situation.gpu.capability != 90 or situation.window_precision == "ieee":
         return usual
     usual = usual.having(LEFT="pixels" if block_n < 64 else "weights", NUM_WARPS=4)
+    if situation.window_precision == "split":
+        return usual
     wide = usual.having(BLOCK_M=usual.number("BLOCK_M") * 2)
     wide = wide.having(NUM_STAGES=_stages(wide, situation))
     gain = window_cost(usual, situation).bound_ms / window_cost(wide, situation).bound_ms

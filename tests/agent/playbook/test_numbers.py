@@ -84,7 +84,7 @@ def test_half_precision_references_are_served_in_their_own_type(interpret, emit)
 
 def test_a_value_that_is_not_finite_reaches_no_further_than_its_window(interpret, emit):
     """A window meets zero weights where its phases have no tap, and 0 x Inf is NaN: so far, and no other batch item."""
-    case = {"init": [4, 3, 3], "options": {"stride": 2, "padding": 1}, "x": [2, 4, 5, 5, 9]}
+    case = {"init": [4, 3, [1, 2, 3]], "options": {"stride": 2, "padding": [0, 1, 1]}, "x": [2, 4, 3, 3, 9]}
     kernels = [EXACT[0], EXACT[2], ROUNDED[0]]
     for answer in interpret([emit(text) for text in kernels], [dict(case, poison="inf")]):
         assert answer["missed"] == 0 and answer["batch"] == 0, answer
