@@ -31,7 +31,7 @@ from evaluators.roofline import at_floor
 from evaluators.rungs import Incumbent
 from runs.export import export_best
 from runs.live import View
-from runs.nouns import Attempt, Attempted, Budget, Decision, Finished, Proposed
+from runs.nouns import Attempt, Attempted, Budget, Confirmed, Decision, Finished, Proposed
 from runs.record import Record
 from runs.store import now
 
@@ -61,6 +61,15 @@ class Loop:
 
     def run(self, budget: Budget) -> str:
         """Make attempts until a budget ends or nothing is left; returns the reason, which is journaled too."""
+        try:
+            reason = self._until_done(budget)
+            self._confirm()
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        self.record.append(Finished(reason=reason, at=now()))
+        return reason
+
+    def _until_done(self, budget: Budget) -> str:
         started, before_s = time.monotonic(), self.record.state.seconds
         reason = None
         try:
@@ -73,14 +82,33 @@ class Loop:
             reason = str(end)
         except NothingToPropose as end:
             reason = f"nothing left to propose: {end}"
-        except KeyboardInterrupt:
-            reason = "interrupted"
-        self.record.append(Finished(reason=reason, at=now()))
         return reason
 
     def _floor_reached(self) -> str | None:
         best = self.record.state.best
         return at_floor(best.evaluation if best else None) or None
+
+    def _confirm(self) -> None:
+        """A measured best is judged once more, on fresh seeds, before anybody takes it home."""
+        while (best := self._unconfirmed()) is not None:
+            source = self.record.directory.read(best.number, "kernel.py") or ""
+            subject = self.planner.subject
+            evaluation = self.judge.evaluate(
+                subject.problem,
+                candidate_from(source),
+                subject.gpu,
+                announce=lambda rung: self.view.phase(best.number, "confirm", rung),
+            )
+            self.record.append(Confirmed(number=best.number, evaluation=evaluation, at=now()))
+            if evaluation.verdict == "passed":
+                export_best(self.record.directory)
+            else:
+                self.view.note(f"warning: attempt {best.number} did not pass on fresh seeds: {evaluation.message}")
+
+    def _unconfirmed(self) -> Attempt | None:
+        best = self.record.state.best
+        is_measured = best is not None and best.evaluation is not None and best.evaluation.timing is not None
+        return best if best and is_measured and self.record.state.confirmation(best.number) is None else None
 
     def attempt(self, budget: Budget) -> None:
         """One attempt from plan to journal line; a reply that is on disk already is taken up, not asked again."""

@@ -107,6 +107,12 @@ class JudgeClient:
         answer = self._ask_twice(request, lambda name: None)
         return Baselines.model_validate(answer["baselines"]), dict(answer["environment"])
 
+    def device(self) -> str | None:
+        """Name of the GPU the judge measures on; None where it has none."""
+        if not self._is_ready:
+            self._ask_twice({"op": "hello"}, lambda name: None)
+        return self._device
+
     def close(self) -> None:
         """End the judge and everything below it."""
         with suppress(BrokenPipeError):
@@ -152,7 +158,7 @@ class JudgeClient:
             raise JudgeEnded(self._last_words()) from None
         for event in self._events():
             if event["event"] == "ready":
-                self._is_ready = True
+                self._is_ready, self._device = True, event["device"]
             elif event["event"] == "rung":
                 announce(event["name"])
             elif event["event"] == "error":
@@ -176,7 +182,7 @@ class JudgeClient:
                 yield from (json.loads(line) for line in lines)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        self._is_ready = False
+        self._is_ready, self._device = False, None
         root = str(Path(__file__).resolve().parent.parent)
         import_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         environment = {

@@ -18,6 +18,9 @@ class Judge(Protocol):
 
     def facts(self, problem: Problem) -> ProblemFacts: ...
 
+    def device(self) -> str | None:
+        """Name of the GPU that measures; None where none does."""
+
     def evaluate(
         self,
         problem: Problem,

@@ -122,6 +122,15 @@ class Attempted(Frozen):
     attempt: Attempt
 
 
+class Confirmed(Frozen):
+    """Journal event: a measured best was judged once more, on fresh seeds; where it did not pass it is no best."""
+
+    event: Literal["confirmed"] = "confirmed"
+    number: int
+    evaluation: Evaluation
+    at: str
+
+
 class Finished(Frozen):
     """Journal event: the run ended; `resume` with a larger budget may go on after it."""
 
@@ -138,5 +147,5 @@ class Resumed(Frozen):
     budget: Budget
 
 
-AnyEvent = Proposed | Unanswered | Attempted | Finished | Resumed
+AnyEvent = Proposed | Unanswered | Attempted | Confirmed | Finished | Resumed
 event_adapter: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="event")])

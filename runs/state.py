@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 
-from runs.nouns import AnyEvent, Attempt, Attempted, Budget, Finished, Proposed, Resumed, Unanswered, Usage
+from runs.nouns import AnyEvent, Attempt, Attempted, Budget, Confirmed, Finished, Proposed, Resumed, Unanswered, Usage
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,20 @@ class RunState:
     finished: str | None = None
     budget: Budget | None = None  # of the latest resume; None: the one in run.json
     unanswered: tuple[Usage, ...] = ()  # calls that were paid for and brought no reply
+    confirmations: tuple[Confirmed, ...] = ()
     _by_candidate: dict[str, Attempt] = field(default_factory=dict, repr=False)
     _by_program: dict[str, Attempt] = field(default_factory=dict, repr=False)
 
     @property
     def best(self) -> Attempt | None:
-        """The attempt kept last: every kept attempt was better than the one before it."""
-        kept = [attempt for attempt in self.attempts if attempt.decision == "keep"]
+        """The attempt kept last: every kept attempt was better than the one before it. One that was refuted is none."""
+        refuted = {c.number for c in self.confirmations if c.evaluation.verdict != "passed"}
+        kept = [a for a in self.attempts if a.decision == "keep" and a.number not in refuted]
         return kept[-1] if kept else None
+
+    def confirmation(self, number: int) -> Confirmed | None:
+        """What judging this attempt once more gave, if that was done."""
+        return next((c for c in reversed(self.confirmations) if c.number == number), None)
 
     @property
     def next_number(self) -> int:
@@ -83,6 +89,8 @@ def after(state: RunState, event: AnyEvent) -> RunState:
                 _by_candidate=_known(state._by_candidate, attempt.candidate_id, attempt),
                 _by_program=_known(state._by_program, attempt.program, attempt),
             )
+        case Confirmed():
+            return replace(state, confirmations=(*state.confirmations, event))
         case Finished(reason=reason):
             return replace(state, finished=reason)
         case Resumed(budget=budget):

@@ -30,6 +30,10 @@ class RecordedJudge:
             raise UsageError(f"run {self._run.id} kept no facts.json; replay it without --recorded-verdicts")
         return facts
 
+    def device(self) -> str | None:
+        """None: nothing is measured."""
+        return None
+
     def evaluate(
         self,
         problem: Problem,

@@ -23,6 +23,7 @@ from agent.proposers import Caller, Proposer, proposer_for
 from agent.proposers.providers import base_url_of
 from evaluators.client import JudgeClient
 from evaluators.errors import AgentError, UsageError
+from evaluators.gpu import GpuSpec
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
 from evaluators.problem_catalog import load_problem
@@ -160,7 +161,7 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
         view.note(f"run {directory.id} in {directory.path}")
         begin(directory, judge)
         planner = planner_for(directory)
-        for line in _remarks(planner):
+        for line in _remarks(planner, judge.device()):
             view.note(line)
         if record.state.best:
             export_best(directory)
@@ -185,15 +186,31 @@ def _report(directory: RunDirectory, view: View) -> None:
         view.note(f"no report: {error}")
 
 
-def _remarks(planner: Planner) -> Iterator[str]:
+def _remarks(planner: Planner, device: str | None) -> Iterator[str]:
     """What a user should know before the first attempt."""
     subject, gpu = planner.subject, planner.subject.gpu
     yield from subject.problem.notes
     yield from filter(None, [gpu.notes])
-    yield f"target {gpu.name} ({gpu.arch}); no clock: figures are compiled or estimated"
+    yield f"target {gpu.name} ({gpu.arch}); {_where(device, gpu)}"
     yield from (f"problem: {warning}" for warning in (subject.facts.warnings if subject.facts else ()))
     if subject.memories:
         yield f"{len(subject.memories)} outcomes of earlier runs are at hand (agent memory)"
+
+
+def _where(device: str | None, gpu: GpuSpec) -> str:
+    """What figures of this run will be of."""
+    if device is None:
+        return "no clock: figures are compiled or estimated"
+    return f"measured on {device}" + (
+        "" if _is(device, gpu) else ", which is not the target: compiled for the target as well"
+    )
+
+
+def _is(device: str, gpu: GpuSpec) -> bool:
+    try:
+        return load_gpu(device).key == gpu.key
+    except AgentError:
+        return False
 
 
 @contextmanager

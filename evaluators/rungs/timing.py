@@ -54,7 +54,7 @@ def _timed(task: Task, bench: Bench) -> Findings:
     _require_possible(timing, _floor(task, samples))
     duel = _duel(task, bench, samples)
     return Findings(
-        checks=(Check(name=CHECK, status="passed", detail=_said(timing)),),
+        checks=(Check(name=CHECK, status="passed", detail=_said(timing)), *_shared_with(bench)),
         timing=timing,
         duel=duel,
         environment=bench.card.fingerprint,
@@ -112,6 +112,13 @@ def _duel(task: Task, bench: Bench, samples: Samples) -> Duel | None:
         other.timed([bench.published.draw() for _ in range(calls)])
     theirs = Samples(protocol_of(bench, calls), calls)
     return fight(bench, (bench.seat(task.candidate), samples), (other, theirs), incumbent.candidate.id)
+
+
+def _shared_with(bench: Bench) -> tuple[Check, ...]:
+    """Other processes on the GPU disturb figures; they are named, and the owner decides."""
+    others = bench.card.others()
+    said = f"not the only process on {bench.card.name}: {', '.join(others)}; figures may suffer"
+    return (Check(name="device_to_itself", status="not_checked", detail=said),) if others else ()
 
 
 def _said(timing: Timing) -> str:
