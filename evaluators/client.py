@@ -182,7 +182,8 @@ class JudgeClient:
                 yield from (json.loads(line) for line in lines)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        self._is_ready, self._device = False, None
+        self._is_ready = False
+        self._device: str | None = None
         root = str(Path(__file__).resolve().parent.parent)
         import_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         environment = {

@@ -201,9 +201,8 @@ def _where(device: str | None, gpu: GpuSpec) -> str:
     """What figures of this run will be of."""
     if device is None:
         return "no clock: figures are compiled or estimated"
-    return f"measured on {device}" + (
-        "" if _is(device, gpu) else ", which is not the target: compiled for the target as well"
-    )
+    elsewhere = "" if _is(device, gpu) else ", which is not the target: kernels are compiled for the target as well"
+    return f"measured on {device}{elsewhere}"
 
 
 def _is(device: str, gpu: GpuSpec) -> bool:
