@@ -53,6 +53,8 @@ class JudgeBug(errors.MachineError):
 class JudgeClient:
     """A judge process and the way to ask it. Start-up is paid at construction, in the background."""
 
+    _device: str | None = None  # the GPU it measures on, as it said when it was ready
+
     def __init__(self, sandbox: str = "auto", *, facts_only: bool = False, device: str = "auto") -> None:
         """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py. `facts_only`: no fork server is started ahead.
 
@@ -183,7 +185,6 @@ class JudgeClient:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self._is_ready = False
-        self._device: str | None = None
         root = str(Path(__file__).resolve().parent.parent)
         import_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         environment = {
