@@ -19,8 +19,10 @@ from agent.exits import finish
 from agent.loop import Loop
 from agent.opening import begin, planner_for, remember, replayed_run
 from agent.policy import strategy_for
-from agent.proposers import Caller, Proposer, proposer_for
+from agent.proposers import NO_LIMITS, Caller, Proposer, proposer_for
 from agent.proposers.providers import base_url_of
+from agent.team import Team
+from agent.tuner import TUNE_POINTS
 from evaluators.client import JudgeClient
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu import GpuSpec
@@ -54,6 +56,10 @@ class Request:
     max_tokens: int | None
     strategy: str | None
     stages_dir: Path | None
+    analyst_model: str | None
+    repair_model: str | None
+    parallel: int | None
+    tune_points: int | None
     provider: str | None
     recorded_verdicts: bool
     sandbox: str
@@ -82,7 +88,7 @@ def optimize(request: Request) -> None:
     """Start a new run."""
     config, directory = _config(request), runs_directory(request.runs_dir)
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
-    proposer_for(config.model, base_url=config.base_url, runs_dir=directory)
+    _members(config, directory)
     run = Run(
         id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=_versions()
     )
@@ -130,15 +136,32 @@ def _config(request: Request) -> RunConfig:
         seed_code=_read_code(request.code),
         sandbox=request.sandbox,
         device=request.device,
-        strategy=request.strategy or "linear",
         stages_dir=str(request.stages_dir.resolve()) if request.stages_dir else None,
     )
     replayed = replayed_run(config)
-    if replayed is None:
-        return config
-    recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config
-    same = {"strategy": request.strategy or recorded.strategy, "stages_dir": config.stages_dir or recorded.stages_dir}
-    return config.model_copy(update={**same, "seed_code": config.seed_code or recorded.seed_code})
+    recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config if replayed else None
+    return config.model_copy(update=_search(request, config, recorded))
+
+
+def _search(request: Request, config: RunConfig, recorded: RunConfig | None) -> dict[str, Any]:
+    """How the run searches: as it was told, else as the replayed run did, else by default. Raises UsageError."""
+    told = {
+        "strategy": request.strategy,
+        "stages_dir": config.stages_dir,
+        "seed_code": config.seed_code,
+        "analyst_model": request.analyst_model,
+        "repair_model": request.repair_model,
+        "parallel": request.parallel,
+        "tune_points": request.tune_points,
+    }
+    usual = {"strategy": "linear", "parallel": 1, "tune_points": TUNE_POINTS}
+    if recorded is not None:
+        usual = recorded.model_dump(include=told.keys() - {"analyst_model", "repair_model"})
+        usual["analyst_model"] = config.model if recorded.analyst_model else None
+    chosen = {name: usual.get(name) if value is None else value for name, value in told.items()}
+    if (request.parallel or 1) > 1 and config.model in ("playbook", "manual"):
+        raise UsageError(f"--parallel is for models behind an endpoint; {config.model} answers one prompt at a time")
+    return chosen
 
 
 def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStack) -> Judge:
@@ -164,10 +187,10 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
         for line in _remarks(planner, judge.device()):
             view.note(line)
         if record.state.best:
-            export_best(directory)
-        proposer = stack.enter_context(_proposer(directory, view))
+            export_best(directory, record.state.best)
+        team = stack.enter_context(_team(directory, view))
         try:
-            reason = Loop(planner, proposer, judge, record, view).run(budget)
+            reason = Loop(planner, team, judge, record, view, directory.run.config.parallel).run(budget)
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise
@@ -213,16 +236,26 @@ def _is(device: str, gpu: GpuSpec) -> bool:
 
 
 @contextmanager
-def _proposer(directory: RunDirectory, view: View) -> Iterator[Proposer]:
-    config = directory.run.config
+def _team(directory: RunDirectory, view: View) -> Iterator[Team]:
     caller = Caller(on_wait=lambda seconds, why: view.note(f"waiting {seconds:.0f} s: {why}"), on_note=view.note)
-    proposer = proposer_for(config.model, config.base_url, runs_dir=directory.path.parent, caller=caller)
+    team = _members(directory.run.config, directory.path.parent, caller)
     try:
-        yield proposer
+        yield team
     finally:
-        close = getattr(proposer, "close", None)
-        if close is not None:
-            close()
+        for member in team:
+            close = getattr(member, "close", None)
+            if close is not None:
+                close()
+
+
+def _members(config: RunConfig, runs_dir: Path, caller: Caller = NO_LIMITS) -> Team:
+    """One proposer for each model that is named. Raises ProposerError where one cannot even be asked."""
+
+    def member(model: str | None) -> Proposer | None:
+        return proposer_for(model, config.base_url, runs_dir=runs_dir, caller=caller) if model else None
+
+    author = proposer_for(config.model, config.base_url, runs_dir=runs_dir, caller=caller)
+    return Team(author, member(config.analyst_model), member(config.repair_model))
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
