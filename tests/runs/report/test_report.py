@@ -103,7 +103,7 @@ def test_the_points_of_a_space_and_the_analysis_stand_with_their_attempt(planted
     assert "chosen" in table
     assert "Analysis:" in words
     assert "Algorithm family:" in words
-    shown = "\n".join(attempt_lines(planted, 6))
+    shown = "\n".join(attempt_lines(planted, 6)).partition("--- points of SPACE")[2]
     assert "NUM_WARPS=8" in shown
     assert "\x1b" not in shown
 
