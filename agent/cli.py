@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from agent.cli_author import verbs as author_verbs
+from agent.cli_bench import verbs as bench_verbs
 from agent.options import (
     AttemptsOption,
     CostOption,
@@ -271,6 +272,7 @@ def doctor(
     run(as_json=as_json)
 
 
+app.add_typer(bench_verbs)
 app.add_typer(author_verbs)
 
 

@@ -6,36 +6,28 @@ Limits: wiring and the final word; the run itself is agent/loop.py.
 import json
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from agent.draft import Planner
 from agent.exits import finish
-from agent.loop import Loop
-from agent.opening import begin, planner_for, remember, replayed_run
+from agent.opening import begin, replayed_run
 from agent.policy import strategy_for
-from agent.proposers import Caller, Proposer, proposer_for
+from agent.proposers import proposer_for
 from agent.proposers.providers import base_url_of
+from agent.running import carry_on, versions
 from evaluators.client import JudgeClient
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
 from evaluators.problem_catalog import load_problem
 from prompts.stages import all_stages
-from runs.export import export_best
-from runs.live import View, view_for
+from runs.live import view_for
 from runs.nouns import Budget, Resumed, Run, RunConfig
 from runs.record import open_record
-from runs.report import write_report
 from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory
 from runs.verdicts import RecordedJudge
-
-_VERSIONED = ("kernel-agent", "torch", "triton", "openai", "genai-prices")
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ def optimize(request: Request) -> None:
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
     proposer_for(config.model, base_url=config.base_url, runs_dir=directory)
     run = Run(
-        id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=_versions()
+        id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=versions()
     )
     with ExitStack() as stack:
         judge = _judge(request, config, directory, stack)
@@ -150,7 +142,7 @@ def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStac
 
 
 def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, resumed: Budget | None = None) -> None:
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     with ExitStack() as stack:
         record = stack.enter_context(open_record(directory))
         if resumed is not None:
@@ -158,58 +150,17 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
         budget = resumed or directory.run.config.budget
         view = stack.enter_context(view_for(sys.stderr, budget=budget, plain=plain, state=record.state))
         view.note(f"run {directory.id} in {directory.path}")
-        begin(directory, judge)
-        planner = planner_for(directory)
-        for line in _remarks(planner):
-            view.note(line)
-        if record.state.best:
-            export_best(directory)
-        proposer = stack.enter_context(_proposer(directory, view))
         try:
-            reason = Loop(planner, proposer, judge, record, view).run(budget)
+            reason = carry_on(record, judge, view, budget)
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise
-        finally:
-            _report(directory, view)
-        remember(record)
         view.finish(reason)
     finish(directory, reason, as_json=as_json)
 
 
-def _report(directory: RunDirectory, view: View) -> None:
-    """Write the page of the run; where that fails the run is as good without it."""
-    try:
-        write_report(directory.path)
-    except AgentError as error:
-        view.note(f"no report: {error}")
-
-
-def _remarks(planner: Planner) -> Iterator[str]:
-    """What a user should know before the first attempt."""
-    subject, gpu = planner.subject, planner.subject.gpu
-    yield from subject.problem.notes
-    yield from filter(None, [gpu.notes])
-    yield f"target {gpu.name} ({gpu.arch}); no clock: figures are compiled or estimated"
-    yield from (f"problem: {warning}" for warning in (subject.facts.warnings if subject.facts else ()))
-    if subject.memories:
-        yield f"{len(subject.memories)} outcomes of earlier runs are at hand (agent memory)"
-
-
-@contextmanager
-def _proposer(directory: RunDirectory, view: View) -> Iterator[Proposer]:
-    config = directory.run.config
-    caller = Caller(on_wait=lambda seconds, why: view.note(f"waiting {seconds:.0f} s: {why}"), on_note=view.note)
-    proposer = proposer_for(config.model, config.base_url, runs_dir=directory.path.parent, caller=caller)
-    try:
-        yield proposer
-    finally:
-        close = getattr(proposer, "close", None)
-        if close is not None:
-            close()
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
@@ -220,13 +171,3 @@ def _read_code(path: Path | None) -> str | None:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot read --code {path}: {error.strerror}") from None
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, Any] = {"python": sys.version.split()[0]}
-    for name in _VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
