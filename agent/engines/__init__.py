@@ -24,8 +24,8 @@ class Wish:
     """What a user asked an engine for.
 
     jobs: judges at once (None: as many as fit). devices: GPUs by the numbers CUDA gives them (None: all there are).
-    device: auto | cpu | cuda, whether a GPU is used at all. gpu: key of the target, for an engine that has several models
-    to choose from.
+    device: auto | cpu | cuda, whether a GPU is used at all. gpu: key of the target, for an engine that has several
+    models to choose from.
     """
 
     jobs: int | None = None

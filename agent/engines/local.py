@@ -22,7 +22,7 @@ from agent.engines import Wish
 from evaluators.candidate import Candidate
 from evaluators.client import JudgeAborted, JudgeClient
 from evaluators.errors import UsageError
-from evaluators.evaluation import Evaluation
+from evaluators.evaluation import Evaluation, Rung
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
 from evaluators.rungs import Incumbent
@@ -68,9 +68,12 @@ class LocalEngine:
         *,
         announce: Callable[[str], None] = lambda rung: None,
         incumbent: Incumbent | None = None,
+        rungs: Sequence[Rung] | None = None,
     ) -> Evaluation:
-        """The verdict on a candidate, by the next free judge."""
-        return self._ask(lambda judge: judge.evaluate(problem, candidate, gpu, announce=announce, incumbent=incumbent))
+        """The verdict on a candidate, by the next free judge; arguments as of JudgeClient.evaluate."""
+        return self._ask(
+            lambda judge: judge.evaluate(problem, candidate, gpu, announce=announce, incumbent=incumbent, rungs=rungs)
+        )
 
     def stop(self) -> None:
         """Whoever waits for an answer, or asks from now on, gets KeyboardInterrupt."""
