@@ -58,10 +58,10 @@ def bench(request: Request) -> None:
     directory, budget = _opened(request)
     config = directory.bench.config
     wish = replace(request.wish, sandbox=config.sandbox, device=config.device, gpu=config.gpu)
-    signal.signal(signal.SIGTERM, interrupt)
     stopped = False
     try:
         with engine_for(request.engine, wish) as engine:
+            signal.signal(signal.SIGTERM, interrupt)  # after the engine: Ray sets its own
             _work(directory, engine, budget, request)
     except KeyboardInterrupt:
         stopped = True

@@ -1,4 +1,4 @@
-"""Engines: where evaluations are carried out. One file per kind, `--engine KIND[:ADDRESS]`.
+"""Engines: where evaluations are carried out. One module per kind, `--engine KIND[:ADDRESS]`.
 
     local     a pool of judge processes on this machine (default)
     ray       the same evaluation as a task in a Ray cluster (extra `ray`)

@@ -31,7 +31,13 @@ MIX = (
     ("cheats/error_flood", FAILS, 2),
     ("cheats/hang_stopped", ("failed", "timeout"), 1),
 )
-SHORT = ("honest/direct_triton", "cheats/segfault", "cheats/forge_at_exit", "cheats/lazy_subclass", "cheats/detached_child")
+SHORT = (
+    "honest/direct_triton",
+    "cheats/segfault",
+    "cheats/forge_at_exit",
+    "cheats/lazy_subclass",
+    "cheats/detached_child",
+)
 GROWTH = 1.10  # of the memory of judges and fork servers, last quarter over second: allocators wander
 
 
@@ -78,7 +84,8 @@ def standing_mb(token):
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(6, id="short"), pytest.param(1000, id="full", marks=[pytest.mark.soak, pytest.mark.timeout(0)])]
+    "count",
+    [pytest.param(6, id="short"), pytest.param(1000, id="full", marks=[pytest.mark.soak, pytest.mark.timeout(0)])],
 )
 def test_many_evaluations_lose_none_leave_nothing_and_do_not_grow(count):
     chance = random.Random(os.environ.get("AGENT_TEST_SEED", "20260101"))
@@ -100,7 +107,11 @@ def test_many_evaluations_lose_none_leave_nothing_and_do_not_grow(count):
         verdicts = list(askers.map(judged, names))
         assert marked(token), "the token marks nothing, so the check for survivors could not fail"
     seconds = time.monotonic() - started
-    wrong = [(name, verdict, kind) for name, verdict, kind in verdicts if verdict != owed[name][0] or owed[name][1] not in (None, kind)]
+    wrong = [
+        (name, verdict, kind)
+        for name, verdict, kind in verdicts
+        if verdict != owed[name][0] or owed[name][1] not in (None, kind)
+    ]
     assert len(verdicts) == count
     assert not wrong
     deadline = time.monotonic() + 5
