@@ -9,7 +9,8 @@ from typing import Any
 from runs.bench.figures import Centre, Speedups, Totals, speedups, totals
 from runs.bench.rows import Row
 from runs.inert import one_line
-from runs.live import clock, dollars
+from runs.live import clock
+from runs.show import cost_text
 from runs.table import table
 
 COLUMNS = (
@@ -84,13 +85,6 @@ def centre_text(centre: Centre) -> str:
     """`1.52x [1.31, 1.80]`."""
     interval = "" if centre.low is None else f" [{centre.low:.2f}, {centre.high:.2f}]"
     return f"{centre.value:.2f}x{interval}"
-
-
-def cost_text(cost_usd: float | None, requests: int) -> str:
-    """What was paid; `-` where nobody was, `n/a` where a price is unknown."""
-    if not requests:
-        return "-"
-    return "n/a" if cost_usd is None else dollars(cost_usd)
 
 
 def bench_json(rows: Sequence[Row]) -> dict[str, Any]:
