@@ -17,6 +17,8 @@ from runs.nouns import SCHEMA
 
 _DECISION, _USAGE, _VERDICT = b'"decision":"', b'"usage":{', b'"verdict":"'
 _HEAD_BYTES = 60  # the name of the event stands in them
+_WAITING = re.compile(rb'"event":"(?:planned|analyzed|proposed)"')
+_NUMBER = re.compile(rb'"number":(\d+)')
 _BOUND = b'"estimate":{'
 _ESTIMATE = re.compile(rb'"estimate":\{"kind":"[^"]*","value_ms":([0-9.eE+-]+)')
 _PAID = re.compile(rb'"requests":(\d+),"cost_usd":(null|[0-9.eE+-]+)')
@@ -85,19 +87,26 @@ def _read(path: Path) -> Line:
         line.ended = "cannot be read: run.json is " + ("of a newer agent: upgrade" if head else "damaged")
         return line
     *whole, torn = _bytes(path / "journal.jsonl").split(b"\n")
-    kept = pending = b""
+    kept, open_ = b"", dict[bytes, list[bytes]]()  # what is paid for and not part of an attempt yet, by its number
     for number, text in enumerate([*whole, torn] if _object(torn) else whole, 1):
         begin = text[:_HEAD_BYTES]
         if b'"event":"attempted"' in begin and _count(line, text):
-            pending, kept = b"", text if text.startswith(b"keep", text.rfind(_DECISION) + len(_DECISION)) else kept
-        elif b'"event":"proposed"' in begin and text.endswith(b"}"):
-            pending = text
+            open_.pop(_number(text), None)
+            kept = text if text.startswith(b"keep", text.rfind(_DECISION) + len(_DECISION)) else kept
+        elif _WAITING.search(begin) and text.endswith(b"}"):
+            open_.setdefault(_number(text), []).append(text)
         elif not _note(line, _object(text)):
             line.ended = f"cannot be read: line {number} of the journal is damaged"
             return line
-    line.spend(_object(pending).get("usage", {}))
+    for text in (text for texts in open_.values() for text in texts):
+        line.spend(_object(text).get("usage", {}))
     _take_best(line, _object(kept).get("attempt", {}))
     return line
+
+
+def _number(text: bytes) -> bytes:
+    found = _NUMBER.search(text)
+    return found[1] if found else b""
 
 
 def _count(line: Line, text: bytes) -> bool:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from agent.engines import Engine, Wish, engine_for
 from agent.exits import finish
 from agent.opening import begin, replayed_run
 from agent.policy import strategy_for
 from agent.proposers import proposer_for
 from agent.proposers.providers import base_url_of
 from agent.running import carry_on, versions
-from evaluators.client import JudgeClient
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
@@ -49,6 +49,8 @@ class Request:
     recorded_verdicts: bool
     sandbox: str
     device: str
+    engine: str
+    devices: str | None
     precision: str
     runs_dir: Path | None
     plain: bool
@@ -64,6 +66,8 @@ class Extension:
     max_seconds: float | None
     max_cost_usd: float | None
     max_tokens: int | None
+    engine: str
+    devices: str | None
     runs_dir: Path | None
     plain: bool
     as_json: bool
@@ -98,7 +102,7 @@ def resume(extension: Extension) -> None:
         max_cost_usd=old.max_cost_usd if extension.max_cost_usd is None else extension.max_cost_usd,
         max_tokens=old.max_tokens if extension.max_tokens is None else extension.max_tokens,
     )
-    with JudgeClient(directory.run.config.sandbox, device=directory.run.config.device) as judge:
+    with one_judge(extension.engine, directory.run.config, extension.devices) as judge:
         _go(directory, judge, plain=extension.plain, as_json=extension.as_json, resumed=budget)
 
 
@@ -135,10 +139,16 @@ def _config(request: Request) -> RunConfig:
 def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStack) -> Judge:
     replayed = replayed_run(config)
     if not request.recorded_verdicts:
-        return stack.enter_context(JudgeClient(request.sandbox, device=request.device))
+        return stack.enter_context(one_judge(request.engine, config, request.devices))
     if replayed is None:
         raise UsageError("--recorded-verdicts goes with --model replay:RUN")
     return RecordedJudge(open_run(replayed, directory))
+
+
+def one_judge(engine: str, config: RunConfig, devices: str | None) -> Engine:
+    """The engine for one run, which judges one candidate at a time."""
+    wish = Wish(jobs=1, devices=devices, sandbox=config.sandbox, device=config.device, gpu=config.gpu)
+    return engine_for(engine, wish)
 
 
 def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, resumed: Budget | None = None) -> None:

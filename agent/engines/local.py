@@ -9,8 +9,8 @@ sandbox/.
 """
 
 import os
-import queue
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -51,14 +51,13 @@ class LocalEngine:
         on = f", on GPU {', '.join(devices)}" if devices else ", no GPU"
         self.about = f"{jobs} judge{'s' if jobs > 1 else ''} on this machine{on}"
         self._judges = [_OwnedJudge(sandbox, device, environment) for environment in _environments(jobs, devices)]
-        self._free: queue.LifoQueue[_OwnedJudge] = queue.LifoQueue()  # last in, first out: warm ones before cold ones
-        for judge in reversed(self._judges):
-            self._free.put(judge)
+        self._free = list(reversed(self._judges))  # from the end: one that is warm before one that is not started
+        self._change = threading.Condition()
         self._stopped: Future[None] = Future()
 
     def facts(self, problem: Problem) -> ProblemFacts:
         """Facts of a problem, by the next free judge."""
-        return self._ask(lambda judge: judge.facts(problem))
+        return self._ask(problem, lambda judge: judge.facts(problem))
 
     def evaluate(
         self,
@@ -68,19 +67,23 @@ class LocalEngine:
         *,
         announce: Callable[[str], None] = lambda rung: None,
         incumbent: Incumbent | None = None,
+        metrics: Sequence[str] = (),
         rungs: Sequence[Rung] | None = None,
     ) -> Evaluation:
         """The verdict on a candidate, by the next free judge; arguments as of JudgeClient.evaluate."""
         return self._ask(
-            lambda judge: judge.evaluate(problem, candidate, gpu, announce=announce, incumbent=incumbent, rungs=rungs)
+            problem,
+            lambda judge: judge.evaluate(
+                problem, candidate, gpu, announce=announce, incumbent=incumbent, metrics=metrics, rungs=rungs
+            ),
         )
 
     def stop(self) -> None:
         """Whoever waits for an answer, or asks from now on, gets KeyboardInterrupt."""
-        if not self._stopped.done():
-            self._stopped.set_result(None)
-            for _ in self._judges:
-                self._free.put(self._judges[0])  # wakes those who wait for a judge; none is asked any more
+        with self._change:
+            if not self._stopped.done():
+                self._stopped.set_result(None)
+            self._change.notify_all()
 
     def close(self) -> None:
         """End every judge."""
@@ -96,18 +99,31 @@ class LocalEngine:
     ) -> None:
         self.close()
 
-    def _ask(self, question: Callable[[JudgeClient], Answer]) -> Answer:
-        judge = self._free.get()
-        if self._stopped.done():
-            self._free.put(judge)
-            raise KeyboardInterrupt
+    def _ask(self, problem: Problem, question: Callable[[JudgeClient], Answer]) -> Answer:
+        judge = self._taken(problem.id)
         answer = judge.ask(question)
-        answer.add_done_callback(lambda _: self._free.put(judge))
+        answer.add_done_callback(lambda _: self._put_back(judge))
         either: tuple[Future[Any], ...] = (answer, self._stopped)
         wait(either, return_when=FIRST_COMPLETED)
         if not answer.done():
             raise KeyboardInterrupt
         return answer.result()
+
+    def _taken(self, problem_id: str) -> "_OwnedJudge":
+        """A free judge, if possible the one that has this problem's reference and baselines already."""
+        with self._change:
+            self._change.wait_for(lambda: self._free or self._stopped.done())
+            if self._stopped.done():
+                raise KeyboardInterrupt
+            judge = next((judge for judge in self._free if judge.problem_id == problem_id), self._free[-1])
+            self._free.remove(judge)
+            judge.problem_id = problem_id
+            return judge
+
+    def _put_back(self, judge: "_OwnedJudge") -> None:
+        with self._change:
+            self._free.append(judge)
+            self._change.notify()
 
 
 class _OwnedJudge:
@@ -119,6 +135,7 @@ class _OwnedJudge:
         self._environment = environment
         self._thread = ThreadPoolExecutor(1)
         self._client: JudgeClient | None = None
+        self.problem_id = ""  # what it was asked about last
 
     def ask(self, question: Callable[[JudgeClient], Answer]) -> Future[Answer]:
         return self._thread.submit(lambda: question(self._started()))

@@ -72,6 +72,7 @@ class RayEngine:
         *,
         announce: Callable[[str], None] = lambda rung: None,
         incumbent: Incumbent | None = None,
+        metrics: Sequence[str] = (),
         rungs: Sequence[Rung] | None = None,
     ) -> Evaluation:
         """The verdict on a candidate; a request that three nodes were lost over raises JudgeBug."""
@@ -80,6 +81,7 @@ class RayEngine:
             "candidate": candidate.model_dump(mode="json"),
             "gpu": gpu.model_dump(mode="json"),
             "incumbent": incumbent.model_dump(mode="json") if incumbent else None,
+            "metrics": list(metrics),
         }
         stages = self._cluster.stages(rungs, RUNGS)
         for allowed, share in stages:

@@ -84,6 +84,7 @@ def _answered(judge: Any, job: dict[str, Any], announce: Any) -> dict[str, Any]:
         GpuSpec.model_validate(job["gpu"]),
         announce=announce,
         incumbent=Incumbent.model_validate(job["incumbent"]) if job["incumbent"] else None,
+        metrics=job["metrics"],
         rungs=job["rungs"],
     )
     return dict(evaluation.model_dump(mode="json"))
