@@ -14,12 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from evaluators.problem_catalog import load_problem
 from runs.journal import read_events
-from runs.nouns import Attempted, Proposed
-from runs.store import RunDirectory, run_paths
+from runs.nouns import Attempted, Proposed, Run, RunConfig, Usage
+from runs.record import open_record
+from runs.store import RunDirectory, create_run, now, run_paths
 
 PROBLEM = Path(__file__).resolve().parents[1] / "evaluators" / "data" / "reference_small.py"
-ATTEMPTS = 6
+ATTEMPTS, MANY = 6, 40
+HONEST = Path(__file__).resolve().parents[1] / "exploits" / "honest" / "direct_triton.py"
 MOMENTS = (2.0, 5.0, 15.0)  # seconds: while it starts, while it judges the first, in the midst of a run
 VICTIMS = ("host", "host", "judge", "fork server", "candidate")
 
@@ -119,8 +122,8 @@ def awaited(victim, host):
 class Kills:
     """A host at work on one run after the other, and what was killed meanwhile."""
 
-    def __init__(self, folder, chance):
-        self.folder, self.chance = folder, chance
+    def __init__(self, folder, chance, task):
+        self.folder, self.chance, self.task = folder, chance, task
         self.killed = Counter()
         self.ended = Counter()  # exit codes of hosts that were not killed
         self.seen = {}  # attempts on disk, by run
@@ -129,9 +132,9 @@ class Kills:
     def start(self):
         """Go on with the latest run, or begin one where that has ended."""
         paths = run_paths(self.folder)
-        common = ["--runs-dir", str(self.folder), "--max-attempts", str(ATTEMPTS)]
+        common = ["--runs-dir", str(self.folder)]
         if not paths or RunDirectory(paths[-1]).state().finished:
-            self.process = start("optimize", "--problem", str(PROBLEM), "--gpu", "4090", *common)
+            self.process = start("optimize", "--problem", str(PROBLEM), "--gpu", "4090", *self.task, *common)
         else:
             self.process = start("resume", "last", *common)
 
@@ -162,6 +165,20 @@ class Kills:
             self.seen[path] = now
 
 
+def recorded(folder):
+    """A run to replay: many replies, most refused at once, so that many attempts lie between the kills."""
+    problem = load_problem(str(PROBLEM))
+    config = RunConfig(problem=problem.key, problem_source=problem.model_dump_json(), gpu="rtx-4090", model="recorded")
+    directory = create_run(folder, Run(id="recording", created_at=now(), config=config))
+    with open_record(directory) as record:
+        for number in range(1, MANY + 1):
+            body = HONEST.read_text() if number % 4 == 1 else "import ctypes\n"
+            directory.write(number, "reply.md", f"```python\n{body}\nNUMBER = {number}\n```\n")
+            common = {"parent": None, "stage": "algorithm", "role": "propose", "usage": Usage(), "started_at": now()}
+            record.append(Proposed(number=number, reply_sha256="", **common))
+    return ("--model", f"replay:{directory.path}", "--max-attempts", str(MANY))
+
+
 @pytest.mark.parametrize(
     "count",
     [
@@ -171,17 +188,19 @@ class Kills:
 )
 def test_kills_lose_no_attempt_and_repeat_none(count, tmp_path):
     count = int(os.environ.get("AGENT_SOAK_KILLS", count)) if count > 8 else count
-    kills = Kills(tmp_path, random.Random(os.environ.get("AGENT_TEST_SEED", "20260101")))
+    task = recorded(tmp_path / "of") if count > 8 else ("--max-attempts", str(ATTEMPTS))
+    kills = Kills(tmp_path / "runs", random.Random(os.environ.get("AGENT_TEST_SEED", "20260101")), task)
     kills.start()
-    while kills.killed.total() < count:
+    until = time.monotonic() + float(os.environ.get("AGENT_SOAK_SECONDS", "inf"))
+    while kills.killed.total() < count and (count == 8 or time.monotonic() < until):
         kills.strike()
     try:
-        kills.process.wait(timeout=200)
+        kills.process.wait(timeout=600)
     finally:
         kills.process.kill()
     kills.check()
     assert set(kills.ended) <= {0, 1, 3}, kills.ended  # 3: a fork server or judge was killed twice in one request
-    for path in run_paths(tmp_path):
+    for path in run_paths(kills.folder):
         events = list(read_events(path / "journal.jsonl"))
         attempts = [event.attempt for event in events if isinstance(event, Attempted)]
         proposals = [event.number for event in events if isinstance(event, Proposed)]
