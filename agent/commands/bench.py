@@ -8,7 +8,6 @@ import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
 from agent.bench.board import Board
 from agent.bench.purse import Purse, spent_by
@@ -18,7 +17,7 @@ from agent.engines import Engine, Wish, engine_for
 from agent.policy import strategy_for
 from agent.proposers import proposer_for
 from agent.proposers.providers import base_url_of
-from evaluators.errors import UsageError
+from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.problem_sets import load_problem_set
 from prompts.stages import all_stages
@@ -54,27 +53,32 @@ class Request:
 
 
 def bench(request: Request) -> None:
-    """Start a benchmark, or go on with one."""
-    directory, budget = _opened(request)
-    config = directory.bench.config
-    wish = replace(request.wish, sandbox=config.sandbox, device=config.device, gpu=config.gpu)
+    """Start a benchmark, or go on with one; leaves with an exit code. Raises the AgentError that stopped it."""
+    found, budget = _found(request)
+    failure: AgentError | None = None
     stopped = False
-    try:
-        with engine_for(request.engine, wish) as engine:
-            signal.signal(signal.SIGTERM, interrupt)  # after the engine: Ray sets its own
+    with engine_for(request.engine, _wish(request, found)) as engine:
+        signal.signal(signal.SIGTERM, interrupt)  # after the engine: Ray sets its own
+        directory = create_bench(runs_directory(request.runs_dir), found) if isinstance(found, Bench) else found
+        try:
             _work(directory, engine, budget, request)
-    except KeyboardInterrupt:
-        stopped = True
-    _finish(directory, stopped=stopped, as_json=request.as_json)
+        except KeyboardInterrupt:
+            stopped = True
+        except AgentError as error:
+            failure = error
+    rows = rows_of(directory)
+    _show(directory, rows, stopped=stopped, as_json=request.as_json)
+    if failure is not None:
+        raise failure
+    sys.exit(_code_of(rows))
 
 
-def _opened(request: Request) -> tuple[BenchDirectory, Budget]:
-    """The benchmark on disk and the budget that holds now."""
-    runs_dir = runs_directory(request.runs_dir)
+def _found(request: Request) -> tuple[Bench | BenchDirectory, Budget]:
+    """The benchmark on disk, or what a new one shall be; and the budget that holds now."""
     if request.resume is not None:
         if request.source is not None:
             raise UsageError("name a folder to begin with, or --resume to go on with a benchmark, not both")
-        directory = open_bench(request.resume, runs_dir)
+        directory = open_bench(request.resume, runs_directory(request.runs_dir))
         return directory, _extended(directory.bench.budget, request.limits)
     if request.source is None or request.gpu is None:
         raise UsageError("name a folder or kernelbench:LEVEL and a --gpu, or a benchmark to go on with: --resume last")
@@ -83,8 +87,12 @@ def _opened(request: Request) -> tuple[BenchDirectory, Budget]:
     members = tuple(member.at_precision(request.precision) for member in load_problem_set(request.source))
     if not any(member.problem for member in members):
         raise UsageError(f"{request.source} holds no problem that can be read; the first: {members[0].broken}")
-    made = Bench(source=request.source, created_at=now(), members=members, config=config, budget=budget)
-    return create_bench(runs_dir, made), budget
+    return Bench(source=request.source, created_at=now(), members=members, config=config, budget=budget), budget
+
+
+def _wish(request: Request, found: Bench | BenchDirectory) -> Wish:
+    config = found.config if isinstance(found, Bench) else found.bench.config
+    return replace(request.wish, sandbox=config.sandbox, device=config.device, gpu=config.gpu)
 
 
 def _config(request: Request, gpu: str) -> RunConfig:
@@ -131,30 +139,18 @@ def _work(directory: BenchDirectory, engine: Engine, budget: Budget, request: Re
         board.clear()
 
 
-def _finish(directory: BenchDirectory, *, stopped: bool, as_json: bool) -> NoReturn:
-    rows = rows_of(directory)
+def _show(directory: BenchDirectory, rows: list[Row], *, stopped: bool, as_json: bool) -> None:
+    """The table, and where the rest is."""
     page, results = write_page(directory, rows), write_kernelbench(directory, rows)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "bench": directory.id,
-                    "path": str(directory.path),
-                    "gpu": directory.bench.config.gpu,
-                    **bench_json(rows),
-                }
-            )
-        )
+        head = {"bench": directory.id, "path": str(directory.path), "gpu": directory.bench.config.gpu}
+        print(json.dumps(head | bench_json(rows)))
     else:
         print("\n".join(bench_lines(rows)))
-    unfinished = stopped or any(row.outcome in ("not finished", "not begun") for row in rows)
-    if unfinished:
-        print(
-            f"{'interrupted' if stopped else 'not finished'}; go on: agent bench --resume {directory.id}",
-            file=sys.stderr,
-        )
+    if stopped or any(row.outcome in ("not finished", "not begun") for row in rows):
+        state = "interrupted" if stopped else "not finished"
+        print(f"{state}; go on: agent bench --resume {directory.id}", file=sys.stderr)
     print(f"page: {page}; for KernelBench's analysis: {results}", file=sys.stderr)
-    sys.exit(_code_of(rows))
 
 
 def _code_of(rows: list[Row]) -> int:
