@@ -17,7 +17,9 @@ import typer
 
 from agent.cli_author import verbs as author_verbs
 from agent.cli_bench import verbs as bench_verbs
+from agent.cli_catalogs import catalog_verbs
 from agent.options import (
+    AnalystOption,
     AttemptsOption,
     CostOption,
     Device,
@@ -26,11 +28,13 @@ from agent.options import (
     EngineOption,
     GpuOption,
     JsonOption,
+    ParallelOption,
     PlainOption,
     Precision,
     PrecisionOption,
     ProblemOption,
     ProviderOption,
+    RepairOption,
     RunArgument,
     RunsDirOption,
     Sandbox,
@@ -39,6 +43,7 @@ from agent.options import (
     StagesOption,
     StrategyOption,
     TokensOption,
+    TuneOption,
 )
 from agent.review_cli import review_verbs
 
@@ -73,6 +78,10 @@ def optimize(
     max_tokens: TokensOption = None,
     strategy: StrategyOption = None,
     stages: StagesOption = None,
+    analyst_model: AnalystOption = None,
+    repair_model: RepairOption = None,
+    parallel: ParallelOption = None,
+    tune_points: TuneOption = None,
     recorded_verdicts: Annotated[
         bool, typer.Option("--recorded-verdicts", help="With replay:RUN: repeat its verdicts too, execute nothing.")
     ] = False,
@@ -102,6 +111,10 @@ def optimize(
             max_tokens=max_tokens,
             strategy=strategy,
             stages_dir=stages,
+            analyst_model=analyst_model,
+            repair_model=repair_model,
+            parallel=parallel,
+            tune_points=tune_points,
             provider=provider,
             recorded_verdicts=recorded_verdicts,
             sandbox=sandbox.value,
@@ -181,34 +194,7 @@ def evaluate(
     run(file, setting, problem=problem, as_json=as_json)
 
 
-@app.command(name="bench-baselines", epilog="Example: agent bench-baselines --problem convt3d-73")
-def bench_baselines(problem: ProblemOption, as_json: JsonOption = False) -> None:
-    """Measure the library at all its settings on this machine's GPU: what a kernel is compared with."""
-    from agent.commands.bench_baselines import bench_baselines as run
-
-    run(problem, as_json=as_json)
-
-
-@app.command(epilog="Example: agent problems --json")
-def problems(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full: a built-in name or a file.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the problems with FLOP, bytes and arithmetic intensity, and what the linter found."""
-    from agent.commands.catalogs import list_problems
-
-    list_problems(name, as_json=as_json)
-
-
-@app.command(epilog="Example: agent gpus 4090")
-def gpus(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the known GPUs with their vendor figures and aliases."""
-    from agent.commands.catalogs import list_gpus
-
-    list_gpus(name, as_json=as_json)
+catalog_verbs(app)
 
 
 @app.command(

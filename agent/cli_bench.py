@@ -1,4 +1,4 @@
-"""The verb `agent bench`: signature and help, as in agent/cli.py.
+"""The verbs `agent bench` and `agent bench-baselines`: signatures and help, as in agent/cli.py.
 
 Limits: imports nothing but typer and the standard library.
 """
@@ -18,6 +18,7 @@ from agent.options import (
     PlainOption,
     Precision,
     PrecisionOption,
+    ProblemOption,
     ProviderOption,
     RunsDirOption,
     Sandbox,
@@ -96,3 +97,11 @@ def bench(
             as_json=as_json,
         )
     )
+
+
+@verbs.command(name="bench-baselines", epilog="Example: agent bench-baselines --problem convt3d-73")
+def bench_baselines(problem: ProblemOption, as_json: JsonOption = False) -> None:
+    """Measure the library at all its settings on this machine's GPU: what a kernel is compared with."""
+    from agent.commands.bench_baselines import bench_baselines as run
+
+    run(problem, as_json=as_json)

@@ -74,6 +74,23 @@ StrategyOption = Annotated[
     str | None,
     typer.Option("--strategy", help="linear (default), beam[:width=3,branching=2] or evolve[:islands=2,migration=4]."),
 ]
+AnalystOption = Annotated[
+    str | None,
+    typer.Option(
+        "--analyst-model", help="Asked before each proposal: one bottleneck, one method, one plan. Off if unset."
+    ),
+]
+RepairOption = Annotated[str | None, typer.Option("--repair-model", help="Asked for repairs (default: --model).")]
+ParallelOption = Annotated[
+    int | None,
+    typer.Option("--parallel", min=1, max=16, help="Proposals asked for at the same time (default 1); judged in turn."),
+]
+TuneOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tune-points", min=0, max=64, help="Points of a kernel's SPACE tried without the model (default 8)."
+    ),
+]
 StagesOption = Annotated[
     Path | None, typer.Option("--stages", help="Folder of your own stage files; they add or replace by name.")
 ]

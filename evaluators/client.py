@@ -61,6 +61,8 @@ class JudgeClient:
     parent follows threads.
     """
 
+    _device: str | None = None  # the GPU it measures on, as it said when it was ready
+
     def __init__(
         self,
         sandbox: str = "auto",
@@ -125,6 +127,12 @@ class JudgeClient:
         answer = self._ask_twice(request, lambda name: None)
         return Baselines.model_validate(answer["baselines"]), dict(answer["environment"])
 
+    def device(self) -> str | None:
+        """Name of the GPU the judge measures on; None where it has none."""
+        if not self._is_ready:
+            self._ask_twice({"op": "hello"}, lambda name: None)
+        return self._device
+
     def abort(self) -> None:
         """End the judge from any thread; a request in progress raises JudgeAborted. `close` is still owed."""
         self._is_aborted = True
@@ -181,7 +189,7 @@ class JudgeClient:
             raise JudgeEnded(self._last_words()) from None
         for event in self._events():
             if event["event"] == "ready":
-                self._is_ready = True
+                self._is_ready, self._device = True, event["device"]
             elif event["event"] == "rung":
                 announce(event["name"])
             elif event["event"] == "error":

@@ -13,7 +13,7 @@ from evaluators.candidate import candidate_from
 from evaluators.evaluation import Evaluation
 from evaluators.problem import Problem
 from runs.exports.card import GPU_GUARD, card_lines, card_of
-from runs.exports.winner import Winner, winner_of
+from runs.exports.winner import Winner, winner_from, winner_of
 from runs.inert import one_line
 from runs.nouns import Attempt
 from runs.store import RunDirectory, write_durably
@@ -25,8 +25,7 @@ LINE_CHARS, FACT_CHARS = 116, 800  # of a line and of one fact in the header
 
 def export_source(directory: RunDirectory, number: int | None = None) -> str:
     """The standalone file of an attempt, or of the best. Raises UsageError where there is no code to export."""
-    winner = winner_of(directory, number)
-    return f"{annotated_source(winner)}\n{_self_check(winner)}"
+    return _standalone(winner_of(directory, number))
 
 
 def annotated_source(winner: Winner) -> str:
@@ -36,11 +35,15 @@ def annotated_source(winner: Winner) -> str:
     return f"{header}\n{card}\n\n{_needs_gpu(winner.source)}{winner.source.rstrip()}"
 
 
-def export_best(directory: RunDirectory) -> Path:
+def export_best(directory: RunDirectory, best: Attempt) -> Path:
     """Write the best kernel to best.py in the run directory, durably, and return its path."""
     path = directory.path / "best.py"
-    write_durably(path, export_source(directory))
+    write_durably(path, _standalone(winner_from(directory, best)))
     return path
+
+
+def _standalone(winner: Winner) -> str:
+    return f"{annotated_source(winner)}\n{_self_check(winner)}"
 
 
 def provenance(directory: RunDirectory, attempt: Attempt, problem: Problem) -> list[str]:

@@ -20,6 +20,7 @@ from runs.state import RunState
 from runs.store import RunDirectory
 from runs.table import table
 from runs.terminal import coloured_difference, coloured_markdown
+from runs.tuning_text import tuning_lines
 from runs.verdict_text import evaluation_lines, verdict_text
 
 __all__ = ["attempt_json", "attempt_lines", "cost_text", "evaluation_lines", "list_row", "run_json", "run_lines"]
@@ -65,9 +66,11 @@ def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = F
     return [
         *_attempt_head(directory, attempt),
         *_section("prompt", directory.read(number, "prompt.md"), markdown),
+        *(_section("analysis", directory.read(number, "analysis.md"), markdown) if attempt.analysis else []),
         *_section("reply", directory.read(number, "reply.md"), markdown),
         *_difference_section(directory, attempt, coloured_difference if is_coloured else _plain),
         *_verdict_section(attempt),
+        *(["", "--- points of SPACE", *tuning_lines(attempt.tuning)] if attempt.tuning else []),
         *_section("metrics", directory.read(number, "metrics.json")),
     ]
 
@@ -210,7 +213,9 @@ def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:
 def _stage_lines(attempt: Attempt) -> list[str]:
     """What the stage engine saw: passed-over stages, frozen knobs, what the prompt had to leave out."""
     unchecked = ", ".join(attempt.knobs_not_checked)
+    believed, *others = map(one_line, attempt.families or ("",))
     return [
+        *([f"algorithm family: {believed}; also named: {', '.join(others) or 'none'}"] if believed else []),
         *(f"passed over: {one_line(reason)}" for reason in attempt.skipped),
         *(f"frozen knob moved: {one_line(violation)}" for violation in attempt.knob_violations),
         *([f"frozen knobs that cannot be read from code: {unchecked}"] if unchecked else []),

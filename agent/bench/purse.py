@@ -10,7 +10,6 @@ import threading
 import time
 from dataclasses import dataclass
 
-from agent.budget import tokens_spent
 from runs.nouns import Budget
 from runs.state import RunState
 
@@ -26,7 +25,8 @@ class Spent:
 
 def spent_by(state: RunState) -> Spent:
     """What this run has cost."""
-    return Spent(state.usage.cost_usd, tokens_spent(state), state.seconds)
+    usage = state.usage
+    return Spent(usage.cost_usd, usage.input_tokens + usage.output_tokens, state.seconds)
 
 
 class Purse:

@@ -10,14 +10,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from agent.engines import Engine, Wish, engine_for
 from agent.exits import finish
 from agent.opening import begin, replayed_run
 from agent.policy import strategy_for
-from agent.proposers import proposer_for
 from agent.proposers.providers import base_url_of
-from agent.running import carry_on, versions
+from agent.running import carry_on, members, versions
+from agent.tuner import TUNE_POINTS
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
@@ -45,6 +46,10 @@ class Request:
     max_tokens: int | None
     strategy: str | None
     stages_dir: Path | None
+    analyst_model: str | None
+    repair_model: str | None
+    parallel: int | None
+    tune_points: int | None
     provider: str | None
     recorded_verdicts: bool
     sandbox: str
@@ -77,7 +82,7 @@ def optimize(request: Request) -> None:
     """Start a new run."""
     config, directory = _config(request), runs_directory(request.runs_dir)
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
-    proposer_for(config.model, base_url=config.base_url, runs_dir=directory)
+    members(config, directory)
     run = Run(
         id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=versions()
     )
@@ -125,15 +130,32 @@ def _config(request: Request) -> RunConfig:
         seed_code=_read_code(request.code),
         sandbox=request.sandbox,
         device=request.device,
-        strategy=request.strategy or "linear",
         stages_dir=str(request.stages_dir.resolve()) if request.stages_dir else None,
     )
     replayed = replayed_run(config)
-    if replayed is None:
-        return config
-    recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config
-    same = {"strategy": request.strategy or recorded.strategy, "stages_dir": config.stages_dir or recorded.stages_dir}
-    return config.model_copy(update={**same, "seed_code": config.seed_code or recorded.seed_code})
+    recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config if replayed else None
+    return config.model_copy(update=_search(request, config, recorded))
+
+
+def _search(request: Request, config: RunConfig, recorded: RunConfig | None) -> dict[str, Any]:
+    """How the run searches: as it was told, else as the replayed run did, else by default. Raises UsageError."""
+    told = {
+        "strategy": request.strategy,
+        "stages_dir": config.stages_dir,
+        "seed_code": config.seed_code,
+        "analyst_model": request.analyst_model,
+        "repair_model": request.repair_model,
+        "parallel": request.parallel,
+        "tune_points": request.tune_points,
+    }
+    usual = {"strategy": "linear", "parallel": 1, "tune_points": TUNE_POINTS}
+    if recorded is not None:
+        usual = recorded.model_dump(include=told.keys() - {"analyst_model", "repair_model"})
+        usual["analyst_model"] = config.model if recorded.analyst_model else None
+    chosen = {name: usual.get(name) if value is None else value for name, value in told.items()}
+    if (request.parallel or 1) > 1 and config.model in ("playbook", "manual"):
+        raise UsageError(f"--parallel is for models behind an endpoint; {config.model} answers one prompt at a time")
+    return chosen
 
 
 def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStack) -> Judge:

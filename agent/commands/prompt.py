@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from agent.context import past_attempts
+from agent.tuner import TUNE_POINTS
 from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
 from evaluators.gpu_catalog import load_gpu
@@ -46,6 +47,7 @@ def print_prompt(
         metrics=measured,
         missing_metrics=missing_metrics(step, measured),
         history=history,
+        tune_points=TUNE_POINTS,
     )
     print(render(context), end="")
 

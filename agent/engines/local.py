@@ -57,7 +57,11 @@ class LocalEngine:
 
     def facts(self, problem: Problem) -> ProblemFacts:
         """Facts of a problem, by the next free judge."""
-        return self._ask(problem, lambda judge: judge.facts(problem))
+        return self._ask(problem.id, lambda judge: judge.facts(problem))
+
+    def device(self) -> str | None:
+        """The GPU that the next free judge measures on; several are taken for alike."""
+        return self._ask("", lambda judge: judge.device())
 
     def evaluate(
         self,
@@ -72,7 +76,7 @@ class LocalEngine:
     ) -> Evaluation:
         """The verdict on a candidate, by the next free judge; arguments as of JudgeClient.evaluate."""
         return self._ask(
-            problem,
+            problem.id,
             lambda judge: judge.evaluate(
                 problem, candidate, gpu, announce=announce, incumbent=incumbent, metrics=metrics, rungs=rungs
             ),
@@ -99,8 +103,8 @@ class LocalEngine:
     ) -> None:
         self.close()
 
-    def _ask(self, problem: Problem, question: Callable[[JudgeClient], Answer]) -> Answer:
-        judge = self._taken(problem.id)
+    def _ask(self, problem_id: str, question: Callable[[JudgeClient], Answer]) -> Answer:
+        judge = self._taken(problem_id)
         answer = judge.ask(question)
         answer.add_done_callback(lambda _: self._put_back(judge))
         either: tuple[Future[Any], ...] = (answer, self._stopped)
@@ -117,7 +121,7 @@ class LocalEngine:
                 raise KeyboardInterrupt
             judge = next((judge for judge in self._free if judge.problem_id == problem_id), self._free[-1])
             self._free.remove(judge)
-            judge.problem_id = problem_id
+            judge.problem_id = problem_id or judge.problem_id
             return judge
 
     def _put_back(self, judge: "_OwnedJudge") -> None:

@@ -25,8 +25,8 @@ from runs.report.roofline import Roof, roof_of
 from runs.report.texts import Texts
 
 TEMPLATES = Path(__file__).parent / "templates"
-SIDE_FILES = ("kernel.py", "prompt.md", "reply.md", "evaluation.json", "build.log", "metrics.json")
-PACKED = {"prompt": "prompt.md", "reply": "reply.md", "code": "kernel.py"}
+SIDE_FILES = ("kernel.py", "prompt.md", "analysis.md", "reply.md", "evaluation.json", "build.log", "metrics.json")
+PACKED = {"prompt": "prompt.md", "analysis": "analysis.md", "reply": "reply.md", "code": "kernel.py"}
 
 
 def report_html(run_path: Path, *, links_side_files: bool = True, live: bool = False) -> str:

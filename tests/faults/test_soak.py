@@ -69,7 +69,10 @@ def parent_of(pid):
 
 
 def standing_mb(token):
-    """Memory (PSS) of the judges and their fork servers, and of this process; candidates come and go."""
+    """Anonymous memory of the judges and their fork servers, and of this process; candidates come and go.
+
+    Not PSS: that of the libraries falls and rises with the number of other programs that map them.
+    """
     pids = marked(token)
     total_kb = 0
     for pid in [*pids, os.getpid()]:
@@ -77,7 +80,7 @@ def standing_mb(token):
             is_candidate = pid != os.getpid() and parent_of(pid) in pids and parent_of(parent_of(pid)) in pids
             if not is_candidate:
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-                total_kb += int(rollup.split("\nPss:")[1].split()[0])
+                total_kb += int(rollup.split("\nAnonymous:")[1].split()[0])
         except (OSError, IndexError):
             continue
     return total_kb / 1024

@@ -52,6 +52,7 @@ class RayEngine:
         self._limit_s = limit_s
         self._numbers = itertools.count(1)
         self._stopped = threading.Event()
+        self._device: str | None = None
         self.slots = min(wish.jobs or cluster.slots, cluster.slots)
         self._places = threading.Semaphore(self.slots)
         self.about = f"{self.slots} at once on {cluster.about}"
@@ -61,8 +62,15 @@ class RayEngine:
 
     def facts(self, problem: Problem) -> ProblemFacts:
         """Facts of a problem, by any node."""
-        job = {"problem": problem.model_dump(mode="json"), "candidate": None}
+        job = {"op": "facts", "problem": problem.model_dump(mode="json")}
         return ProblemFacts.model_validate(self._asked(job, self._cluster.cores_only, lambda rung: None))
+
+    def device(self) -> str | None:
+        """The GPU of a node that has the target's; None where candidates are judged on cores."""
+        if self._device is None and self._cluster.model is not None:
+            (_, share), *_ = self._cluster.stages(RUNGS, RUNGS)
+            self._device = self._asked({"op": "device"}, share, lambda rung: None)
+        return self._device
 
     def evaluate(
         self,
@@ -77,6 +85,7 @@ class RayEngine:
     ) -> Evaluation:
         """The verdict on a candidate; a request that three nodes were lost over raises JudgeBug."""
         job = {
+            "op": "evaluate",
             "problem": problem.model_dump(mode="json"),
             "candidate": candidate.model_dump(mode="json"),
             "gpu": gpu.model_dump(mode="json"),
@@ -108,7 +117,7 @@ class RayEngine:
     ) -> None:
         self.close()
 
-    def _asked(self, job: dict[str, Any], share: Share, announce: Callable[[str], None]) -> dict[str, Any]:
+    def _asked(self, job: dict[str, Any], share: Share, announce: Callable[[str], None]) -> Any:
         """The answer to one request, asked again where a node or worker was lost."""
         whole = {
             **job,
@@ -128,7 +137,7 @@ class RayEngine:
                     self.lost.append(str(loss))
                     continue
                 self.log.append({key: value for key, value in served.items() if key != "answer"})
-                return dict(served["answer"])
+                return served["answer"]
         raise JudgeBug(f"a node or worker was lost {_TRIES} times over this request: {'; '.join(lost)}")
 
     def _waited(self, task: Any, number: int, announce: Callable[[str], None]) -> dict[str, Any]:

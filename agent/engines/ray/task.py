@@ -69,15 +69,22 @@ def perform(job: dict[str, Any], board: Any) -> dict[str, Any]:
     }
 
 
-def _answered(judge: Any, job: dict[str, Any], announce: Any) -> dict[str, Any]:
-    from evaluators.candidate import Candidate
-    from evaluators.gpu import GpuSpec
+def _answered(judge: Any, job: dict[str, Any], announce: Any) -> Any:
+    if job["op"] == "device":
+        return judge.device()
     from evaluators.problem import Problem
-    from evaluators.rungs import Incumbent
 
     problem = Problem.model_validate(job["problem"])
-    if job["candidate"] is None:
-        return dict(judge.facts(problem).model_dump(mode="json"))
+    if job["op"] == "facts":
+        return judge.facts(problem).model_dump(mode="json")
+    return _verdict(judge, problem, job, announce=announce)
+
+
+def _verdict(judge: Any, problem: Any, job: dict[str, Any], *, announce: Any) -> Any:
+    from evaluators.candidate import Candidate
+    from evaluators.gpu import GpuSpec
+    from evaluators.rungs import Incumbent
+
     evaluation = judge.evaluate(
         problem,
         Candidate.model_validate(job["candidate"]),
@@ -87,7 +94,7 @@ def _answered(judge: Any, job: dict[str, Any], announce: Any) -> dict[str, Any]:
         metrics=job["metrics"],
         rungs=job["rungs"],
     )
-    return dict(evaluation.model_dump(mode="json"))
+    return evaluation.model_dump(mode="json")
 
 
 def _judge(sandbox: str, device: str) -> Any:

@@ -8,6 +8,7 @@ from browser import Browser
 
 from evaluators.candidate import candidate_from
 from evaluators.evaluation import Check, Failed
+from prompts.context import Analysis, TunedPoint, Tuning
 from runs.nouns import Attempt, Attempted
 from runs.record import open_record
 from runs.store import now
@@ -16,6 +17,18 @@ PLANT = "document.documentElement.dataset.owned='yes'"
 BREAKOUT = (
     f'</script></pre></style></title>--><script>{PLANT}</script><img src=x onerror="{PLANT}">'
     f'<svg onload="{PLANT}"><a href="javascript:{PLANT}">x</a>{{{{ 7*191 }}}} \x00 \x1b[31m \u202e desrever'
+)
+
+POINT = TunedPoint(
+    values={"NUM_WARPS": 8, BREAKOUT: BREAKOUT},
+    candidate_id="0123456789abcdef",
+    verdict="failed",
+    detail=BREAKOUT,
+    registers=77,
+    spills=0,
+    shared_memory_bytes=4096,
+    theoretical_occupancy_pct=25.0,
+    estimate_ms=1.25,
 )
 
 
@@ -50,6 +63,9 @@ def planted(recorded):
         reason=BREAKOUT,
         started_at=now(),
         seconds=1.0,
+        families=(BREAKOUT, "direct"),
+        analysis=Analysis(bottleneck=BREAKOUT, method=BREAKOUT, plan=BREAKOUT, expected_gain=BREAKOUT),
+        tuning=Tuning(points=(POINT,), chosen=POINT.candidate_id, note=BREAKOUT),
     )
     with open_record(recorded) as record:
         record.append(Attempted(attempt=attempt))

@@ -14,6 +14,7 @@ from runs.nouns import Attempted
 from runs.record import open_record
 from runs.report import write_report
 from runs.report.page import report_html
+from runs.show import attempt_lines
 
 
 class Page(HTMLParser):
@@ -93,6 +94,18 @@ def test_hostile_texts_are_shown_and_stay_words(planted):
     assert len(text) < 400_000, "a line of 500 kB must be cut"
     reply = unpacked(text)["6/reply"]
     assert "<script>" in reply and "\\x00" in reply and "<U+202E>" in reply
+
+
+def test_the_points_of_a_space_and_the_analysis_stand_with_their_attempt(planted):
+    words = " ".join(Page(report_html(planted.path)).words)
+    table = words.partition("Points of SPACE that were tried")[2]
+    assert "NUM_WARPS=8" in table
+    assert "chosen" in table
+    assert "Analysis:" in words
+    assert "Algorithm family:" in words
+    shown = "\n".join(attempt_lines(planted, 6)).partition("--- points of SPACE")[2]
+    assert "NUM_WARPS=8" in shown
+    assert "\x1b" not in shown
 
 
 def test_the_policy_runs_only_our_script_and_style(recorded):
