@@ -5,7 +5,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type fmt golden bench exploits gpu clean
+.PHONY: help setup demo test lint type fmt golden bench exploits gpu soak ray clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,12 @@ exploits: .venv/.ok ## every cheat and every honest file, an hour of hangs and b
 
 gpu: .venv/.ok ## the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu
+
+soak: .venv/.ok ## an hour of mixed candidates and kills (AGENT_SOAK_SECONDS= ends each earlier)
+	$(BIN)/pytest -s -m soak tests/faults --timeout 0
+
+ray: .venv/.ok ## the Ray engine on a simulated cluster of three nodes (needs: pip install ray)
+	$(BIN)/pytest -m ray tests/agent/engines
 
 clean: ## remove the environment
 	rm -rf .venv

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from agent.cli_author import verbs as author_verbs
+from agent.cli_bench import verbs as bench_verbs
 from agent.cli_catalogs import catalog_verbs
 from agent.options import (
     AnalystOption,
@@ -23,6 +24,8 @@ from agent.options import (
     CostOption,
     Device,
     DeviceOption,
+    DevicesOption,
+    EngineOption,
     GpuOption,
     JsonOption,
     ParallelOption,
@@ -85,6 +88,8 @@ def optimize(
     sandbox: SandboxOption = Sandbox.auto,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.reference,
+    engine: EngineOption = "local",
+    devices: DevicesOption = None,
     runs_dir: RunsDirOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -115,6 +120,8 @@ def optimize(
             sandbox=sandbox.value,
             device=device.value,
             precision=precision.value,
+            engine=engine,
+            devices=devices,
             runs_dir=runs_dir,
             plain=plain,
             as_json=as_json,
@@ -129,6 +136,8 @@ def resume(
     max_seconds: SecondsOption = None,
     max_cost: CostOption = None,
     max_tokens: TokensOption = None,
+    engine: EngineOption = "local",
+    devices: DevicesOption = None,
     runs_dir: RunsDirOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -144,6 +153,8 @@ def resume(
             max_seconds=max_seconds,
             max_cost_usd=max_cost,
             max_tokens=max_tokens,
+            engine=engine,
+            devices=devices,
             runs_dir=runs_dir,
             plain=plain,
             as_json=as_json,
@@ -181,14 +192,6 @@ def evaluate(
 
     setting = Setting(gpu=gpu, sandbox=sandbox.value, device=device.value, precision=precision.value)
     run(file, setting, problem=problem, as_json=as_json)
-
-
-@app.command(name="bench-baselines", epilog="Example: agent bench-baselines --problem convt3d-73")
-def bench_baselines(problem: ProblemOption, as_json: JsonOption = False) -> None:
-    """Measure the library at all its settings on this machine's GPU: what a kernel is compared with."""
-    from agent.commands.bench_baselines import bench_baselines as run
-
-    run(problem, as_json=as_json)
 
 
 catalog_verbs(app)
@@ -265,6 +268,7 @@ def doctor(
     run(as_json=as_json)
 
 
+app.add_typer(bench_verbs)
 app.add_typer(author_verbs)
 
 

@@ -100,3 +100,12 @@ DeviceOption = Annotated[
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="Class asked of a kernel: the reference's own, tf32 or fp32.")
 ]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="Where candidates are judged: local, or ray[:ADDRESS] (see docs/cluster.md).")
+]
+DevicesOption = Annotated[
+    str | None, typer.Option("--devices", help="GPUs to measure on, like 0,1 (default: all there are).")
+]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Judges at once (default: one per core, as memory allows).")
+]

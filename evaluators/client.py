@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -50,17 +50,35 @@ class JudgeBug(errors.MachineError):
     """The judge met an error of ours; the message names the exception, the judge's log has the traceback."""
 
 
+class JudgeAborted(errors.MachineError):
+    """The judge was ended from another thread while it was asked."""
+
+
 class JudgeClient:
-    """A judge process and the way to ask it. Start-up is paid at construction, in the background."""
+    """A judge process and the way to ask it. Start-up is paid at construction, in the background.
+
+    The judge dies with the thread that constructed this, not only with the process: the kernel's signal for a dead
+    parent follows threads.
+    """
 
     _device: str | None = None  # the GPU it measures on, as it said when it was ready
 
-    def __init__(self, sandbox: str = "auto", *, facts_only: bool = False, device: str = "auto") -> None:
+    def __init__(
+        self,
+        sandbox: str = "auto",
+        *,
+        facts_only: bool = False,
+        device: str = "auto",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py. `facts_only`: no fork server is started ahead.
 
-        device: auto | cpu | cuda, whether a GPU of this machine is used; cuda: it must be.
+        device: auto | cpu | cuda, whether a GPU of this machine is used; cuda: it must be. `environment` is added to
+        what the judge inherits, e.g. CUDA_VISIBLE_DEVICES.
         """
         self._arguments = (sandbox, "cold", "cpu") if facts_only else (sandbox, "warm", device)
+        self._environment = dict(environment or {})
+        self._is_aborted = False
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
         self._process = self._spawn()
 
@@ -115,6 +133,11 @@ class JudgeClient:
             self._ask_twice({"op": "hello"}, lambda name: None)
         return self._device
 
+    def abort(self) -> None:
+        """End the judge from any thread; a request in progress raises JudgeAborted. `close` is still owed."""
+        self._is_aborted = True
+        self._process.kill()
+
     def close(self) -> None:
         """End the judge and everything below it."""
         with suppress(BrokenPipeError):
@@ -141,14 +164,20 @@ class JudgeClient:
         try:
             return self._ask(request, announce)
         except JudgeEnded as end:
+            self._give_up_if_aborted()
             if not self._is_ready:  # our own failure: no candidate was looked at
                 raise errors.MachineError(f"the judge does not start: {end}; see `agent doctor`") from None
             self._restart()
         try:
             return self._ask(request, announce)
         except JudgeEnded as end:
+            self._give_up_if_aborted()
             self._restart()
             raise errors.JudgeDied(str(end)) from None
+
+    def _give_up_if_aborted(self) -> None:
+        if self._is_aborted:
+            raise JudgeAborted("the judge was ended while it was asked") from None
 
     def _ask(self, request: dict[str, Any], announce: Callable[[str], None]) -> dict[str, Any]:
         stdin = self._process.stdin
@@ -199,7 +228,7 @@ class JudgeClient:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**environment, "PYTHONPATH": import_path, "PYTHONUNBUFFERED": "1"},
+            env={**environment, **self._environment, "PYTHONPATH": import_path, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
 
@@ -211,6 +240,8 @@ class JudgeClient:
                 if stream:
                     stream.close()
         self._process = self._spawn()
+        if self._is_aborted:  # while the old one was being buried
+            self._process.kill()
 
     def _last_words(self) -> str:
         code = self._process.poll()

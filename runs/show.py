@@ -13,6 +13,7 @@ from typing import Any
 from evaluators.evaluation import Evaluation
 from runs.difference import change_text, difference
 from runs.inert import inert, one_line
+from runs.listing import Line
 from runs.nouns import Attempt
 from runs.stage_return import stage_return_json, stage_return_lines
 from runs.state import RunState
@@ -22,7 +23,7 @@ from runs.terminal import coloured_difference, coloured_markdown
 from runs.tuning_text import tuning_lines
 from runs.verdict_text import evaluation_lines, verdict_text
 
-__all__ = ["attempt_json", "attempt_lines", "evaluation_lines", "run_json", "run_lines", "run_summary"]
+__all__ = ["attempt_json", "attempt_lines", "cost_text", "evaluation_lines", "list_row", "run_json", "run_lines"]
 
 COLUMNS = (
     "#",
@@ -74,21 +75,20 @@ def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = F
     ]
 
 
-def run_summary(directory: RunDirectory) -> dict[str, Any]:
+def list_row(line: Line) -> dict[str, Any]:
     """One run in one line of `agent runs`; figures are numbers or None."""
-    state = directory.state()
-    best = state.best
+    estimate = "-" if line.best_ms is None else f"{line.best_ms:.3g}{'' if line.is_bound_complete else '?'}"
     return {
-        "run": directory.id,
-        "problem": directory.run.config.problem,
-        "gpu": directory.run.config.gpu,
-        "model": one_line(directory.run.config.model, 40),
-        "attempts": len(state.attempts),
-        "best": best.number if best else "-",
-        "estimated_ms": _estimate_text(best.evaluation if best else None),
-        "cost": _dollars(state.usage.cost_usd, state.usage.requests),
-        "cost_usd": state.usage.cost_usd,
-        "ended": one_line(state.finished, 60) if state.finished else "not ended",
+        "run": line.id,
+        "problem": line.problem,
+        "gpu": line.gpu,
+        "model": one_line(line.model, 40),
+        "attempts": line.attempts,
+        "best": line.best or "-",
+        "estimated_ms": estimate,
+        "cost": cost_text(line.cost_usd, line.requests),
+        "cost_usd": line.cost_usd,
+        "ended": one_line(line.ended, 60) or "not ended",
     }
 
 
@@ -144,7 +144,7 @@ def _standing(directory: RunDirectory, state: RunState) -> list[str]:
     lines = []
     if usage.requests:
         tokens = f"{usage.input_tokens} + {usage.output_tokens} tokens"
-        lines.append(f"{usage.requests} requests, {tokens}, cost {_dollars(usage.cost_usd, usage.requests)}")
+        lines.append(f"{usage.requests} requests, {tokens}, cost {cost_text(usage.cost_usd, usage.requests)}")
     if state.pending:
         lines.append(f"attempt {state.pending.number} has a reply and is not finished: agent resume {directory.id}")
     lines.append(f"ended: {one_line(state.finished)}" if state.finished else "not ended")
@@ -169,7 +169,7 @@ def _row(attempt: Attempt, state: RunState) -> tuple[str, ...]:
         _estimate_text(attempt.evaluation),
         *_compiled_cells(attempt.evaluation),
         attempt.decision + (" *" if is_best else ""),
-        _dollars(attempt.usage.cost_usd, attempt.usage.requests),
+        cost_text(attempt.usage.cost_usd, attempt.usage.requests),
         f"{attempt.seconds:.1f}",
     )
 
@@ -192,7 +192,8 @@ def _estimate_text(evaluation: Evaluation | None) -> str:
     return f"{evaluation.estimate.value_ms:.3g}{'?' if evaluation.estimate.left_out else ''}"
 
 
-def _dollars(amount: float | None, requests: int) -> str:
+def cost_text(amount: float | None, requests: int) -> str:
+    """What was paid; `-` where nobody was, `n/a` where a price is unknown."""
     if not requests:
         return "-"
     return "n/a" if amount is None else f"${amount:.4f}"
@@ -204,7 +205,7 @@ def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:
         f"run {directory.id}, attempt {attempt.number}: {attempt.role} from {parent}, stage {one_line(attempt.stage)}",
         f"decision: {attempt.decision} ({one_line(attempt.reason)})",
         f"started {attempt.started_at}, {attempt.seconds:.1f} s, {attempt.usage.input_tokens} + "
-        f"{attempt.usage.output_tokens} tokens, cost {_dollars(attempt.usage.cost_usd, attempt.usage.requests)}",
+        f"{attempt.usage.output_tokens} tokens, cost {cost_text(attempt.usage.cost_usd, attempt.usage.requests)}",
     ]
     return [*lines, *([f"plan: {one_line(attempt.plan, 400)}"] if attempt.plan else []), *_stage_lines(attempt)]
 

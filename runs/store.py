@@ -132,7 +132,7 @@ def create_run(directory: Path, run: Run) -> RunDirectory:
 def new_run_id(directory: Path, problem: str, gpu: str) -> str:
     """`YYYYMMDD-HHMMSS-problem-gpu`, with a counter where that exists already."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    base = f"{stamp}-{_slug(problem)}-{_slug(gpu)}"
+    base = f"{stamp}-{slug(problem)}-{slug(gpu)}"
     number, name = 1, base
     while (directory / name).exists():
         number += 1
@@ -231,5 +231,6 @@ def _unknown_run(name: str, directory: Path, candidates: Sequence[Path]) -> str:
     return f"no single run {name!r} in {directory}; the latest are {shown} (see `agent runs`)"
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """The text as part of a directory's name."""
     return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in text).strip("-") or "x"

@@ -7,9 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from evaluators.errors import AgentError, UsageError
-from runs.show import attempt_json, attempt_lines, run_json, run_lines, run_summary
-from runs.store import RunDirectory, open_run, run_paths, runs_directory
+from evaluators.errors import UsageError
+from runs.listing import Listing
+from runs.show import attempt_json, attempt_lines, list_row, run_json, run_lines
+from runs.store import open_run, runs_directory
 from runs.table import table
 from runs.terminal import has_colour
 
@@ -17,7 +18,7 @@ from runs.terminal import has_colour
 def list_runs(runs_dir: Path | None, *, as_json: bool) -> None:
     """One line per run, oldest first; a damaged run is named, not skipped."""
     directory = runs_directory(runs_dir)
-    rows = [_summary(path) for path in run_paths(directory)]
+    rows = [list_row(line) for line in reversed(Listing(directory).lines())]
     if as_json:
         print(json.dumps(rows))
     elif not rows:
@@ -38,10 +39,3 @@ def show(run: str, *, attempt: int | None, runs_dir: Path | None, as_json: bool)
         is_coloured = has_colour(sys.stdout)
         lines = run_lines(directory) if attempt is None else attempt_lines(directory, attempt, is_coloured=is_coloured)
         print("\n".join(lines))
-
-
-def _summary(path: Path) -> dict[str, object]:
-    try:
-        return run_summary(RunDirectory(path))
-    except AgentError as error:
-        return {"run": path.name, "ended": f"cannot be read: {error}"}

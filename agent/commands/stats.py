@@ -10,7 +10,7 @@ from typing import Any
 
 from runs.report.model import Row, StageReturn, failures, rows_of, stage_returns
 from runs.report.reading import read_run
-from runs.show import run_summary
+from runs.show import cost_text
 from runs.store import open_run, runs_directory
 from runs.table import table
 
@@ -19,7 +19,7 @@ def stats(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
     """Print the statistics of a run."""
     directory = open_run(run, runs_directory(runs_dir))
     directory.events()  # a damaged journal is an error here, not a smaller number
-    rows = rows_of(read_run(directory.path))
+    rows, state = rows_of(read_run(directory.path)), directory.state()
     found = {
         "run": directory.id,
         "attempts": len(rows),
@@ -28,10 +28,14 @@ def stats(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
         "failures": {kind: [row.attempt.number for row, _ in group] for kind, group in failures(rows).items()},
         "reused": sum(row.attempt.reused_from is not None for row in rows),
         "stages": [_stage(stage) for stage in stage_returns(rows)],
-        "seconds": {"attempts": round(directory.state().seconds, 1), **_rung_seconds(rows)},
-        "usage": directory.state().usage.model_dump(mode="json"),
+        "seconds": {"attempts": round(state.seconds, 1), **_rung_seconds(rows)},
+        "usage": state.usage.model_dump(mode="json"),
     }
-    print(json.dumps(found) if as_json else "\n".join(_lines(found, str(run_summary(directory)["cost"]))))
+    print(
+        json.dumps(found)
+        if as_json
+        else "\n".join(_lines(found, cost_text(state.usage.cost_usd, state.usage.requests)))
+    )
 
 
 def _stage(stage: StageReturn) -> dict[str, Any]:

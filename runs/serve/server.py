@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from runs.listing import Listing
 from runs.report.charts import sparkline
 from runs.report.page import page, report_html
 from runs.serve.comparison import comparison_html
 from runs.serve.feed import follow
 from runs.serve.hosts import HostCheck
-from runs.serve.listing import Listing
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "help"
 VERBS = (
     *("optimize", "resume", "evaluate", "problems", "gpus", "prompt", "extract", "runs", "show", "diff", "stats"),
-    *("report", "view", "export", "verify", "export-run", "doctor", "ask", "tell", "memory"),
+    *("report", "view", "export", "verify", "export-run", "doctor", "ask", "tell", "memory", "bench"),
 )
 
 

@@ -2,7 +2,8 @@
 
 import json
 
-from runs.show import attempt_json, attempt_lines, run_json, run_lines, run_summary
+from runs.listing import Listing
+from runs.show import attempt_json, attempt_lines, list_row, run_json, run_lines
 
 
 def test_the_table_has_one_line_per_attempt_and_labels_its_figures(recorded):
@@ -59,8 +60,14 @@ def test_the_same_as_json(recorded):
     assert one["source"] and one["metrics"] is None
     recorded.write(2, "metrics.json", "{damaged")
     assert attempt_json(recorded, 2)["metrics"] == "{damaged"
-    summary = run_summary(recorded)
-    assert summary == {
+
+
+def test_the_list_reads_lightly_what_the_journal_says(recorded):
+    (line,) = Listing(recorded.path.parent).lines()
+    state = recorded.state()
+    assert (line.attempts, line.best, line.requests) == (len(state.attempts), state.best.number, state.usage.requests)
+    assert line.bounds == [None, 3.25, None, 3.25] and line.passed == 2
+    assert list_row(line) == {
         "run": recorded.id,
         "problem": "scale",
         "gpu": "rtx-4090",
