@@ -7,8 +7,8 @@ one attempt is judged the others are being written. With a width of 1 nothing ru
 What is in flight counts at its worst case until it is finished; where that no longer fits beside others, the next
 attempt waits until it is alone.
 
-Limits: replies only; judging is one at a time, in agent/loop.py. Where only a provider's answers tell the price (no table,
-no list), the worst case follows the answer that came last, so the call at which a cap stops may differ.
+Limits: replies only; judging is one at a time, in agent/loop.py. Where only answers tell the price (no table, no
+list), the worst case follows the one that came last, so the call at which a cap stops may differ.
 """
 
 import threading
