@@ -9,9 +9,10 @@ Exit codes: 0 passed or improved, 1 the candidate failed or nothing better was f
 cannot, 4 unverified.
 """
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn, cast
 
 import typer
 
@@ -44,6 +45,8 @@ from agent.options import (
 )
 from agent.review_cli import review_verbs
 
+# click's UsageError; typer brings a click of its own in some versions and imports it in others
+_WRONG_USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 app = typer.Typer(
     name="agent",
     help="Propose, compile, judge and keep faster GPU kernels for a PyTorch reference module.",
@@ -269,14 +272,27 @@ app.add_typer(author_verbs)
 
 
 def main() -> None:
-    """Entry point: errors of the user or the machine are one line and an exit code, never a traceback."""
+    """Entry point: errors of the user or the machine are one line and an exit code, never a traceback.
+
+    With --json they are an object on stdout besides.
+    """
     from evaluators.errors import AgentError, MachineError
 
     try:
-        app()
+        code = app(standalone_mode=False)
+    except _WRONG_USAGE as error:
+        error.show()
+        _end(type(error).__name__, error.format_message(), 2)
     except AgentError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(3 if isinstance(error, MachineError) else 2)
+        _end(type(error).__name__, str(error), 3 if isinstance(error, MachineError) else 2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    sys.exit(code)
+
+
+def _end(kind: str, message: str, code: int) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": {"kind": kind, "message": message}, "exit_code": code}))
+    sys.exit(code)
