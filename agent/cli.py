@@ -9,9 +9,10 @@ Exit codes: 0 passed or improved, 1 the candidate failed or nothing better was f
 cannot, 4 unverified.
 """
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn, cast
 
 import typer
 
@@ -47,6 +48,8 @@ from agent.options import (
 )
 from agent.review_cli import review_verbs
 
+# click's UsageError; typer brings a click of its own in some versions and imports it in others
+_WRONG_USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 app = typer.Typer(
     name="agent",
     help="Propose, compile, judge and keep faster GPU kernels for a PyTorch reference module.",
@@ -231,23 +234,6 @@ def extract(
 review_verbs(app)
 
 
-@app.command(epilog="Example: agent audit my_cheats/ --problem reference.py")
-def audit(
-    folder: Annotated[Path, typer.Argument(help="Folder of candidate files; a manifest.json there says what is owed.")],
-    problem: ProblemOption,
-    gpu: GpuOption = "4090",
-    without_screen: Annotated[
-        bool, typer.Option("--without-screen", help="Leave the static screen out: what holds without it?")
-    ] = False,
-    sandbox: SandboxOption = Sandbox.auto,
-    as_json: JsonOption = False,
-) -> None:
-    """Judge a folder of candidates: which check decided about each."""
-    from agent.commands.audit import audit as run
-
-    run(folder, problem=problem, gpu=gpu, without_screen=without_screen, sandbox=sandbox.value, as_json=as_json)
-
-
 @app.command(epilog="Example: agent doctor --model qwen3:32b --provider ollama")
 def doctor(
     model: Annotated[
@@ -273,14 +259,27 @@ app.add_typer(author_verbs)
 
 
 def main() -> None:
-    """Entry point: errors of the user or the machine are one line and an exit code, never a traceback."""
+    """Entry point: errors of the user or the machine are one line and an exit code, never a traceback.
+
+    With --json they are an object on stdout besides.
+    """
     from evaluators.errors import AgentError, MachineError
 
     try:
-        app()
+        code = app(standalone_mode=False)
+    except _WRONG_USAGE as error:
+        error.show()
+        _end(type(error).__name__, error.format_message(), 2)
     except AgentError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(3 if isinstance(error, MachineError) else 2)
+        _end(type(error).__name__, str(error), 3 if isinstance(error, MachineError) else 2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    sys.exit(code)
+
+
+def _end(kind: str, message: str, code: int) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": {"kind": kind, "message": message}, "exit_code": code}))
+    sys.exit(code)

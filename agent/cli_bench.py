@@ -1,8 +1,9 @@
-"""The verbs `agent bench` and `agent bench-baselines`: signatures and help, as in agent/cli.py.
+"""The verbs `agent bench`, `agent bench-baselines` and `agent audit`: signatures and help, as in agent/cli.py.
 
 Limits: imports nothing but typer and the standard library.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from agent.options import (
     DeviceOption,
     DevicesOption,
     EngineOption,
+    GpuOption,
     JobsOption,
     JsonOption,
     PlainOption,
@@ -105,3 +107,20 @@ def bench_baselines(problem: ProblemOption, as_json: JsonOption = False) -> None
     from agent.commands.bench_baselines import bench_baselines as run
 
     run(problem, as_json=as_json)
+
+
+@verbs.command(epilog="Example: agent audit my_cheats/ --problem reference.py")
+def audit(
+    folder: Annotated[Path, typer.Argument(help="Folder of candidate files; a manifest.json there says what is owed.")],
+    problem: ProblemOption,
+    gpu: GpuOption = "4090",
+    without_screen: Annotated[
+        bool, typer.Option("--without-screen", help="Leave the static screen out: what holds without it?")
+    ] = False,
+    sandbox: SandboxOption = Sandbox.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a folder of candidates: which check decided about each."""
+    from agent.commands.audit import audit as run
+
+    run(folder, problem=problem, gpu=gpu, without_screen=without_screen, sandbox=sandbox.value, as_json=as_json)

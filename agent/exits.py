@@ -11,7 +11,9 @@ import sys
 from typing import Any, NoReturn
 
 from evaluators.evaluation import Evaluation
+from evaluators.gpu_catalog import load_gpu
 from runs.nouns import Attempt
+from runs.report.roofline import roof_of
 from runs.state import RunState
 from runs.store import RunDirectory
 
@@ -47,6 +49,7 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     return [
         *words,
         f"best: attempt {best.number} ({best.evaluation.verdict}), {figure_text(best.evaluation)}",
+        floor_text(directory),
         f"not checked on this machine: {', '.join(open_) or 'nothing'}",
         f"exported: {directory.path / 'best.py'}",
         look,
@@ -59,6 +62,18 @@ def figure_text(evaluation: Evaluation) -> str:
         return "no estimate"
     estimate = evaluation.estimate
     return f"estimated lower bound {estimate.value_ms:.3g} ms on {estimate.target} (limited by {estimate.limiter})"
+
+
+def floor_text(directory: RunDirectory) -> str:
+    """What the problem takes at least on this part, beside which the figure of a kernel is read."""
+    roof = roof_of(directory.facts(), load_gpu(directory.run.config.gpu))
+    if roof is None:
+        return "floor of the problem: not known, its FLOP were not counted"
+    bytes_text = f"{roof.memory_ms:.3g} ms for {roof.bytes_moved / 1e6:.4g} MB at {roof.tb_per_s:.3g} TB/s"
+    rates = ", ".join(
+        f"{roof.flop / peak / 1e9:.3g} ms at {peak:.4g} TFLOP/s {name}" for name, peak in roof.peaks.items()
+    )
+    return f"floor of the problem (estimated from vendor figures): {bytes_text}; {roof.flop / 1e9:.4g} GFLOP: {rates}"
 
 
 def cost_text(state: RunState) -> str:
@@ -84,6 +99,7 @@ def summary(directory: RunDirectory, state: RunState, reason: str) -> dict[str, 
         "usage": state.usage.model_dump(mode="json"),
         "best": _best_summary(best) if best else None,
         "exported": str(directory.path / "best.py") if best else None,
+        "floor": _floor_summary(directory),
     }
 
 
@@ -95,6 +111,14 @@ def _best_summary(best: Attempt) -> dict[str, Any]:
         "verdict": evaluation.verdict if evaluation else None,
         "estimate": evaluation.estimate.model_dump(mode="json") if evaluation and evaluation.estimate else None,
     }
+
+
+def _floor_summary(directory: RunDirectory) -> dict[str, Any] | None:
+    roof = roof_of(directory.facts(), load_gpu(directory.run.config.gpu))
+    if roof is None:
+        return None
+    flop_ms = {name: roof.flop / peak / 1e9 for name, peak in roof.peaks.items()}
+    return {"kind": "estimated", "bytes_ms": roof.memory_ms, "flop_ms": flop_ms, "limiter": roof.limiter}
 
 
 def _why_none(attempts: tuple[Attempt, ...]) -> str:

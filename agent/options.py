@@ -69,6 +69,7 @@ ProviderOption = Annotated[
 SandboxOption = Annotated[
     Sandbox, typer.Option("--sandbox", help="auto; strict: refuse without namespaces; unsafe: accept any machine.")
 ]
+STDOUT = Path("-")  # as the file of an --output: standard output
 RunArgument = Annotated[str, typer.Argument(help="Run id, its beginning, a path, or `last`.")]
 StrategyOption = Annotated[
     str | None,

@@ -59,7 +59,7 @@ def show(
     runs_dir: RunsDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a run: its attempts; or one attempt: prompt, reply, diff to the parent, verdict, metrics."""
+    """Show a run: its attempts; or one attempt: verdict, prompt, reply, diff to the parent, metrics."""
     from agent.commands.review import show as run_show
 
     run_show(run, attempt=attempt, runs_dir=runs_dir, as_json=as_json)

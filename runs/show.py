@@ -65,11 +65,11 @@ def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = F
     markdown = coloured_markdown if is_coloured else _plain
     return [
         *_attempt_head(directory, attempt),
+        *_verdict_section(attempt),
         *_section("prompt", directory.read(number, "prompt.md"), markdown),
         *(_section("analysis", directory.read(number, "analysis.md"), markdown) if attempt.analysis else []),
         *_section("reply", directory.read(number, "reply.md"), markdown),
         *_difference_section(directory, attempt, coloured_difference if is_coloured else _plain),
-        *_verdict_section(attempt),
         *(["", "--- points of SPACE", *tuning_lines(attempt.tuning)] if attempt.tuning else []),
         *_section("metrics", directory.read(number, "metrics.json")),
     ]

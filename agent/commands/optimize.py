@@ -86,6 +86,8 @@ def optimize(request: Request) -> None:
     run = Run(
         id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=versions()
     )
+    if choice := load_gpu(request.gpu).choice:
+        print(choice, file=sys.stderr)
     with ExitStack() as stack:
         judge = _judge(request, config, directory, stack)
         created = create_run(directory, run)

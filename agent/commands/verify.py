@@ -13,13 +13,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.commands.choice import chosen
+from agent.commands.evaluate import Setting, judged
 from evaluators.candidate import candidate_from
-from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
-from evaluators.gpu_catalog import load_gpu
 from evaluators.problem import Problem
-from evaluators.problem_catalog import load_problem
 from runs.exports.card import Card, code_sha256, kernel_code, read_card
 from runs.inert import inert, one_line
 from runs.verdict_text import verdict_text
@@ -40,11 +39,8 @@ def verify(file: Path, *, problem: str, gpu: str | None, sandbox: str, as_json: 
     """Judge the kernel in `file` and leave with what became of it."""
     text = _text(file)
     card, code = read_card(text), kernel_code(text) + "\n"
-    subject, target = load_problem(problem), load_gpu(gpu or card.gpu)
-    with JudgeClient(sandbox) as judge:
-        evaluation = judge.evaluate(
-            subject, candidate_from(code), target, announce=lambda rung: print(f"  {rung} ...", file=sys.stderr)
-        )
+    subject, target = chosen(problem, gpu or card.gpu)
+    evaluation = judged(subject, candidate_from(code), target, Setting(gpu=target.key, sandbox=sandbox))
     finding = held_against(card, evaluation, subject, code)
     if as_json:
         print(json.dumps(_as_json(card, evaluation, finding)))

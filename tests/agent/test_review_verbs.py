@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent.commands.verify import held_against
+from agent.exits import final_words, summary
 from evaluators.evaluation import evaluation_adapter
+from evaluators.problem import ProblemFacts, TensorFact
 from evaluators.problem_catalog import load_problem
 from runs.exports.card import kernel_code, read_card
 
@@ -98,6 +100,31 @@ def test_export_refuses_what_did_not_pass_and_a_folder_that_is_not_empty(recorde
     assert (folder / "scale_rtx_4090" / "operator.py").exists()
     again = agent(recorded, "export", "last", "--format", "hf", "-o", str(folder))
     assert again.returncode == 2 and "not an empty folder" in again.stderr
+
+
+def test_a_dash_is_standard_output_and_no_folder(recorded):
+    printed = agent(recorded, "export", "last", "-o", "-")
+    assert printed.returncode == 0 and printed.stdout == agent(recorded, "export", "last").stdout
+    refused = agent(recorded, "export", "last", "--format", "torch-op", "-o", "-")
+    assert refused.returncode == 2 and "name a folder" in refused.stderr and not refused.stdout
+    assert agent(recorded, "report", "last", "-o", "-").stdout.startswith("<!doctype html>")
+    assert not (recorded.path.parent / "-").exists()
+
+
+def test_the_end_of_a_run_holds_the_best_against_the_floor_of_the_problem(recorded):
+    assert "floor of the problem: not known, its FLOP were not counted" in final_words(
+        recorded, recorded.state(), "done"
+    )
+    tensor = TensorFact(name="x", shape=(2,), dtype="float32")
+    facts = ProblemFacts(
+        inputs=(tensor,), parameters=(), outputs=(tensor,), init_args="()", operator="scale", flop=8 * 10**9,
+        bytes_moved=1008 * 10**6,
+    )  # fmt: skip
+    recorded.keep_beginning(facts, ())
+    (floor,) = [line for line in final_words(recorded, recorded.state(), "done") if line.startswith("floor")]
+    assert floor.startswith("floor of the problem (estimated from vendor figures): 1 ms for 1008 MB at 1.01 TB/s")
+    assert "8 GFLOP: 0.0969 ms at 82.6 TFLOP/s fp32" in floor
+    assert summary(recorded, recorded.state(), "done")["floor"]["kind"] == "estimated"
 
 
 def test_export_run_without_its_extra_says_what_to_install(recorded):

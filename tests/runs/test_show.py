@@ -31,7 +31,7 @@ def test_an_attempt_shows_prompt_reply_difference_verdict_and_metrics(recorded):
     recorded.write(2, "metrics.json", '{"scale": {"dram": 6.5}}')
     text = "\n".join(attempt_lines(recorded, 2))
     places = [
-        text.index(part) for part in ("--- prompt", "--- reply", "--- code (+1 -1 lines)", "--- verdict", "--- metrics")
+        text.index(part) for part in ("--- verdict", "--- prompt", "--- reply", "--- code (+1 -1 lines)", "--- metrics")
     ]
     assert places == sorted(places)
     assert "prompt 2" in text and "reply 2" in text and '"dram": 6.5' in text
