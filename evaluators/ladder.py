@@ -24,6 +24,7 @@ _CARRIED = (
     "profile",
     "scope",
     "build_log",
+    "listings",
     "environment",
 )
 RUNGS: tuple[Rung, ...] = ("screen", "build", "correctness", "estimate")
