@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
+from runs.measured import timing_of
+from runs.measured_text import floor_text, speedup_text, time_text
 from runs.nouns import Attempt
 from runs.report.roofline import roof_of
 from runs.state import RunState
@@ -57,7 +59,10 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
 
 
 def figure_text(evaluation: Evaluation) -> str:
-    """The one figure of an evaluation with its origin."""
+    """The figure of an evaluation that counts, with its origin."""
+    timing = timing_of(evaluation)
+    if timing is not None:
+        return f"measured {time_text(timing)}: {speedup_text(timing)}; {floor_text(timing)}"
     if evaluation.estimate is None:
         return "no estimate"
     estimate = evaluation.estimate
@@ -109,6 +114,7 @@ def _best_summary(best: Attempt) -> dict[str, Any]:
         "attempt": best.number,
         "candidate_id": best.candidate_id,
         "verdict": evaluation.verdict if evaluation else None,
+        "timing": evaluation.timing.model_dump(mode="json") if evaluation and evaluation.timing else None,
         "estimate": evaluation.estimate.model_dump(mode="json") if evaluation and evaluation.estimate else None,
     }
 

@@ -210,7 +210,13 @@ class Loop:
             return Judgement(candidate, problem=str(bug))
         same = self.record.state.judged(tuned.candidate.id)  # the best point may be what an earlier attempt wrote
         number_of_same = same.number if same else None
-        return Judgement(tuned.candidate, tuned.evaluation, reused_from=number_of_same, tuning=tuned.tuning)
+        evaluation = self._without_listings(number, tuned.evaluation)
+        return Judgement(tuned.candidate, evaluation, reused_from=number_of_same, tuning=tuned.tuning)
+
+    def _without_listings(self, number: int, evaluation: Evaluation) -> Evaluation:
+        """Put the compiled code beside the attempt; what stays is what a journal holds."""
+        self.record.directory.write_all(number, {}, copies=evaluation.listings)
+        return evaluation.model_copy(update={"listings": {}})
 
     def _evaluate(self, number: int, plan: Plan, candidate: Candidate, *, rungs: Sequence[Rung] | None) -> Evaluation:
         """Ask the judge. `rungs`: those that rank a point of a SPACE; None: the whole ladder."""

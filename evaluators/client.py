@@ -98,7 +98,10 @@ class JudgeClient:
         incumbent: Incumbent | None = None,
         metrics: Sequence[str] = (),
     ) -> Evaluation:
-        """Judge a candidate. A judge that dies twice on it yields Failed(crashed); our own bugs raise JudgeBug."""
+        """Judge a candidate; SASS and PTX come as `listings`.
+
+        A judge that dies twice on it yields Failed(crashed); our own bugs raise JudgeBug.
+        """
         request = {
             "op": "evaluate",
             "problem": problem.model_dump(mode="json"),
@@ -119,7 +122,7 @@ class JudgeClient:
                 kind="crashed",
                 message=f"the judge process ended twice while judging this candidate: {death}",
             )
-        return evaluation_adapter.validate_python(answer["evaluation"])
+        return evaluation_adapter.validate_python({**answer["evaluation"], "listings": answer["listings"]})
 
     def baselines(self, problem: Problem) -> tuple[Baselines, dict[str, str]]:
         """The library at its settings on this machine's GPU, and what figures depend on. Raises MachineError."""

@@ -27,6 +27,7 @@ _CARRIED = (
     "profile",
     "scope",
     "build_log",
+    "listings",
     "environment",
 )
 _NOT_NEEDED: Any = None  # the screen reads text and problem only

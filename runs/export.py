@@ -15,6 +15,8 @@ from evaluators.problem import Problem
 from runs.exports.card import GPU_GUARD, card_lines, card_of
 from runs.exports.winner import Winner, winner_from, winner_of
 from runs.inert import one_line
+from runs.measured import timing_of
+from runs.measured_text import floor_text, speedup_text, time_text
 from runs.nouns import Attempt
 from runs.store import RunDirectory, write_durably
 from runs.verdict_text import pairs_text, verdict_text
@@ -71,7 +73,7 @@ def _evaluation(evaluation: Evaluation) -> list[str]:
         *_numbers(evaluation),
         *(f"refuses (raises): {text}" for text in evaluation.scope),
         *_kernels(evaluation),
-        *_estimate(evaluation),
+        *_times(evaluation),
         *([f"judged with: {pairs_text(evaluation.environment)}"] if evaluation.environment else []),
     ]
 
@@ -102,15 +104,18 @@ def _kernels(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _estimate(evaluation: Evaluation) -> list[str]:
-    estimate = evaluation.estimate
+def _times(evaluation: Evaluation) -> list[str]:
+    estimate, timing = evaluation.estimate, timing_of(evaluation)
+    words = f"{time_text(timing)}; {speedup_text(timing)}; {floor_text(timing)}" if timing else ""
+    measured = [f"time, measured on {timing.device}: {words}"] if timing else ["time: NOT MEASURED"]
     if estimate is None:
-        return ["time: neither measured nor estimated"]
+        return measured
     calibration = "calibrated" if estimate.calibrated else "uncalibrated"
     return [
-        f"time: NOT MEASURED; estimated lower bound ({calibration}): {estimate.value_ms:.4g} ms on "
+        *measured,
+        f"estimated lower bound ({calibration}): {estimate.value_ms:.4g} ms on "
         f"{estimate.target or evaluation.gpu}, limited by {estimate.limiter}; "
-        f"leaves out: {', '.join(estimate.unmodelled) or 'nothing named'}"
+        f"leaves out: {', '.join(estimate.unmodelled) or 'nothing named'}",
     ]
 
 

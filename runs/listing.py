@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from evaluators.evaluation import evaluation_adapter
+from runs.measured import columns
 from runs.nouns import SCHEMA
 
 _DECISION, _USAGE, _VERDICT = b'"decision":"', b'"usage":{', b'"verdict":"'
@@ -21,12 +25,19 @@ _WAITING = re.compile(rb'"event":"(?:planned|analyzed|proposed)"')
 _NUMBER = re.compile(rb'"number":(\d+)')
 _BOUND = b'"estimate":{'
 _ESTIMATE = re.compile(rb'"estimate":\{"kind":"[^"]*","value_ms":([0-9.eE+-]+)')
+_TIMED = b'"timing":{'
+_TIMING = re.compile(rb'"timing":\{"device":"((?:[^"\\]|\\.)*)","is_target":\w+,"latency":\{"median_ms":([0-9.eE+-]+)')
 _PAID = re.compile(rb'"requests":(\d+),"cost_usd":(null|[0-9.eE+-]+)')
 
 
 @dataclass
 class Line:
-    """One run in the list. best_ms: estimated lower bound of the best; cost_usd: None as soon as a price is unknown."""
+    """One run in the list.
+
+    best_ms: estimated lower bound of the best; measured: its measured columns (runs/measured.py), by title.
+    bounds, times: by attempt; times are of `device`, the one of the first that was timed. cost_usd: None as soon as a
+    price is unknown.
+    """
 
     id: str
     problem: str = ""
@@ -37,10 +48,14 @@ class Line:
     best: int | None = None
     best_ms: float | None = None
     is_bound_complete: bool = True
+    measured: dict[str, str] = field(default_factory=dict)
+    device: bytes = b""
+    refuted: set[bytes] = field(default_factory=set)  # numbers of attempts that did not pass once more
     requests: int = 0
     cost_usd: float | None = 0.0
     ended: str = ""
     bounds: list[float | None] = field(default_factory=list)
+    times: list[float | None] = field(default_factory=list)
 
     def spend(self, usage: dict[str, Any]) -> None:
         """Count what was paid."""
@@ -87,12 +102,15 @@ def _read(path: Path) -> Line:
         line.ended = "cannot be read: run.json is " + ("of a newer agent: upgrade" if head else "damaged")
         return line
     *whole, torn = _bytes(path / "journal.jsonl").split(b"\n")
-    kept, open_ = b"", dict[bytes, list[bytes]]()  # what is paid for and not part of an attempt yet, by its number
+    kept, open_ = (
+        list[bytes](),
+        dict[bytes, list[bytes]](),
+    )  # what is paid for and not part of an attempt yet, by its number
     for number, text in enumerate([*whole, torn] if _object(torn) else whole, 1):
         begin = text[:_HEAD_BYTES]
         if b'"event":"attempted"' in begin and _count(line, text):
             open_.pop(_number(text), None)
-            kept = text if text.startswith(b"keep", text.rfind(_DECISION) + len(_DECISION)) else kept
+            kept += [text] if text.startswith(b"keep", text.rfind(_DECISION) + len(_DECISION)) else []
         elif _WAITING.search(begin) and text.endswith(b"}"):
             open_.setdefault(_number(text), []).append(text)
         elif not _note(line, _object(text)):
@@ -100,7 +118,8 @@ def _read(path: Path) -> Line:
             return line
     for text in (text for texts in open_.values() for text in texts):
         line.spend(_object(text).get("usage", {}))
-    _take_best(line, _object(kept).get("attempt", {}))
+    best = next((text for text in reversed(kept) if _number(text) not in line.refuted), b"")
+    _take_best(line, _object(best).get("attempt", {}))
     return line
 
 
@@ -117,12 +136,21 @@ def _count(line: Line, text: bytes) -> bool:
         return False
     verdict_at = text.rfind(_VERDICT, 0, decision_at)
     verdict = text[verdict_at + len(_VERDICT) :].partition(b'"')[0] if verdict_at >= 0 else b""
-    estimate = _ESTIMATE.match(text, text.find(_BOUND)) if verdict in (b"passed", b"unverified") else None
+    holds = verdict in (b"passed", b"unverified")
+    estimate = _ESTIMATE.match(text, text.find(_BOUND)) if holds else None
+    _count_time(line, _TIMING.match(text, text.find(_TIMED)) if holds else None)
     line.attempts += 1
     line.passed += verdict == b"passed"
     line.bounds.append(float(estimate[1]) if estimate else None)
     line.spend({"requests": int(paid[1]), "cost_usd": None if paid[2] == b"null" else float(paid[2])})
     return True
+
+
+def _count_time(line: Line, timing: re.Match[bytes] | None) -> None:
+    """Take the time of an attempt, where it is of the device whose times are shown."""
+    if timing and not line.device:
+        line.device = timing[1]
+    line.times.append(float(timing[2]) if timing and timing[1] == line.device else None)
 
 
 def _note(line: Line, event: dict[str, Any]) -> bool:
@@ -134,17 +162,29 @@ def _note(line: Line, event: dict[str, Any]) -> bool:
             line.ended = str(reason)
         case {"event": "resumed"}:
             line.ended = ""
+        case {"event": "confirmed", "number": int(number), "evaluation": {"verdict": str(verdict)}}:
+            line.refuted |= {str(number).encode()} if verdict != "passed" else set()
     return bool(event)
 
 
 def _take_best(line: Line, attempt: dict[str, Any]) -> None:
     """What is shown of the attempt kept last."""
+    line.measured = _measured(attempt.get("evaluation"))
     match attempt:
         case {"number": int(number), "evaluation": {"estimate": {"value_ms": float(bound)} as estimate}}:
             line.best, line.best_ms = number, bound
             line.is_bound_complete = not estimate.get("left_out")
         case {"number": int(number)}:
             line.best = number
+
+
+def _measured(evaluation: object) -> dict[str, str]:
+    """The measured columns of an evaluation as it stands in the journal."""
+    try:
+        found = evaluation_adapter.validate_python(evaluation)
+    except ValidationError:
+        return {}
+    return {column.title: column.cell(found) for column in columns([found])}
 
 
 def _bytes(path: Path) -> bytes:

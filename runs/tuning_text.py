@@ -10,7 +10,7 @@ from runs.table import table
 COLUMNS = ("point", "verdict", "regs", "spill_bytes", "smem_bytes", "occ_<=%", "estimated_ms", "measured_ms", "why")
 LEGEND = (
     "`*` became the candidate; compiled: it builds, its numbers were not checked. regs to occ: compiled, not measured;"
-    " estimated_ms: a lower bound."
+    " estimated_ms: a lower bound. measured_ms: on the device that the verdict names."
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evaluators.errors import UsageError
 from runs.listing import Listing
+from runs.measured import COLUMNS
 from runs.show import attempt_json, attempt_lines, list_row, run_json, run_lines
 from runs.store import open_run, runs_directory
 from runs.table import table
@@ -24,8 +25,9 @@ def list_runs(runs_dir: Path | None, *, as_json: bool) -> None:
     elif not rows:
         print(f"no runs in {directory}; start one: agent optimize --problem convt3d --gpu 4090")
     else:
-        columns = ("run", "model", "attempts", "best", "estimated_ms", "cost", "ended")
-        print(table(columns, [tuple(str(row.get(column, "")) for column in columns) for row in rows]))
+        measured = [column.title for column in COLUMNS if any(row.get(column.title) for row in rows)]
+        columns = ("run", "model", "attempts", "best", *measured, "estimated_ms", "cost", "ended")
+        print(table(columns, [tuple(str(row.get(column) or "-") for column in columns) for row in rows]))
 
 
 def show(run: str, *, attempt: int | None, runs_dir: Path | None, as_json: bool) -> None:

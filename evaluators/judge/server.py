@@ -104,7 +104,8 @@ def serve(request: dict[str, Any], machine: Machine, answers: TextIO) -> None:
             say({"event": "baselines", **_baselines(problem, machine)})
             return
         evaluation = _evaluate(problem, request, machine, lambda rung: say({"event": "rung", "name": rung}))
-        say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json")})
+        listings = evaluation.listings  # which no dump of an evaluation holds
+        say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json"), "listings": listings})
     except SandboxUnavailable as error:
         say({"event": "error", "type": "MachineError", "message": f"sandbox: {error}"})
     except AgentError as error:

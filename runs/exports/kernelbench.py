@@ -1,7 +1,7 @@
 """Format `kernelbench`: the file names and eval_results.json that KernelBench's analysis reads (as sample 0).
 
-A runtime nobody measured is written as KernelBench writes a missing one, -1.0, and the metadata says so: its fast_p
-then counts the kernel as not faster.
+A measured runtime is the median of one call in ms. One that nobody measured is written as KernelBench writes a missing
+one, -1.0, and the metadata says so: its fast_p then counts the kernel as not faster.
 
 Limits: problems of KernelBench, known by level and number.
 """
@@ -15,6 +15,7 @@ from evaluators.evaluation import Evaluation
 from evaluators.measurement import Latency
 from runs.export import export_source
 from runs.exports.winner import Winner
+from runs.measured import timing_of
 from runs.verdict_text import verdict_text
 
 NOT_MEASURED_MS = -1.0
@@ -49,7 +50,7 @@ def _place(winner: Winner) -> tuple[int, int]:
 def entry_of(evaluation: Evaluation | None, gpu: str) -> dict[str, Any]:
     """One evaluation as an entry of eval_results.json; None (no kernel) neither compiled nor is correct."""
     bound = evaluation.estimate.value_ms if evaluation and evaluation.estimate else None
-    timing = evaluation.timing if evaluation else None
+    timing = timing_of(evaluation)
     return {
         "sample_id": 0,
         "compiled": evaluation is not None and (evaluation.verdict != "failed" or evaluation.rung not in _NOT_BUILT),

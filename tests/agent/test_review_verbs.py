@@ -160,7 +160,13 @@ def test_verify_holds_an_export_to_its_card_and_sees_a_wrong_one(tmp_path):
     held = run("verify", "kernel.py", "--problem", str(SMALL), "--json")
     assert held.returncode == 0, held.stdout + held.stderr
     found = json.loads(held.stdout)
-    assert found["regressions"] == [] and found["notes"] == []
+    assert found["regressions"] == []
+    bound, time = sorted(found["notes"])
+    assert bound.startswith("estimated bound: ") and time == "measured time: not compared, the card holds none"
+    attempt = report.parent / "attempts" / "001"
+    assert ".entry" in (attempt / "kernel.ptx").read_text() and "EXIT" in (attempt / "kernel.sass").read_text()
+    assert "attempts/001/kernel.sass" in report.read_text() and "kernel.sass" in run("show", "-a", "1").stdout
+    assert "EXIT" not in (report.parent / "journal.jsonl").read_text(), "compiled code is no part of a journal"
     text = (tmp_path / "kernel.py").read_text()
     evaluation = evaluation_adapter.validate_python(found["evaluation"])
     claimed = read_card(text).model_copy(update={"estimated_bound_ms": 1e-9})

@@ -3,11 +3,13 @@
 import os
 import shutil
 
+import measured
 import pytest
 from browser import Browser
 
 from evaluators.candidate import candidate_from
-from evaluators.evaluation import Check, Failed
+from evaluators.evaluation import Check, Failed, Passed
+from evaluators.measurement import Metric, Profile
 from prompts.context import Analysis, TunedPoint, Tuning
 from runs.nouns import Attempt, Attempted
 from runs.record import open_record
@@ -47,10 +49,19 @@ def planted(recorded):
         build_log=BREAKOUT,
         scope=(BREAKOUT,),
         environment={"triton": BREAKOUT},
+        timing=measured.timing(device=BREAKOUT, baselines=measured.baselines(BREAKOUT)),
+        profile=Profile(
+            source="ncu",
+            device=BREAKOUT,
+            metrics=(Metric(kernel=BREAKOUT, name=BREAKOUT, value=1.0, unit=BREAKOUT, source="ncu"),),
+            missing={BREAKOUT: BREAKOUT},
+            note=BREAKOUT,
+        ),
     )
     for name, text in (("prompt.md", BREAKOUT), ("reply.md", BREAKOUT * 3), ("kernel.py", source)):
         recorded.write(6, name, text)
-    recorded.write(6, "metrics.json", '{"<script>k</script>": {"dram__bytes.sum": 5.0}, "x": [], "y": {"z": "w"}}')
+    for name in ("kernel.ptx", "kernel.sass"):
+        recorded.write(6, name, BREAKOUT)
     attempt = Attempt(
         number=6,
         parent=2,
@@ -67,8 +78,11 @@ def planted(recorded):
         analysis=Analysis(bottleneck=BREAKOUT, method=BREAKOUT, plan=BREAKOUT, expected_gain=BREAKOUT),
         tuning=Tuning(points=(POINT,), chosen=POINT.candidate_id, note=BREAKOUT),
     )
+    timed = Passed(**failed.model_dump(exclude={"verdict", "rung", "kind", "message"}))
+    again = {"number": 7, "evaluation": timed, "decision": "keep"}
     with open_record(recorded) as record:
         record.append(Attempted(attempt=attempt))
+        record.append(Attempted(attempt=attempt.model_copy(update=again)))
     return recorded
 
 
