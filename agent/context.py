@@ -102,6 +102,7 @@ def _past(attempt: Attempt) -> PastAttempt:
         message=_message(evaluation, attempt),
         estimate_ms=evaluation.estimate.value_ms if evaluation and evaluation.estimate else None,
         decision=attempt.decision,
+        measured_ms=evaluation.timing.latency.median_ms if evaluation and evaluation.timing else None,
         note="; ".join(
             (*attempt.knob_violations, *([attempt.tuning.note] if attempt.tuning and attempt.tuning.note else []))
         ),

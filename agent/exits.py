@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
+from runs.inert import one_line
 from runs.measured import timing_of
 from runs.measured_text import floor_text, speedup_text, time_text
 from runs.nouns import Attempt
@@ -51,10 +52,26 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     return [
         *words,
         f"best: attempt {best.number} ({best.evaluation.verdict}), {figure_text(best.evaluation)}",
-        floor_text(directory),
+        problem_floor_text(directory),
         f"not checked on this machine: {', '.join(open_) or 'nothing'}",
         f"exported: {directory.path / 'best.py'}",
+        *_unverified_words(directory, state.attempts, best),
         look,
+    ]
+
+
+def _unverified_words(directory: RunDirectory, attempts: tuple[Attempt, ...], best: Attempt) -> list[str]:
+    """Other candidates that may be better and that this machine could not verify, with the command that can."""
+    config = directory.run.config
+    return [
+        f"unverified here, may be faster: attempt {attempt.number}, {one_line(attempt.plan, 160)}; on a machine with "
+        f"this GPU: agent evaluate {directory.path}/attempts/{attempt.number:03d}/kernel.py "
+        f"--problem {config.problem} --gpu {config.gpu}"
+        for attempt in attempts
+        if attempt.number != best.number
+        and attempt.reused_from is None
+        and attempt.evaluation is not None
+        and attempt.evaluation.verdict == "unverified"
     ]
 
 
@@ -69,7 +86,7 @@ def figure_text(evaluation: Evaluation) -> str:
     return f"estimated lower bound {estimate.value_ms:.3g} ms on {estimate.target} (limited by {estimate.limiter})"
 
 
-def floor_text(directory: RunDirectory) -> str:
+def problem_floor_text(directory: RunDirectory) -> str:
     """What the problem takes at least on this part, beside which the figure of a kernel is read."""
     roof = roof_of(directory.facts(), load_gpu(directory.run.config.gpu))
     if roof is None:

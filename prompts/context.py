@@ -26,6 +26,7 @@ class PastAttempt(Frozen):
     message: str
     estimate_ms: float | None
     decision: str
+    measured_ms: float | None = None  # median on the device the run measures on
     note: str = ""  # what else the model should hear of it, e.g. that it changed a frozen knob
 
 

@@ -1,4 +1,4 @@
-"""What is known about the base: compiled resources, the estimate's limiter, profiler figures; None where nobody knows.
+"""What is known about the base: compiled resources, the estimate, its time, profiler figures; None where nobody knows.
 
 Limits: the kernel that does the products stands for the candidate; packing kernels are looked at only for spills.
 """
@@ -13,7 +13,7 @@ _STALLS = ("long_scoreboard", "memory_dependency")
 
 @dataclass(frozen=True)
 class Evidence:
-    """Figures that decide moves. origin: compiled, except the two profiler figures at the end (measured)."""
+    """Figures that decide moves. origin: compiled, except the clock's and the profiler's at the end (measured)."""
 
     spill_bytes: int | None = None
     registers: int | None = None
@@ -22,6 +22,7 @@ class Evidence:
     waves: float | None = None
     estimate_ms: float | None = None
     estimate_limiter: str = ""
+    measured_ms: float | None = None
     l2_hit_pct: float | None = None
     memory_stall_pct: float | None = None
 
@@ -41,6 +42,7 @@ def evidence_about(context: Context) -> Evidence:
         waves=main.waves if main else None,
         estimate_ms=estimate.value_ms if estimate else None,
         estimate_limiter=estimate.limiter if estimate else "",
+        measured_ms=evaluation.timing.latency.median_ms if evaluation.timing else None,
         l2_hit_pct=_metric(context, ("lts__t_sector_hit_rate",)),
         memory_stall_pct=_metric(context, _STALLS),
     )

@@ -74,9 +74,14 @@ class Situation:
             return peaks.fp16 or peaks.fp32
         return (peaks.tf32 or peaks.fp32) if precision == "tf32" else peaks.fp32
 
+    @property
+    def sm_cycles_per_ms(self) -> float:
+        """Cycles of all SMs together."""
+        return self.gpu.sm_count * self.gpu.boost_clock_mhz * 1e3
+
     def issue_ms(self, warp_instructions: float) -> float:
         """Time to issue so many warp instructions: four schedulers per SM, one instruction each per cycle."""
-        return warp_instructions / (self.gpu.sm_count * 4 * self.gpu.boost_clock_mhz * 1e3)
+        return warp_instructions / (4 * self.sm_cycles_per_ms)
 
     def memory_ms(self, moved_bytes: float) -> float:
         """Time to move bytes at the vendor's bandwidth."""

@@ -27,20 +27,6 @@ def round_tf32(v):
     return tl.where(v == v, bits.to(tl.float32, bitcast=True), v)
 '''
 
-ROUND_INPUT = '''
-@triton.jit
-def round_input(x_ptr, r_ptr, TOTAL, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(r_ptr + at, round_tf32(tl.load(x_ptr + at, mask=at < TOTAL, other=0.0)), mask=at < TOTAL)
-
-
-def rounded_input(x):
-    """x with every value rounded to TF32, so that the products lose no more than they must."""
-    r = torch.empty_like(x)
-    round_input[(triton.cdiv(x.numel(), 4096),)](x, r, x.numel(), BLOCK=4096, num_warps=8)
-    return r
-'''
-
 PLACE = '''
 @triton.jit
 def place_of(pid, ROWS, COLS, GROUP_M: tl.constexpr):
@@ -75,82 +61,6 @@ def first_tap(phase, K: tl.constexpr, S: tl.constexpr, D: tl.constexpr):
             first = tl.where((S - 1 - i) * D % S == phase, min(S - 1 - i, K), first)
     return first
 '''
-
-PACK_WEIGHTS = '''
-@triton.jit
-def pack_weights(w_ptr, wp_ptr, ICG, OCG, OCP, TAPS, CHANNELS: tl.constexpr, ROUND: tl.constexpr, BLOCK_O: tl.constexpr,
-                 BLOCK_C: tl.constexpr):
-    """[in channel, out channel, tap] -> [group, tap, out channel, in channel], zero-padded to whole tiles."""
-    tap = tl.program_id(0) % TAPS
-    g = tl.program_id(0) // TAPS
-    o = tl.program_id(1) * BLOCK_O + tl.arange(0, BLOCK_O)
-    source = w_ptr + tap + g.to(tl.int64) * ICG * OCG * TAPS
-    target = wp_ptr + (g * TAPS + tap).to(tl.int64) * OCP * CHANNELS
-    for c0 in range(0, CHANNELS, BLOCK_C):
-        c = c0 + tl.arange(0, BLOCK_C)
-        live = (c < ICG)[None, :] & (o < OCG)[:, None]
-        v = tl.load(source + (c[None, :] * OCG + o[:, None]) * TAPS, mask=live, other=0.0)
-        if ROUND:
-            v = round_tf32(v)
-        tl.store(target + o[:, None] * CHANNELS + c[None, :], v, mask=(c < CHANNELS)[None, :] & (o < OCP)[:, None])
-
-
-def packed_weights(w, groups, OCP, CHANNELS, ROUND):
-    """The weights of this call, repacked: never cached, so they follow every change of the parameter."""
-    ICG, OCG, TAPS = w.shape[0] // groups, w.shape[1], w[0, 0].numel()
-    wp = torch.empty((groups, TAPS, OCP, CHANNELS), device=w.device, dtype=w.dtype)
-    pack_weights[(groups * TAPS, triton.cdiv(OCP, 16))](
-        w, wp, ICG, OCG, OCP, TAPS, CHANNELS=CHANNELS, ROUND=ROUND, BLOCK_O=16, BLOCK_C=16, num_warps=1)
-    return wp
-'''
-
-# fp16 has the 10-bit mantissa of TF32: with a common power-of-two scale the error of a sum is that of TF32 (2.8e-4
-# against 2.9e-4 measured on an H200), at half the bytes and twice the tensor rate. Inf and NaN stay out of the scale.
-HALF_SCALE = '''
-@triton.jit
-def largest_finite(v_ptr, bits_ptr, TOTAL, ROUNDS: tl.constexpr, BLOCK: tl.constexpr):
-    """Bit pattern of the largest finite magnitude; patterns of positive floats compare like the floats."""
-    at = tl.program_id(0).to(tl.int64) * (BLOCK * ROUNDS) + tl.arange(0, BLOCK)
-    top = tl.zeros((BLOCK,), tl.float32)
-    for i in range(ROUNDS):
-        v = tl.abs(tl.load(v_ptr + at + i * BLOCK, mask=at + i * BLOCK < TOTAL, other=0.0))
-        top = tl.maximum(top, tl.where(v < float("inf"), v, 0.0))
-    tl.atomic_max(bits_ptr, tl.max(top, axis=0).to(tl.int32, bitcast=True))
-
-
-@triton.jit
-def half_exponent(bits_ptr):
-    """The scale's exponent: 8 while the largest magnitude is in [2**-5, 2**7), else it is brought to 2**14."""
-    e = ((tl.load(bits_ptr) >> 23) & 255) - 127
-    return tl.where((e >= -5) & (e <= 6), 8, tl.minimum(tl.maximum(14 - e, -120), 120))
-
-
-@triton.jit
-def power_of_two(e):
-    return ((e + 127) << 23).to(tl.float32, bitcast=True)
-
-
-def magnitude_bits(v):
-    bits = torch.zeros(1, device=v.device, dtype=torch.int32)
-    largest_finite[(triton.cdiv(v.numel(), 16384),)](v, bits, v.numel(), ROUNDS=8, BLOCK=2048, num_warps=8)
-    return bits
-'''
-
-PACK_SCALED_WEIGHTS = (
-    PACK_WEIGHTS.replace("wp_ptr, ICG", "wp_ptr, bits_ptr, ICG")
-    .replace("ROUND: tl.constexpr, BLOCK_O: tl.constexpr,", "ROUND: tl.constexpr, SCALE: tl.constexpr,")
-    .replace(
-        "                 BLOCK_C: tl.constexpr):", "                 BLOCK_O: tl.constexpr, BLOCK_C: tl.constexpr):"
-    )
-    .replace(
-        "            v = round_tf32(v)\n",
-        "            v = round_tf32(v)\n        if SCALE:\n            v = v * power_of_two(half_exponent(bits_ptr))\n",
-    )
-    .replace("CHANNELS, ROUND):", "CHANNELS, ROUND, bits=None):")
-    .replace("dtype=w.dtype)", "dtype=w.dtype if bits is None else torch.float16)")
-    .replace("w, wp, ICG", "w, wp, w if bits is None else bits, ICG")
-    .replace("ROUND=ROUND, BLOCK_O=16", "ROUND=ROUND, SCALE=bits is not None, BLOCK_O=16")
-)
 
 WRAPPER = '''
 def lead(values, fill):

@@ -9,6 +9,7 @@ Limits: one change at a time (warps and stages follow a tile), only what the tar
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.evidence import Evidence
@@ -16,6 +17,7 @@ from agent.proposers.playbook.family import Cost, Family, Move, Situation
 from agent.proposers.playbook.tiling import ACCUMULATORS, is_buildable
 
 ORDER = ("grid", "tiling", "memory", "tuning")
+PAIRS = "pairs"  # no stage: what is left when all of them have been through
 _FEW_WAVES = 4.0  # below this the last, partly empty wave is a visible share of the time
 _NOISE = 1.02  # expected bounds closer than this are equal
 _MANY_STALLS_PCT = 20  # the memory stage's own threshold for more stages
@@ -135,6 +137,21 @@ def _tuning(standing: Standing) -> Iterator[Move]:
             yield Move(current.having(NUM_STAGES=value), f"{seen}: {value} stages trade shared memory against latency")
 
 
+def _pairs(standing: Standing) -> Iterator[Move]:
+    """Two knobs at a time, where a clock can tell: positions, warps and stages pay for each other."""
+    current = standing.current
+    if standing.evidence.measured_ms is None or not current.has("NUM_STAGES"):
+        return
+    for factor, warps, stages in product((0.5, 1, 2), (0.5, 1, 2), (-1, 0, 1)):
+        if (factor != 1) + (warps != 1) + (stages != 0) == 2:
+            changed = current.having(
+                BLOCK_M=int(current.number("BLOCK_M") * factor),
+                NUM_WARPS=int(current.number("NUM_WARPS") * warps),
+                NUM_STAGES=current.number("NUM_STAGES") + stages,
+            )
+            yield Move(changed, f"measured one by one they gained nothing, so two: {changed.changes_from(current)}")
+
+
 def _resources(evidence: Evidence) -> str:
     if evidence.registers is None or evidence.occupancy_pct is None:
         return "resources unknown"
@@ -147,17 +164,19 @@ _MOVES: dict[str, Callable[[Standing], Iterator[Move]]] = {
     "tiling": _tiling,
     "memory": _memory,
     "tuning": _tuning,
+    PAIRS: _pairs,
 }
 
 
 def _ranked(found: list[Move], standing: Standing) -> list[Move]:
     """Tiles by expected bound (differences under 2 % do not count), then by the bytes they load; none expected to be
-    slower unless the compiled evidence asks for it."""
+    slower unless the compiled evidence asks for it or a clock can tell."""
     situation, cost = standing.situation, standing.family.cost
     limit_ms = cost(standing.current, situation).bound_ms * _NOISE
     costed = [(cost(move.configuration, situation), move) for move in found]
     cramped = _cramped(standing.evidence)
-    worthwhile = [(cost, move) for cost, move in costed if cramped or cost.bound_ms <= limit_ms]
+    is_open = bool(cramped) or standing.evidence.measured_ms is not None
+    worthwhile = [(cost, move) for cost, move in costed if is_open or cost.bound_ms <= limit_ms]
     worthwhile.sort(
         key=lambda pair: (
             not (cramped and pair[1].reason),
@@ -184,7 +203,7 @@ def _is_buildable(configuration: Configuration, situation: Situation) -> bool:
     if not configuration.has("BLOCK_M"):
         return True  # a family with knobs of its own offers only what can be built
     if configuration.has("BLOCK_K"):
-        item_bytes = 2 if configuration.word("PRECISION") == "half" else situation.shape.item_bytes
+        item_bytes = 2 if configuration.word("PRECISION") == "half" else situation.shape.item_bytes  # split: two of 2
         return is_buildable(configuration, situation, item_bytes)
     block_m, block_n, warps = (configuration.number(name) for name in ("BLOCK_M", "BLOCK_N", "NUM_WARPS"))
     return min(block_m // 32, block_n, warps) >= 1 and warps <= 16 and block_m * block_n <= 32 * warps * ACCUMULATORS

@@ -3,6 +3,7 @@
 Limits: it sees what the context shows; attempts older than the context's history are forgotten.
 """
 
+import math
 from dataclasses import dataclass
 
 from agent.proposers.playbook.configuration import Configuration, read_configuration
@@ -57,6 +58,31 @@ class Record:
             if _may_be_rounding(past, configuration)
         }
         return frozenset(blamed - right)
+
+    @property
+    def fastest_ms(self) -> dict[str, float]:
+        """The least measured time of every family that was measured."""
+        found: dict[str, float] = {}
+        for past, configuration in self.entries:
+            if past.measured_ms is not None:
+                found[configuration.family] = min(past.measured_ms, found.get(configuration.family, math.inf))
+        return found
+
+    @property
+    def fruitless(self) -> int:
+        """Attempts measured since the last one that was kept."""
+        count = 0
+        for past, _ in reversed(self.entries):
+            if past.decision == "keep":
+                break
+            count += past.measured_ms is not None
+        return count
+
+    def fastest_of(self, family: str) -> Configuration | None:
+        """The configuration of a family with the least measured time."""
+        own = [(past.measured_ms, place) for place, (past, c) in enumerate(self.entries) if c.family == family]
+        timed = [(ms, place) for ms, place in own if ms is not None]
+        return self.entries[min(timed)[1]][1] if timed else None
 
     @property
     def best(self) -> Configuration | None:

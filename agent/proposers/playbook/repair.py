@@ -48,12 +48,10 @@ def _smaller(failed: Configuration, said: str) -> Iterator[Move]:
 def _more_exact(failed: Configuration, situation: Situation, said: str) -> Iterator[Move]:
     """The same kernel with less rounding, where it rounds at all."""
     family = family_of(failed)
-    if family is not None and not failed.has("BLOCK_M"):  # its tiles depend on its precision
-        yield Move(family.start(situation), f"{said}: the next precision that was not too coarse")
+    if family is None or not failed.has("PRECISION"):
         return
-    if failed.word("PRECISION") == "half" and situation.precision == "tf32":
-        yield Move(failed.having(PRECISION="tf32"), f"{said}: TF32 products need no common scale")
-    if failed.word("PRECISION") in ("half", "tf32", "split", "tf32x3"):
+    yield Move(family.start(situation), f"{said}: the next precision that was not too coarse")
+    if failed.has("BLOCK_M") and failed.word("PRECISION") != "ieee":
         yield Move(failed.having(PRECISION="ieee"), f"{said}: fp32 products round nothing")
 
 

@@ -1,5 +1,8 @@
 """Which configuration comes next: first families, by what they promise after the plainest; then the stage's moves.
 
+Where candidates are measured the clock decides: a family is left when its first kernel is slower than the best by more
+than a rival may be, and the search ends when `_PATIENCE` measured neighbours in a row gained nothing.
+
 Limits: one proposal from one context, no state. It stops when every neighbour of the best configuration was tried.
 """
 
@@ -9,12 +12,13 @@ from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.evidence import Evidence
 from agent.proposers.playbook.family import Family, Move, Situation, family_of, known_families
-from agent.proposers.playbook.moves import ORDER, Standing, moves
+from agent.proposers.playbook.moves import ORDER, PAIRS, Standing, moves
 from agent.proposers.playbook.record import Record
 
 # The algorithm stage's own rule: expect 20 % of a new algorithm, or leave it. A family whose bound is at most so
 # much worse is a rival: bounds hide latency (77 on an H100: bounds within 10 %, 5.6 ms by phases, 3.1 ms packed).
 _WORTH_A_FAMILY = 1.2
+_PATIENCE = 12  # a sweep of one tile, one place in the order, one depth and one number of warps
 
 
 def next_move(
@@ -29,17 +33,35 @@ def next_move(
     family = family_of(current) if current else None
     if current is None or family is None:
         raise NothingToPropose("the playbook expects none of its kernels to beat the code the run starts from")
+    if record.fruitless >= _PATIENCE:
+        raise NothingToPropose(
+            f"{record.fruitless} measured neighbours of {current} in a row gained nothing on {incumbent_ms:.4g} ms"
+        )
     rival = _promising(untried, situation, incumbent_ms, 1 / _WORTH_A_FAMILY)
     if stage == "algorithm" and rival is not None:
         return rival
-    for move in _stage_moves(stage, Standing(current, family, situation, evidence)):
+    ours = _stage_moves(stage, Standing(current, family, situation, evidence))
+    others = (*([rival] if rival else []), *_second_line(current, situation, record))
+    for move in (*ours, *others):
         if move.configuration not in record.tried:
             return move
-    if rival is not None:
-        return rival
     raise NothingToPropose(
         f"every neighbour of {current} was tried; the playbook knows no further kernel for this problem"
     )
+
+
+def _second_line(current: Configuration, situation: Situation, record: Record) -> Iterator[Move]:
+    """Neighbours of the fastest kernels of families that were measured nearly as fast as the best."""
+    best_ms = min(record.fastest_ms.values(), default=0.0)
+    for name, fastest_ms in sorted(record.fastest_ms.items(), key=lambda pair: pair[1]):
+        start = record.fastest_of(name)
+        family = family_of(start) if start else None
+        if name == current.family or start is None or family is None or fastest_ms > best_ms * _WORTH_A_FAMILY:
+            continue
+        said = f"{name} was measured at {fastest_ms:.4g} ms, the best takes {best_ms:.4g} ms"
+        standing = Standing(start, family, situation, Evidence(measured_ms=fastest_ms))
+        for stage in ORDER:
+            yield from (Move(move.configuration, f"{said}: {move.reason}") for move in moves(stage, standing))
 
 
 def _promising(families: list[Family], situation: Situation, incumbent_ms: float | None, gain: float) -> Move | None:
@@ -67,7 +89,9 @@ def fitting(situation: Situation) -> list[Family]:
 
 
 def _expected_ms(current: Configuration | None, situation: Situation, evidence: Evidence) -> float | None:
-    """What the current code is expected to cost: in the playbook's own model, or for other code by its estimate."""
+    """What the current code costs: as measured, else in the playbook's own model, or for other code by its estimate."""
+    if evidence.measured_ms is not None:
+        return evidence.measured_ms
     family = family_of(current) if current else None
     return family.expected_ms(current, situation) if current and family else evidence.estimate_ms
 
@@ -83,6 +107,7 @@ def _stage_moves(stage: str, standing: Standing) -> Iterator[Move]:
                     move.configuration,
                     f"nothing left to change in {stage} ({_why(stage, standing)}), so {other}: {move.reason}",
                 )
+    yield from moves(PAIRS, standing)
 
 
 def _why(stage: str, standing: Standing) -> str:

@@ -68,29 +68,20 @@ def pack_block(x_ptr, xp_ptr, plane, block, factor, LOW, FIRST, SPAN, ICG, POSIT
 
 
 @triton.jit
-def pack_input(x_ptr, xp_ptr, bits_ptr, PLANES, BLOCKS, LOW, FIRST, SPAN, LAST, ICG, POSITIONS, ID, IH, IW, QH, QW,
-               CHANNELS: tl.constexpr, ROUND: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr,
-               WIDE: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_Z: tl.constexpr):
-    """Rows of channels by programs that read x, zero rows by the others. Scales by a guess of 2**8 and finds the true
-    range of every plane on the way; repack_input mends a wrong guess."""
-    pid = tl.program_id(0)
-    if pid < PLANES * BLOCKS:
-        top = pack_block(x_ptr, xp_ptr, pid // BLOCKS, pid % BLOCKS, 256.0, LOW, FIRST, SPAN, ICG, POSITIONS, IH, IW,
-                         QH, QW, CHANNELS, ROUND, SCALE, SPLIT, WIDE, BLOCK_R, BLOCK_C)
-        if SCALE:
-            tl.atomic_max(bits_ptr + pid // BLOCKS, top, sem="relaxed")
-    else:
-        r0 = tl.cast(pid - PLANES * BLOCKS, tl.int64) * BLOCK_Z
-        i = tl.arange(0, BLOCK_Z)
-        f = (((r0 - FIRST) % SPAN).to(tl.int32) + i) % SPAN
-        zero = (r0 + i < FIRST) | (r0 + i >= LAST) | (f % QW >= IW) | (f // QW % QH >= IH) | (f // QW // QH >= ID)
-        c = tl.arange(0, BLOCK_C)
-        nothing = tl.zeros((BLOCK_Z, BLOCK_C), xp_ptr.dtype.element_ty)
-        for c0 in range(0, CHANNELS, BLOCK_C):
-            at = xp_ptr + r0 * CHANNELS + c0 + i[:, None] * CHANNELS + c[None, :]
-            tl.store(at, nothing, mask=zero[:, None])
-            if SPLIT:
-                tl.store(at + LOW, nothing, mask=zero[:, None])
+def clear_rows(xp_ptr, block, LOW, FIRST, SPAN, LAST, ID, IH, IW, QH, QW, CHANNELS: tl.constexpr, SPLIT: tl.constexpr,
+               BLOCK_C: tl.constexpr, BLOCK_Z: tl.constexpr):
+    """Zeros in BLOCK_Z rows wherever they hold no position."""
+    r0 = tl.cast(block, tl.int64) * BLOCK_Z
+    i = tl.arange(0, BLOCK_Z)
+    f = (((r0 - FIRST) % SPAN).to(tl.int32) + i) % SPAN
+    zero = (r0 + i < FIRST) | (r0 + i >= LAST) | (f % QW >= IW) | (f // QW % QH >= IH) | (f // QW // QH >= ID)
+    c = tl.arange(0, BLOCK_C)
+    nothing = tl.zeros((BLOCK_Z, BLOCK_C), xp_ptr.dtype.element_ty)
+    for c0 in range(0, CHANNELS, BLOCK_C):
+        at = xp_ptr + r0 * CHANNELS + c0 + i[:, None] * CHANNELS + c[None, :]
+        tl.store(at, nothing, mask=zero[:, None])
+        if SPLIT:
+            tl.store(at + LOW, nothing, mask=zero[:, None])
 
 
 @triton.jit
@@ -105,37 +96,19 @@ def repack_input(x_ptr, xp_ptr, bits_ptr, PLANES, BLOCKS, PROGRAMS, LOW, FIRST, 
                        POSITIONS, IH, IW, QH, QW, CHANNELS, False, True, SPLIT, WIDE, BLOCK_R, BLOCK_C)
 
 
-def pack_rows(x, xp, bits, v, rounded, scaled, split):
-    """Fills `xp`, one or two (high and low) arrays of rows of channels, and finds the range of every plane."""
-    I, Q, CHANNELS = v["I"], v["Q"], v["layout"]["CHANNELS"]
-    BLOCK_C = math.gcd(CHANNELS, 32)
-    BLOCK_R = (2048 if split else 4096) // BLOCK_C
-    blocks = triton.cdiv(math.prod(I), BLOCK_R)
-    counts = (v["planes"], blocks)
-    span = math.prod(Q)
-    flags = dict(CHANNELS=CHANNELS, SPLIT=split, WIDE=max(span, math.prod(I)) * CHANNELS >= 2**31, BLOCK_R=BLOCK_R,
-                 BLOCK_C=BLOCK_C, num_warps=4)
-    pack_input[(v["planes"] * blocks + v["rows"] // ZERO_ROWS,)](
-        x, xp, bits, *counts, xp.stride(0), v["first"], span, v["first"] + v["planes"] * span, v["ICG"],
-        math.prod(I), *I, *Q[1:], ROUND=rounded, SCALE=scaled, BLOCK_Z=ZERO_ROWS, **flags)
-    if scaled:
-        programs = min(v["planes"] * blocks, 528)
-        repack_input[(programs,)](x, xp, bits, *counts, programs, xp.stride(0), v["first"], span, v["ICG"],
-                                  math.prod(I), *I[1:], *Q[1:], **flags)
 '''
 
 PACK_WEIGHTS = '''
 @triton.jit
-def pack_weights(w_ptr, wp_ptr, e_ptr, bits_ptr, LOW, PLANES, ICG, OCG, OCP, KD: tl.constexpr, KH: tl.constexpr,
-                 KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr,
-                 PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
-                 A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr,
-                 PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr,
-                 ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr,
-                 SCALE: tl.constexpr, SPLIT: tl.constexpr, BLOCK: tl.constexpr):
+def pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW, ICG, OCG, OCP, KD: tl.constexpr, KH: tl.constexpr,
+                KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr,
+                PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
+                A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr,
+                STEPS_H: tl.constexpr, PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr,
+                G: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr,
+                SCALE: tl.constexpr, SPLIT: tl.constexpr, BLOCK: tl.constexpr):
     """[in channel, out channel, tap] -> [group, step, phase, out channel, window pixel x in channel], for one output
     channel; zero where the phase has no tap there. Every output channel has its own scale."""
-    pid = tl.program_id(0)
     o = pid % OCP
     g = pid // OCP
     inputs = tl.where(o < OCG, ICG, 0)  # output channels beyond the last only fill a tile: zeros
@@ -145,8 +118,6 @@ def pack_weights(w_ptr, wp_ptr, e_ptr, bits_ptr, LOW, PLANES, ICG, OCG, OCP, KD:
     lane = tl.arange(0, BLOCK)
     factor = 1.0
     if SCALE:
-        for p0 in range(pid * BLOCK, PLANES, tl.num_programs(0) * BLOCK):  # ranges that pack_input finds
-            tl.store(bits_ptr + p0 + lane, tl.zeros((BLOCK,), tl.int32), mask=p0 + lane < PLANES)
         top = 0
         for t0 in range(0, inputs * TAPS, BLOCK):
             t = t0 + lane
@@ -163,7 +134,7 @@ def pack_weights(w_ptr, wp_ptr, e_ptr, bits_ptr, LOW, PLANES, ICG, OCG, OCP, KD:
         step = i // (WIDTH * ROWS)
         c = k % CHANNELS
         rw = row % PHASES_W * G + (G - PW % G) % G
-        tw = rw + PW - SW * (A_W + k // CHANNELS)
+        tw = rw + PW - SW * (A_W + k // CHANNELS * STEP_W)
         reached = (c < inputs) & (step < STEPS) & (rw < SW) & (tw >= 0) & (tw % DW == 0) & (tw // DW < KW)
         kd = step // STEPS_H
         kh = step % STEPS_H
@@ -187,4 +158,31 @@ def pack_weights(w_ptr, wp_ptr, e_ptr, bits_ptr, LOW, PLANES, ICG, OCG, OCP, KD:
         tl.store(target, high, mask=step < STEPS)
         if SPLIT:
             tl.store(target + LOW, (v - high.to(tl.float32)).to(tl.float16), mask=step < STEPS)
+
+
+@triton.jit
+def pack(x_ptr, xp_ptr, w_ptr, wp_ptr, e_ptr, bits_ptr, FILTERS, PLANES, BLOCKS, LOW_X, LOW_W, FIRST, SPAN, LAST, ICG,
+         OCG, OCP, POSITIONS, ID, IH, IW, QH, QW, KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
+         SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+         DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr,
+         A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr, PHASES_D: tl.constexpr,
+         PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr,
+         WIDTH: tl.constexpr, ROUND: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr, WIDE: tl.constexpr,
+         BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_Z: tl.constexpr):
+    """Both operands in one launch: programs for filters, for positions, for rows of zeros. x is scaled by a guess of
+    2**8, the true range of every plane is found on the way, and repack_input mends a wrong guess."""
+    pid = tl.program_id(0)
+    if pid < FILTERS:
+        pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW_W, ICG, OCG, OCP, KD, KH, KW, SD, SH, SW, PD, PH, PW, DD, DH, DW,
+                    A_D, A_H, A_W, STEP_W, STEPS, STEPS_H, PHASES_D, PHASES_H, PHASES_W, G, ALL, CHANNELS, WIDTH, ROUND,
+                    SCALE, SPLIT, 1024)
+    elif pid < FILTERS + PLANES * BLOCKS:
+        at = pid - FILTERS
+        top = pack_block(x_ptr, xp_ptr, at // BLOCKS, at % BLOCKS, 256.0, LOW_X, FIRST, SPAN, ICG, POSITIONS, IH, IW,
+                         QH, QW, CHANNELS, ROUND, SCALE, SPLIT, WIDE, BLOCK_R, BLOCK_C)
+        if SCALE:
+            tl.atomic_max(bits_ptr + at // BLOCKS, top, sem="relaxed")
+    else:
+        clear_rows(xp_ptr, pid - FILTERS - PLANES * BLOCKS, LOW_X, FIRST, SPAN, LAST, ID, IH, IW, QH, QW, CHANNELS,
+                   SPLIT, BLOCK_C, BLOCK_Z)
 '''

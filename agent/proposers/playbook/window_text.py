@@ -36,13 +36,31 @@ def step_count(rd, rh, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH:
 
 
 @triton.jit
+def chunk_at(chunk, STEP_W: tl.constexpr, CHANNELS: tl.constexpr, BLOCK_K: tl.constexpr):
+    """Where a step of a window begins in x; STEP_W > 1: every STEP_W-th pixel only, CHANNELS a multiple of BLOCK_K."""
+    if STEP_W == 1:
+        return chunk * BLOCK_K
+    else:
+        return chunk // (CHANNELS // BLOCK_K) * (STEP_W * CHANNELS) + chunk % (CHANNELS // BLOCK_K) * BLOCK_K
+
+
+@triton.jit
+def multiplied(wv, xv, acc, SWAP: tl.constexpr, PRECISION: tl.constexpr):
+    """acc + weights x pixels, or with SWAP pixels x weights: Hopper's instruction has 64 rows of its left operand."""
+    if SWAP:
+        return tl.dot(xv, wv.T, acc, input_precision=PRECISION)
+    else:
+        return tl.dot(wv, xv.T, acc, input_precision=PRECISION)
+
+
+@triton.jit
 def window_product(x_base, w_base, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD: tl.constexpr, KH: tl.constexpr,
                    SD: tl.constexpr, SH: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, DD: tl.constexpr,
                    DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr,
-                   A_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr, ALL: tl.constexpr,
-                   ROWS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, SPLIT: tl.constexpr,
-                   PRECISION: tl.constexpr, PROMOTE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr,
-                   BLOCK_K: tl.constexpr):
+                   A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr,
+                   ALL: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr,
+                   SPLIT: tl.constexpr, PRECISION: tl.constexpr, PROMOTE: tl.constexpr, SWAP: tl.constexpr,
+                   BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
     """Rows (phase, out channel) x columns (positions). SPLIT: high * high in sums of PROMOTE steps, as the tensor
     core's own sums lose bits, and apart from them the products with the low parts."""
     c = tl.arange(0, BLOCK_K)
@@ -51,30 +69,35 @@ def window_product(x_base, w_base, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD: tl.con
     x_at = (tl.arange(0, BLOCK_M) * CHANNELS)[:, None] + c[None, :]
     CHUNKS: tl.constexpr = WIDTH // BLOCK_K
     count = step_count(rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, STEPS, ALL) * CHUNKS
-    acc = tl.zeros((ROWS * BLOCK_O, BLOCK_M), tl.float32)
-    low = tl.zeros((ROWS * BLOCK_O, BLOCK_M), tl.float32)
+    TOP: tl.constexpr = BLOCK_M if SWAP else ROWS * BLOCK_O
+    acc = tl.zeros((TOP, ROWS * BLOCK_O * BLOCK_M // TOP), tl.float32)
     if SPLIT:
+        low = tl.zeros((TOP, ROWS * BLOCK_O * BLOCK_M // TOP), tl.float32)
         for i0 in range(0, count, PROMOTE):
-            part = tl.zeros((ROWS * BLOCK_O, BLOCK_M), tl.float32)
+            part = tl.zeros((TOP, ROWS * BLOCK_O * BLOCK_M // TOP), tl.float32)
             for i in range(i0, tl.minimum(i0 + PROMOTE, count)):
                 step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D,
                                          A_H, STEPS_H, ALL)
-                x_tap = x_base + tl.cast((a_d * QH + a_h) * QW + A_W, tl.int64) * CHANNELS + i % CHUNKS * BLOCK_K
+                x_tap = x_base + tl.cast((a_d * QH + a_h) * QW + A_W, tl.int64) * CHANNELS
+                x_tap += chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
                 w_tap = w_base + tl.cast(step, tl.int64) * ROWS * OCP * WIDTH + i % CHUNKS * BLOCK_K
                 xv, wv = tl.load(x_tap + x_at), tl.load(w_tap + w_at)
-                part = tl.dot(wv, xv.T, part)
-                low = tl.dot(wv, tl.load(x_tap + LOW_X + x_at).T, low)
-                low = tl.dot(tl.load(w_tap + LOW_W + w_at), xv.T, low)
+                part = multiplied(wv, xv, part, SWAP, "tf32")
+                low = multiplied(wv, tl.load(x_tap + LOW_X + x_at), low, SWAP, "tf32")
+                low = multiplied(tl.load(w_tap + LOW_W + w_at), xv, low, SWAP, "tf32")
             acc += part
-        return acc + low
+        acc += low
     else:
         for i in range(count):
             step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D, A_H,
                                      STEPS_H, ALL)
-            x_tap = x_base + tl.cast((a_d * QH + a_h) * QW + A_W, tl.int64) * CHANNELS + i % CHUNKS * BLOCK_K
+            x_tap = x_base + tl.cast((a_d * QH + a_h) * QW + A_W, tl.int64) * CHANNELS
+            x_tap += chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
             w_tap = w_base + tl.cast(step, tl.int64) * ROWS * OCP * WIDTH + i % CHUNKS * BLOCK_K
-            acc = tl.dot(tl.load(w_tap + w_at), tl.load(x_tap + x_at).T, acc, input_precision=PRECISION)
-        return acc
+            acc = multiplied(tl.load(w_tap + w_at), tl.load(x_tap + x_at), acc, SWAP, PRECISION)
+    if SWAP:
+        acc = acc.T
+    return acc
 
 
 @triton.jit
@@ -118,10 +141,12 @@ def windows(x, y, m, dtype, join):
     A, B = zip(*map(shifts, K, S, P, D))
     J = [triton.cdiv(o, s) for o, s in zip(O, S)]
     Q = [max(i + max(0, -a), j + max(0, b)) for i, j, a, b in zip(I, J, A, B)]
-    unit = 16 // dtype.itemsize
+    jump = D[2] // S[2] if D[2] % S[2] == 0 else 1  # one phase: pixels between its taps are passed over
+    unit = 16 // dtype.itemsize if jump == 1 else 16
     ICG, OCG = m.in_channels // m.groups, m.out_channels // m.groups
     channels = triton.cdiv(ICG, unit) * unit
-    width = triton.cdiv((B[2] - A[2] + 1) * channels, BLOCK_K) * BLOCK_K
+    jump = jump if channels % BLOCK_K == 0 else 1
+    width = triton.cdiv(((B[2] - A[2]) // jump + 1) * channels, BLOCK_K) * BLOCK_K
     phases = [power_up(s // math.gcd(s, d)) for s, d in zip(S, D)]  # with a tap: every gcd-th output only
     ALL = join == "all" and math.prod(phases) <= BLOCK_N and all(math.gcd(s, d) == 1 for s, d in zip(S, D))
     if not ALL:
@@ -133,7 +158,7 @@ def windows(x, y, m, dtype, join):
     first = triton.cdiv(max(0, -back), ZERO_ROWS) * ZERO_ROWS
     end = first + x.shape[0] * m.groups * math.prod(Q) + max(0, ahead) + columns + triton.cdiv(width, channels)
     steps_h = B[1] - A[1] + 1 if ALL else K[1]
-    layout = dict(A_D=A[0], A_H=A[1], A_W=A[2], STEPS=(B[0] - A[0] + 1) * steps_h if ALL else K[0] * K[1],
+    layout = dict(A_D=A[0], A_H=A[1], A_W=A[2], STEP_W=jump, STEPS=(B[0] - A[0] + 1) * steps_h if ALL else K[0] * K[1],
                   STEPS_H=steps_h, PHASES_D=phases[0], PHASES_H=phases[1], PHASES_W=phases[2],
                   G=math.gcd(S[2], D[2]), ALL=ALL, CHANNELS=channels, WIDTH=width)
     return dict(I=I, O=O, K=K, S=S, P=P, D=D, J=J, Q=Q, ICG=ICG, OCG=OCG, columns=columns, channels_out=channels_out,
@@ -148,16 +173,26 @@ def packed_operands(x, w, y, m, join):
     rounded = PRECISION == "tf32" and x.dtype == torch.float32
     dtype = torch.float16 if scaled else x.dtype
     v = windows(x, y, m, dtype, join)
-    layout, filters = v["layout"], m.groups * v["OCP"]
+    layout, filters, I, Q = v["layout"], m.groups * v["OCP"], v["I"], v["Q"]
     rows = layout["STEPS"] * layout["PHASES_D"] * layout["PHASES_H"] * layout["PHASES_W"] * filters
     wp = torch.empty((2 if split else 1, rows, layout["WIDTH"]), device=x.device, dtype=dtype)
     xp = torch.empty((2 if split else 1, v["rows"], layout["CHANNELS"]), device=x.device, dtype=dtype)
-    bits = torch.empty(v["planes"], device=x.device, dtype=torch.int32)
     exponents = torch.empty(filters, device=x.device, dtype=torch.int32)
-    pack_weights[(filters,)](
-        w, wp, exponents, bits, wp.stride(0), v["planes"], v["ICG"], v["OCG"], v["OCP"], *v["K"], *v["S"], *v["P"],
-        *v["D"], **layout, ROUND=rounded, SCALE=scaled, SPLIT=split, BLOCK=1024, num_warps=4)
-    pack_rows(x, xp, bits, v, rounded, scaled, split)
+    bits = torch.zeros(v["planes"], device=x.device, dtype=torch.int32) if scaled else exponents
+    block_c = math.gcd(layout["CHANNELS"], 32)
+    block_r = (2048 if split else 4096) // block_c
+    span, blocks = math.prod(Q), triton.cdiv(math.prod(I), block_r)
+    counts = (v["planes"], blocks)
+    flags = dict(SPLIT=split, WIDE=max(span, math.prod(I)) * layout["CHANNELS"] >= 2**31, BLOCK_R=block_r,
+                 BLOCK_C=block_c, num_warps=4)
+    pack[(filters + v["planes"] * blocks + v["rows"] // ZERO_ROWS,)](
+        x, xp, w, wp, exponents, bits, filters, *counts, xp.stride(0), wp.stride(0), v["first"], span,
+        v["first"] + v["planes"] * span, v["ICG"], v["OCG"], v["OCP"], math.prod(I), *I, *Q[1:], *v["K"], *v["S"],
+        *v["P"], *v["D"], **layout, ROUND=rounded, SCALE=scaled, BLOCK_Z=ZERO_ROWS, **flags)
+    if scaled:
+        programs = min(v["planes"] * blocks, 528)
+        repack_input[(programs,)](x, xp, bits, *counts, programs, xp.stride(0), v["first"], span, v["ICG"],
+                                  math.prod(I), *I[1:], *Q[1:], CHANNELS=layout["CHANNELS"], **flags)
     return dict(v, xp=xp, wp=wp, bits=bits, exponents=exponents, scaled=scaled, split=split)
 '''
 

@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Choice, Cost, Situation
 from agent.proposers.playbook.shape import Axes, ConvShape
-from agent.proposers.playbook.tiling import best_block_k, power_up, shared_bytes, shared_limit
+from agent.proposers.playbook.tiling import power_up, shared_bytes, shared_limit
 
 _PRODUCTS = {"split": 3, "tf32x3": 3}  # products per multiply-add where it is not one
 # Output rows that do not begin on 16 bytes: every warp store touches a line more (73: stores of 255 floats in a row
-# reached 52 to 56 % of an H200's bandwidth, aligned ones nearly all of it).
+# reached 52 to 56 % of an H200's bandwidth, aligned ones nearly all of it). Zeros between the values of a row cost as
+# much again (77 on an H100: 571 MB in 0.6 ms by phase windows).
 _UNALIGNED_STORES = 1.7
+_STORES_BETWEEN_ZEROS = 3.4
+# A loop step holds an SM so long per warp, whatever it multiplies (H100, 4 warps: 68 0.38 us, 61 0.30, 72 0.45, a tile
+# of 256 positions on an H200 0.29; 2 warps: 70 0.20). At 1.7 GHz 150 cycles for about 100 instructions.
+_STEP_CYCLES_PER_WARP = 150
 _ITERATION = 60  # warp instructions of one loop iteration besides products and loads, read from sm_90 code
 _SHORT_LOOP = 4  # steps of a phase
+_WORTH_WIDTH = 1.02  # gain from which wider tiles are worth their registers
 _STORED_VALUE = 8  # warp instructions per stored value of a lane: address, test, interleaving, store
 
 
@@ -63,7 +69,7 @@ class Windows:
     @property
     def channels(self) -> int:
         """Input channels of one row, padded to 16 bytes."""
-        unit = 16 // self.item_bytes
+        unit = 16 if self._pixel_step > 1 else 16 // self.item_bytes
         return math.ceil(self.shape.in_channels / unit) * unit
 
     @property
@@ -75,7 +81,14 @@ class Windows:
     def width(self) -> int:
         """Length of a window: pixels x channels."""
         low, high = self._shifts[2]
-        return (high - low + 1) * self.channels
+        jump = self._pixel_step if self.channels % self.configuration.number("BLOCK_K") == 0 else 1
+        return ((high - low) // jump + 1) * self.channels
+
+    @property
+    def _pixel_step(self) -> int:
+        """Pixels from tap to tap of the only phase; 1 where a window serves several phases."""
+        dilation, stride = self.shape.dilation[2], self.shape.stride[2]
+        return dilation // stride if dilation % stride == 0 else 1
 
     @property
     def steps(self) -> int:
@@ -124,7 +137,7 @@ def has_dead_phases(shape: ConvShape) -> bool:
 
 
 def window_cost(configuration: Configuration, situation: Situation) -> Cost:
-    """The largest of product, issue and memory time of the main kernel, after one pass that packs x."""
+    """The largest of product, issue, step and memory time of the main kernel, after one pass that packs x."""
     found, precision, shape = Windows(configuration, situation.shape), configuration.word("PRECISION"), situation.shape
     block_k, warps = configuration.number("BLOCK_K"), configuration.number("NUM_WARPS")
     products = _PRODUCTS.get(precision, 1)
@@ -139,6 +152,7 @@ def window_cost(configuration: Configuration, situation: Situation) -> Cost:
     bounds = {
         f"{precision} products": found.iterations * 2 * tile * block_k * products / (peak_tflops * 1e9),
         "instruction issue": situation.issue_ms(found.iterations * instructions + stores),
+        "loop steps": found.iterations * warps * _STEP_CYCLES_PER_WARP / situation.sm_cycles_per_ms,
         "memory": situation.memory_ms(packed_bytes + _stored_bytes(configuration, shape)),
     }
     limiter = max(bounds, key=lambda name: bounds[name])
@@ -162,36 +176,59 @@ def _stored_bytes(configuration: Configuration, shape: ConvShape) -> float:
         return shape.written_bytes
     common = math.gcd(shape.stride[0], shape.dilation[0])
     filled = 1 - 1 / common if configuration.family == "dilation_lattice" else 0.0
-    return shape.written_bytes * (filled + (1 - filled) * _UNALIGNED_STORES)
+    apart = math.gcd(shape.stride[2], shape.dilation[2]) > 1
+    return shape.written_bytes * (filled + (1 - filled) * (_STORES_BETWEEN_ZEROS if apart else _UNALIGNED_STORES))
 
 
-def start_window(situation: Situation) -> Configuration:
-    """A tile whose rows are the phases of the width (all phases where channels are few), as deep as it pays."""
-    shape, precision = situation.shape, situation.window_precision
+def start_window(situation: Situation, family: str = "phase_window") -> Configuration:
+    """A tile whose rows are the phases of the width (all phases where channels are few), as deep as it pays; on Hopper
+    twice as many positions where that saves steps."""
+    shape = situation.shape
     phases = phase_rows(shape)
     joins_all = math.prod(phases) * shape.out_channels <= 64 and math.prod(phases[:2]) > 1
-    joins_all = joins_all and not has_dead_phases(shape)
-    block_n = max(16, min(128, power_up((math.prod(phases) if joins_all else phases[2]) * shape.out_channels)))
-    block_m = 128 * 64 // max(64, block_n)
-    if precision in ("ieee", "split"):  # three sets of accumulators, or operands in registers
+    joins_all = joins_all and not has_dead_phases(shape) and family == "phase_window"
+    rows = (math.prod(phases) if joins_all else phases[2]) * shape.out_channels
+    block_n = max(16, min(128, power_up(rows)))
+    usual = _sized(situation, family, "all" if joins_all else "width", (128 * 64 // max(32, block_n), block_n))
+    if situation.gpu.capability != 90 or situation.window_precision in ("ieee", "split"):
+        return usual
+    usual = usual.having(LEFT="pixels" if block_n < 64 else "weights", NUM_WARPS=4)
+    wide = usual.having(BLOCK_M=usual.number("BLOCK_M") * 2)
+    wide = wide.having(NUM_STAGES=_stages(wide, situation))
+    gain = window_cost(usual, situation).bound_ms / window_cost(wide, situation).bound_ms
+    return wide if gain > _WORTH_WIDTH else usual
+
+
+def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) -> Configuration:
+    precision, (block_m, block_n) = situation.window_precision, tile
+    cramped = precision in ("ieee", "split")  # three sets of accumulators, or operands in registers
+    if cramped:
         block_m //= 2
     draft = Configuration(
-        "phase_window",
+        family,
         (
             ("BLOCK_M", block_m),
             ("BLOCK_N", block_n),
             ("BLOCK_K", 16),
             ("GROUP_M", 1),
             ("PRECISION", precision),
-            ("NUM_WARPS", max(1, block_m * block_n // (32 * (32 if precision in ("ieee", "split") else 64)))),
+            ("NUM_WARPS", max(1, block_m * block_n // (32 * (32 if cramped else 64)))),
             ("NUM_STAGES", 1),
-            ("JOIN", "all" if joins_all else "width"),
+            ("JOIN", join),
+            ("LEFT", "weights"),
             ("PROMOTE", 4),
         ),
     )
-    found = Windows(draft, shape)
-    tile = draft.having(BLOCK_K=best_block_k(found.width, 128 // found.item_bytes))
-    return tile.having(NUM_STAGES=_stages(tile, situation))
+    sized = draft.having(BLOCK_K=_block_k(draft, situation))
+    return sized.having(NUM_STAGES=_stages(sized, situation))
+
+
+def _block_k(draft: Configuration, situation: Situation) -> int:
+    """The step that wastes least of a window, where a step costs as much as 8 columns of it."""
+    largest = 128 // Windows(draft, situation.shape).item_bytes
+    widths = {size: Windows(draft.having(BLOCK_K=size), situation.shape).width for size in (16, 32, 64)}
+    fitting = (size for size in widths if size <= largest)
+    return min(fitting, key=lambda size: math.ceil(widths[size] / size) * (size + 8))
 
 
 def _stages(tile: Configuration, situation: Situation) -> int:
@@ -207,6 +244,35 @@ def _stages(tile: Configuration, situation: Situation) -> int:
 
 
 CHOICES = (
+    *(
+        Choice(
+            "tuning",
+            lambda configuration, value=value: configuration.having(PROMOTE=value),  # type: ignore[misc]
+            when=lambda configuration, situation: configuration.word("PRECISION") == "split",
+            reason=f"sums of {value} steps on the tensor cores: fewer additions outside of them, a larger error",
+        )
+        for value in (2, 8)
+    ),
+    Choice(
+        "tiling",
+        lambda configuration: configuration.having(LEFT="pixels"),
+        when=lambda configuration, situation: (
+            configuration.word("LEFT") == "weights" and situation.gpu.capability == 90
+        ),
+        reason="pixels as the left operand: its rows fill a warp group's instruction where channels are few",
+    ),
+    Choice(
+        "tiling",
+        lambda configuration: configuration.having(LEFT="weights"),
+        when=lambda configuration, situation: configuration.word("LEFT") == "pixels",
+        reason="weights as the left operand: the sums lie as they are stored",
+    ),
+    Choice(
+        "tiling",
+        lambda configuration: configuration.having(JOIN="width"),
+        when=lambda configuration, situation: configuration.word("JOIN") == "all",
+        reason="phases of depth and height as programs of their own: no products of taps that a phase lacks",
+    ),
     Choice(
         "tiling",
         lambda configuration: configuration.having(JOIN="all", BLOCK_N=128, BLOCK_M=64),

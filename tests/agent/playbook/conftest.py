@@ -17,6 +17,7 @@ from agent.proposers.playbook.shape import shape_from
 from evaluators.evaluation import Estimate, Failed, KernelResources, Passed
 from evaluators.gpu import GpuSpec
 from evaluators.gpu_catalog import load_gpu
+from evaluators.measurement import Latency, Timing
 from evaluators.problem import Problem, ProblemFacts, TensorFact
 from prompts.context import Base, Context, PastAttempt
 from prompts.stage import Stage
@@ -140,8 +141,18 @@ class Search:
             "optimize",
         )
 
-    def discard(self, configuration: Configuration) -> None:
-        self._remember(configuration, "discard")
+    def discard(self, configuration: Configuration, measured_ms: float | None = None) -> None:
+        self._remember(configuration, "discard", measured_ms=measured_ms)
+
+    def keep_measured(self, configuration: Configuration, measured_ms: float) -> None:
+        """Record it as the best so far with a time from a clock."""
+        number = len(self.history)
+        self._remember(configuration, "keep", measured_ms=measured_ms)
+        evaluation = passed(configuration, {}).model_copy(update={"timing": timing(measured_ms)})
+        self.base, self.role = (
+            Base(number=number, source=f'"""{configuration}: x."""', evaluation=evaluation),
+            "optimize",
+        )
 
     def fail(self, configuration: Configuration, kind: str, message: str = "") -> None:
         """Record a failure; the next proposal is its repair."""
@@ -150,7 +161,9 @@ class Search:
         failed = Failed(candidate_id="c", problem="t", gpu="g", rung="correctness", kind=kind, message=message)
         self.base, self.role = Base(number=number, source=f'"""{configuration}: x."""', evaluation=failed), "repair"
 
-    def _remember(self, configuration: Configuration, decision: str, kind: str | None = None) -> None:
+    def _remember(
+        self, configuration: Configuration, decision: str, kind: str | None = None, measured_ms: float | None = None
+    ) -> None:
         past = PastAttempt(
             number=len(self.history),
             stage=self.stage,
@@ -160,8 +173,26 @@ class Search:
             message="",
             estimate_ms=None,
             decision=decision,
+            measured_ms=measured_ms,
         )
         self.history = (*self.history, past)
+
+
+def timing(median_ms: float) -> Timing:
+    latency = Latency(median_ms=median_ms, p20_ms=median_ms, p80_ms=median_ms, samples=100)
+    return Timing(
+        device="a GPU",
+        is_target=True,
+        latency=latency,
+        clock="device events",
+        outside=latency,
+        protocol_ms=0.1,
+        protocol_spread_ms=0.01,
+        verified_calls=100,
+        floor_ms=0.01,
+        floor_limiter="memory",
+        precision="tf32",
+    )
 
 
 def passed(configuration: Configuration, kernel: dict) -> Passed:

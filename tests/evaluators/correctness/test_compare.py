@@ -115,6 +115,19 @@ def test_a_phase_of_a_strided_output_cannot_hide_behind_the_others():
     assert compare(exact.float(), replace(whole, strides=(2, 3))).passed
 
 
+def test_a_phase_of_few_values_is_measured_by_an_average_one():
+    """A sum that cancels keeps the rounding of its terms: of a handful of values that is no sample of the error."""
+    exact = torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    exact[..., 1::2, 1::2] *= 1e-3
+    rounded = exact + 2e-4
+    whole = Expected(exact, exact.float(), TOLERANCE, tf32=True)
+    assert compare(rounded.float(), whole).passed
+    assert compare(rounded.float(), replace(whole, strides=(2, 2))).passed
+    wrong = exact.clone()
+    wrong[..., 1::2, :] *= 1.01
+    assert not compare(wrong.float(), replace(whole, strides=(2, 2))).passed
+
+
 def test_an_empty_phase_must_be_exactly_zero():
     exact = torch.randn(2, 3, 8, dtype=torch.float64)
     exact[..., 1::2] = 0
