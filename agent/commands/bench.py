@@ -17,6 +17,7 @@ from agent.engines import Engine, Wish, engine_for
 from agent.policy import strategy_for
 from agent.proposers import proposer_for
 from agent.proposers.providers import base_url_of
+from agent.tuner import TUNE_POINTS
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.problem_sets import load_problem_set
@@ -113,6 +114,7 @@ def _config(request: Request, gpu: str) -> RunConfig:
         sandbox=request.wish.sandbox,
         device=request.wish.device,
         strategy=strategy,
+        tune_points=TUNE_POINTS,
         stages_dir=str(request.stages_dir.resolve()) if request.stages_dir else None,
     )
 
