@@ -5,7 +5,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type fmt golden bench exploits gpu clean
+.PHONY: help setup demo test lint type fmt golden bench screenshots exploits gpu soak ray clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,11 +42,20 @@ golden: .venv/.ok ## rewrite the golden files after reading the difference
 bench: .venv/.ok ## speed and memory, reported
 	$(BIN)/python tests/bench.py
 
+screenshots: .venv/.ok ## the pictures of docs/img, of a recorded run (RUN=path; needs Chromium)
+	$(BIN)/python tests/screenshots.py $(RUN)
+
 exploits: .venv/.ok ## every cheat and every honest file, an hour of hangs and bombs included
 	$(BIN)/pytest -m exploits tests/exploits --timeout 900
 
 gpu: .venv/.ok ## the tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu
+
+soak: .venv/.ok ## an hour of mixed candidates and kills (AGENT_SOAK_SECONDS= ends each earlier)
+	$(BIN)/pytest -s -m soak tests/faults --timeout 0
+
+ray: .venv/.ok ## the Ray engine on a simulated cluster of three nodes (needs: pip install ray)
+	$(BIN)/pytest -m ray tests/agent/engines
 
 clean: ## remove the environment
 	rm -rf .venv

@@ -19,9 +19,9 @@ def behaviour_of(source: str) -> str:
         return "cuda"
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+        names = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
         return UNREADABLE
-    names = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     called = {name.rpartition(".")[2] for name in names}
     return f"{_family(tree, called)}/{_memory(called)}/{_precision(tree, called)}"
 
@@ -30,7 +30,7 @@ def program_of(source: str) -> str:
     """First 16 hex digits of a hash of the syntax tree: equal for files that differ in comments and blanks only."""
     try:
         text = ast.dump(ast.parse(source))
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         text = source
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

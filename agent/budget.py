@@ -3,9 +3,9 @@
 Limits: the worst case of a call is known by the proposer; this only compares and puts into words.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from runs.nouns import Budget
+from runs.nouns import Budget, Usage, total
 from runs.state import RunState
 
 WARN_AT_PCT = (50, 80)
@@ -22,6 +22,32 @@ class WorstCase:
     usd: float | None = 0.0
     tokens: int = 0
 
+    def __add__(self, other: "WorstCase") -> "WorstCase":
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return WorstCase(usd, self.tokens + other.tokens)
+
+
+@dataclass
+class Purse:
+    """What the calls of one attempt may spend: `limits`, less what was spent `before` and by the attempt itself.
+
+    Alone in flight an attempt has the limits of the run; one of several has what was set aside for it, so that the
+    sum of all keeps the limits whatever the order in which they are answered.
+    """
+
+    limits: Budget
+    before: Usage = field(default_factory=Usage)
+    own: list[Usage] = field(default_factory=list)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the worst case of a call matters at all."""
+        return self.limits.max_cost_usd is not None or self.limits.max_tokens is not None
+
+    def refusal(self, worst: WorstCase) -> str | None:
+        """Why the next call must not be made, or None."""
+        return refusal(self.limits, total((self.before, *self.own)), worst)
+
 
 def exhausted(budget: Budget, state: RunState, *, elapsed_s: float) -> str | None:
     """Why no further attempt may begin, or None. elapsed_s: seconds spent by the run, this process included."""
@@ -32,16 +58,16 @@ def exhausted(budget: Budget, state: RunState, *, elapsed_s: float) -> str | Non
     return None
 
 
-def refusal(budget: Budget, state: RunState, worst: WorstCase) -> str | None:
+def refusal(budget: Budget, spent: Usage, worst: WorstCase) -> str | None:
     """Why a call that may cost `worst` must not be made, or None. An unknown price is never taken for free."""
     if budget.max_cost_usd is not None:
-        spent = state.usage.cost_usd
-        if spent is None or worst.usd is None:
+        if spent.cost_usd is None or worst.usd is None:
             return "the price of this model is unknown, so --max-cost cannot be kept; drop it or use a priced model"
-        if spent + worst.usd > budget.max_cost_usd:
-            return f"cost cap ${budget.max_cost_usd:g}: ${spent:.4f} spent, the next call could cost ${worst.usd:.4f}"
+        if spent.cost_usd + worst.usd > budget.max_cost_usd:
+            cap = f"cost cap ${budget.max_cost_usd:g}"
+            return f"{cap}: ${spent.cost_usd:.4f} spent, the next call could cost ${worst.usd:.4f}"
     if budget.max_tokens is not None:
-        tokens = tokens_spent(state)
+        tokens = tokens_of(spent)
         if tokens + worst.tokens > budget.max_tokens:
             return f"token cap {budget.max_tokens}: {tokens} spent, the next call could take {worst.tokens}"
     return None
@@ -57,9 +83,8 @@ def warnings(budget: Budget, before: RunState, after: RunState) -> list[str]:
     return said
 
 
-def tokens_spent(state: RunState) -> int:
-    """Input and output tokens of the whole run."""
-    usage = state.usage
+def tokens_of(usage: Usage) -> int:
+    """Input and output tokens."""
     return usage.input_tokens + usage.output_tokens
 
 
@@ -69,7 +94,7 @@ def _meters(budget: Budget, before: RunState, after: RunState) -> list[tuple[str
     readings = [
         ("--max-attempts", budget.max_attempts, len(before.attempts), len(after.attempts)),
         ("--max-seconds", budget.max_seconds, round(before.seconds, 1), round(after.seconds, 1)),
-        ("--max-tokens", budget.max_tokens, tokens_spent(before), tokens_spent(after)),
+        ("--max-tokens", budget.max_tokens, tokens_of(before.usage), tokens_of(after.usage)),
     ]
     if cost[0] is not None and cost[1] is not None:
         readings.append(("--max-cost", budget.max_cost_usd, round(cost[0], 4), round(cost[1], 4)))

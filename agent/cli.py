@@ -9,25 +9,33 @@ Exit codes: 0 passed or improved, 1 the candidate failed or nothing better was f
 cannot, 4 unverified.
 """
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn, cast
 
 import typer
 
 from agent.cli_author import verbs as author_verbs
+from agent.cli_bench import verbs as bench_verbs
+from agent.cli_catalogs import catalog_verbs
 from agent.options import (
+    AnalystOption,
     AttemptsOption,
     CostOption,
     Device,
     DeviceOption,
+    DevicesOption,
+    EngineOption,
     GpuOption,
     JsonOption,
+    ParallelOption,
     PlainOption,
     Precision,
     PrecisionOption,
     ProblemOption,
     ProviderOption,
+    RepairOption,
     RunArgument,
     RunsDirOption,
     Sandbox,
@@ -36,9 +44,12 @@ from agent.options import (
     StagesOption,
     StrategyOption,
     TokensOption,
+    TuneOption,
 )
 from agent.review_cli import review_verbs
 
+# click's UsageError; typer brings a click of its own in some versions and imports it in others
+_WRONG_USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 app = typer.Typer(
     name="agent",
     help="Propose, compile, judge and keep faster GPU kernels for a PyTorch reference module.",
@@ -70,12 +81,18 @@ def optimize(
     max_tokens: TokensOption = None,
     strategy: StrategyOption = None,
     stages: StagesOption = None,
+    analyst_model: AnalystOption = None,
+    repair_model: RepairOption = None,
+    parallel: ParallelOption = None,
+    tune_points: TuneOption = None,
     recorded_verdicts: Annotated[
         bool, typer.Option("--recorded-verdicts", help="With replay:RUN: repeat its verdicts too, execute nothing.")
     ] = False,
     sandbox: SandboxOption = Sandbox.auto,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.reference,
+    engine: EngineOption = "local",
+    devices: DevicesOption = None,
     runs_dir: RunsDirOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -97,11 +114,17 @@ def optimize(
             max_tokens=max_tokens,
             strategy=strategy,
             stages_dir=stages,
+            analyst_model=analyst_model,
+            repair_model=repair_model,
+            parallel=parallel,
+            tune_points=tune_points,
             provider=provider,
             recorded_verdicts=recorded_verdicts,
             sandbox=sandbox.value,
             device=device.value,
             precision=precision.value,
+            engine=engine,
+            devices=devices,
             runs_dir=runs_dir,
             plain=plain,
             as_json=as_json,
@@ -116,6 +139,8 @@ def resume(
     max_seconds: SecondsOption = None,
     max_cost: CostOption = None,
     max_tokens: TokensOption = None,
+    engine: EngineOption = "local",
+    devices: DevicesOption = None,
     runs_dir: RunsDirOption = None,
     plain: PlainOption = False,
     as_json: JsonOption = False,
@@ -131,6 +156,8 @@ def resume(
             max_seconds=max_seconds,
             max_cost_usd=max_cost,
             max_tokens=max_tokens,
+            engine=engine,
+            devices=devices,
             runs_dir=runs_dir,
             plain=plain,
             as_json=as_json,
@@ -170,34 +197,7 @@ def evaluate(
     run(file, setting, problem=problem, as_json=as_json)
 
 
-@app.command(name="bench-baselines", epilog="Example: agent bench-baselines --problem convt3d-73")
-def bench_baselines(problem: ProblemOption, as_json: JsonOption = False) -> None:
-    """Measure the library at all its settings on this machine's GPU: what a kernel is compared with."""
-    from agent.commands.bench_baselines import bench_baselines as run
-
-    run(problem, as_json=as_json)
-
-
-@app.command(epilog="Example: agent problems --json")
-def problems(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full: a built-in name or a file.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the problems with FLOP, bytes and arithmetic intensity, and what the linter found."""
-    from agent.commands.catalogs import list_problems
-
-    list_problems(name, as_json=as_json)
-
-
-@app.command(epilog="Example: agent gpus 4090")
-def gpus(
-    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the known GPUs with their vendor figures and aliases."""
-    from agent.commands.catalogs import list_gpus
-
-    list_gpus(name, as_json=as_json)
+catalog_verbs(app)
 
 
 @app.command(
@@ -234,23 +234,6 @@ def extract(
 review_verbs(app)
 
 
-@app.command(epilog="Example: agent audit my_cheats/ --problem reference.py")
-def audit(
-    folder: Annotated[Path, typer.Argument(help="Folder of candidate files; a manifest.json there says what is owed.")],
-    problem: ProblemOption,
-    gpu: GpuOption = "4090",
-    without_screen: Annotated[
-        bool, typer.Option("--without-screen", help="Leave the static screen out: what holds without it?")
-    ] = False,
-    sandbox: SandboxOption = Sandbox.auto,
-    as_json: JsonOption = False,
-) -> None:
-    """Judge a folder of candidates: which check decided about each."""
-    from agent.commands.audit import audit as run
-
-    run(folder, problem=problem, gpu=gpu, without_screen=without_screen, sandbox=sandbox.value, as_json=as_json)
-
-
 @app.command(epilog="Example: agent doctor --model qwen3:32b --provider ollama")
 def doctor(
     model: Annotated[
@@ -271,18 +254,32 @@ def doctor(
     run(as_json=as_json)
 
 
+app.add_typer(bench_verbs)
 app.add_typer(author_verbs)
 
 
 def main() -> None:
-    """Entry point: errors of the user or the machine are one line and an exit code, never a traceback."""
+    """Entry point: errors of the user or the machine are one line and an exit code, never a traceback.
+
+    With --json they are an object on stdout besides.
+    """
     from evaluators.errors import AgentError, MachineError
 
     try:
-        app()
+        code = app(standalone_mode=False)
+    except _WRONG_USAGE as error:
+        error.show()
+        _end(type(error).__name__, error.format_message(), 2)
     except AgentError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(3 if isinstance(error, MachineError) else 2)
+        _end(type(error).__name__, str(error), 3 if isinstance(error, MachineError) else 2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    sys.exit(code)
+
+
+def _end(kind: str, message: str, code: int) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": {"kind": kind, "message": message}, "exit_code": code}))
+    sys.exit(code)

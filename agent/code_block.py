@@ -39,13 +39,12 @@ def judge(text: str) -> Judged:
     if len(text) > MAX_SOURCE_CHARS:
         return Judged("too long to be a kernel file")
     try:
-        source = Source(text)
+        return _complete(Source(text))
     except SyntaxError as error:
         unterminated = "unterminated" in error.msg or "never closed" in error.msg
         return Judged(f"syntax error line {error.lineno}: {error.msg}", broken=True, open_string=unterminated)
     except (ValueError, RecursionError, MemoryError) as error:
         return Judged(f"cannot be parsed: {error}", broken=True)
-    return _complete(source)
 
 
 def _complete(source: Source) -> Judged:

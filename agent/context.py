@@ -11,7 +11,7 @@ from evaluators.gpu import GpuSpec
 from evaluators.measurement import Profile
 from evaluators.problem import Problem, ProblemFacts
 from evaluators.profiling.wanted import ALWAYS, LAUNCHES
-from prompts.context import Base, Context, Memory, Metrics, PastAttempt
+from prompts.context import Base, Context, Memory, Metrics, PastAttempt, Search
 from prompts.stage import Stage
 from prompts.stages import missing_metrics
 from runs.memory import most_relevant
@@ -29,6 +29,7 @@ class Subject:
     gpu: GpuSpec
     seed_code: str | None = None
     memories: tuple[Memory, ...] = ()
+    tune_points: int = 0
 
 
 def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: RunState) -> Context:
@@ -50,7 +51,16 @@ def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: 
         hint=plan.hint,
         partners=tuple(partner for partner in partners if partner is not None),
         memories=most_relevant(subject.memories, plan.stage.key) if plan.role != "repair" else (),
+        tune_points=subject.tune_points,
+        searches=searches(state, plan),
     )
+
+
+def searches(state: RunState, plan: Plan) -> tuple[Search, ...]:
+    """The points that were tried of the code to start from and, where that is another, of the last attempt."""
+    last = state.attempts[-1].number if state.attempts else None
+    attempts = (state.attempt(number) for number in dict.fromkeys((plan.parent, last)) if number is not None)
+    return tuple(Search(attempt=a.number, tuning=a.tuning) for a in attempts if a and a.tuning and a.tuning.points)
 
 
 def past_attempts(state: RunState) -> tuple[PastAttempt, ...]:
@@ -93,7 +103,9 @@ def _past(attempt: Attempt) -> PastAttempt:
         estimate_ms=evaluation.estimate.value_ms if evaluation and evaluation.estimate else None,
         decision=attempt.decision,
         measured_ms=evaluation.timing.latency.median_ms if evaluation and evaluation.timing else None,
-        note="; ".join(attempt.knob_violations),
+        note="; ".join(
+            (*attempt.knob_violations, *([attempt.tuning.note] if attempt.tuning and attempt.tuning.note else []))
+        ),
     )
 
 

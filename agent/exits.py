@@ -11,8 +11,12 @@ import sys
 from typing import Any, NoReturn
 
 from evaluators.evaluation import Evaluation
+from evaluators.gpu_catalog import load_gpu
 from runs.inert import one_line
+from runs.measured import timing_of
+from runs.measured_text import floor_text, speedup_text, time_text
 from runs.nouns import Attempt
+from runs.report.roofline import roof_of
 from runs.state import RunState
 from runs.store import RunDirectory
 
@@ -48,6 +52,7 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     return [
         *words,
         f"best: attempt {best.number} ({best.evaluation.verdict}), {figure_text(best.evaluation)}",
+        problem_floor_text(directory),
         f"not checked on this machine: {', '.join(open_) or 'nothing'}",
         f"exported: {directory.path / 'best.py'}",
         *_unverified_words(directory, state.attempts, best),
@@ -71,11 +76,26 @@ def _unverified_words(directory: RunDirectory, attempts: tuple[Attempt, ...], be
 
 
 def figure_text(evaluation: Evaluation) -> str:
-    """The one figure of an evaluation with its origin."""
+    """The figure of an evaluation that counts, with its origin."""
+    timing = timing_of(evaluation)
+    if timing is not None:
+        return f"measured {time_text(timing)}: {speedup_text(timing)}; {floor_text(timing)}"
     if evaluation.estimate is None:
         return "no estimate"
     estimate = evaluation.estimate
     return f"estimated lower bound {estimate.value_ms:.3g} ms on {estimate.target} (limited by {estimate.limiter})"
+
+
+def problem_floor_text(directory: RunDirectory) -> str:
+    """What the problem takes at least on this part, beside which the figure of a kernel is read."""
+    roof = roof_of(directory.facts(), load_gpu(directory.run.config.gpu))
+    if roof is None:
+        return "floor of the problem: not known, its FLOP were not counted"
+    bytes_text = f"{roof.memory_ms:.3g} ms for {roof.bytes_moved / 1e6:.4g} MB at {roof.tb_per_s:.3g} TB/s"
+    rates = ", ".join(
+        f"{roof.flop / peak / 1e9:.3g} ms at {peak:.4g} TFLOP/s {name}" for name, peak in roof.peaks.items()
+    )
+    return f"floor of the problem (estimated from vendor figures): {bytes_text}; {roof.flop / 1e9:.4g} GFLOP: {rates}"
 
 
 def cost_text(state: RunState) -> str:
@@ -101,6 +121,7 @@ def summary(directory: RunDirectory, state: RunState, reason: str) -> dict[str, 
         "usage": state.usage.model_dump(mode="json"),
         "best": _best_summary(best) if best else None,
         "exported": str(directory.path / "best.py") if best else None,
+        "floor": _floor_summary(directory),
     }
 
 
@@ -110,8 +131,17 @@ def _best_summary(best: Attempt) -> dict[str, Any]:
         "attempt": best.number,
         "candidate_id": best.candidate_id,
         "verdict": evaluation.verdict if evaluation else None,
+        "timing": evaluation.timing.model_dump(mode="json") if evaluation and evaluation.timing else None,
         "estimate": evaluation.estimate.model_dump(mode="json") if evaluation and evaluation.estimate else None,
     }
+
+
+def _floor_summary(directory: RunDirectory) -> dict[str, Any] | None:
+    roof = roof_of(directory.facts(), load_gpu(directory.run.config.gpu))
+    if roof is None:
+        return None
+    flop_ms = {name: roof.flop / peak / 1e9 for name, peak in roof.peaks.items()}
+    return {"kind": "estimated", "bytes_ms": roof.memory_ms, "flop_ms": flop_ms, "limiter": roof.limiter}
 
 
 def _why_none(attempts: tuple[Attempt, ...]) -> str:

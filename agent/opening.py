@@ -44,6 +44,7 @@ def planner_for(directory: RunDirectory) -> Planner:
             gpu=load_gpu(config.gpu),
             seed_code=config.seed_code,
             memories=directory.memories(),
+            tune_points=config.tune_points,
         ),
         tuple(stage.for_category(category_of(facts)) for stage in stages),
         strategy_for(config.strategy),

@@ -69,10 +69,28 @@ ProviderOption = Annotated[
 SandboxOption = Annotated[
     Sandbox, typer.Option("--sandbox", help="auto; strict: refuse without namespaces; unsafe: accept any machine.")
 ]
+STDOUT = Path("-")  # as the file of an --output: standard output
 RunArgument = Annotated[str, typer.Argument(help="Run id, its beginning, a path, or `last`.")]
 StrategyOption = Annotated[
     str | None,
     typer.Option("--strategy", help="linear (default), beam[:width=3,branching=2] or evolve[:islands=2,migration=4]."),
+]
+AnalystOption = Annotated[
+    str | None,
+    typer.Option(
+        "--analyst-model", help="Asked before each proposal: one bottleneck, one method, one plan. Off if unset."
+    ),
+]
+RepairOption = Annotated[str | None, typer.Option("--repair-model", help="Asked for repairs (default: --model).")]
+ParallelOption = Annotated[
+    int | None,
+    typer.Option("--parallel", min=1, max=16, help="Proposals asked for at the same time (default 1); judged in turn."),
+]
+TuneOption = Annotated[
+    int | None,
+    typer.Option(
+        "--tune-points", min=0, max=64, help="Points of a kernel's SPACE tried without the model (default 8)."
+    ),
 ]
 StagesOption = Annotated[
     Path | None, typer.Option("--stages", help="Folder of your own stage files; they add or replace by name.")
@@ -82,4 +100,13 @@ DeviceOption = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="Class asked of a kernel: the reference's own, tf32 or fp32.")
+]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="Where candidates are judged: local, or ray[:ADDRESS] (see docs/cluster.md).")
+]
+DevicesOption = Annotated[
+    str | None, typer.Option("--devices", help="GPUs to measure on, like 0,1 (default: all there are).")
+]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Judges at once (default: one per core, as memory allows).")
 ]

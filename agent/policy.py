@@ -26,10 +26,14 @@ from runs.state import RunState
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands: what was attempted, and the stages."""
+    """Where a run stands: what was attempted, and the stages.
+
+    in_flight: numbers of attempts in `state` that are being written now; nothing has come of them yet.
+    """
 
     state: RunState
     stages: tuple[Stage, ...]
+    in_flight: frozenset[int] = frozenset()
 
     def evidence(self, attempt: Attempt) -> Evidence:
         """What the gates of the stages look at."""
@@ -53,7 +57,7 @@ class Plan:
 
 
 class Strategy(Protocol):
-    """Chooses the next attempt; no state of its own."""
+    """Chooses the next attempt; no state of its own. An attempt in flight counts as made, and as not kept."""
 
     name: str
 

@@ -7,8 +7,10 @@ block whose ModelNew does not parse is returned, so that the screen can tell the
 Limits: text only, nothing is run; several files in one reply are not put together.
 """
 
+import html
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -17,7 +19,13 @@ from agent.fences import Layout, Region, layout_of
 from evaluators.candidate import Candidate, candidate_from
 from evaluators.frozen import Frozen
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufeff]")
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufeff\u200b-\u200d\u2060]")
+SPACES = str.maketrans(dict.fromkeys("\u00a0\u2007\u202f", " "))  # what a chat page makes of indentation
+END_OF_TEXT = re.compile(
+    r"(?:<[|\uff5c][^<>|\uff5c\n]{1,40}[|\uff5c]>|</s>)+[ \t]*$", re.MULTILINE
+)  # a server's own marks
+CODE_AFTER_TAG = re.compile(r"^([ \t]*```\w+)[ \t]+((?:import|from)[ \t]+\w)", re.MULTILINE)
+QUOTED = re.compile(r"^[ \t]*> ?", re.MULTILINE)
 MAX_PARSED_CHARS = 150_000  # 0.15 s of parsing; once a block is chosen, older ones beyond this are not looked at
 MAX_UNDECIDED_CHARS = 800_000  # the same while nothing is chosen yet
 MAX_REGIONS = 400  # a reply with more fences than this is a loop; its last blocks are looked at
@@ -91,7 +99,28 @@ def read_reply(text: str) -> Reading:
 
 
 def _read(text: str) -> Reading:
-    text = CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).translate(SPACES)
+    text = CODE_AFTER_TAG.sub(r"\1\n\2", END_OF_TEXT.sub("", text))
+    first, is_whole = _read_once(text)
+    for other in () if is_whole or "ModelNew" not in text else _undisguised(text):
+        reading, is_better = _read_once(other)
+        if is_better:
+            return reading
+    return first
+
+
+def _undisguised(text: str) -> Iterator[str]:
+    """The text out of what may be around it as a whole: JSON inside other text, a quotation, HTML."""
+    if (begin := text.find("{")) >= 0:
+        yield text[begin : text.rfind("}") + 1]
+    if len(QUOTED.findall(text)) > 2:
+        yield QUOTED.sub("", text)
+    if "&lt;" in text or "&gt;" in text or "&amp;" in text:
+        yield html.unescape(text)
+
+
+def _read_once(text: str) -> tuple[Reading, bool]:
+    """The reading of this text, and whether it found a complete ModelNew."""
     wrapped = from_json(text)
     if wrapped is not None:
         code, prose = wrapped
@@ -101,12 +130,13 @@ def _read(text: str) -> Reading:
     if not any(piece.rank in RANKS[:3] for piece in pieces):
         pieces += _look_between(layout, pieces)
     chosen = _choose(pieces)
-    return Reading(
+    reading = Reading(
         candidate=_candidate(chosen) if chosen else None,
         plan=_plan(layout, chosen, pieces),
         reason=_reason(chosen, pieces),
         blocks=tuple(_block(number, piece, chosen) for number, piece in enumerate(pieces, 1)),
     )
+    return reading, chosen is not None and chosen.rank != "broken"
 
 
 def _look_at_regions(layout: Layout) -> list[_Piece]:

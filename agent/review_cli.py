@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from agent.options import JsonOption, ProblemOption, RunArgument, RunsDirOption, Sandbox, SandboxOption
+from agent.options import (
+    Device,
+    DeviceOption,
+    JsonOption,
+    ProblemOption,
+    RunArgument,
+    RunsDirOption,
+    Sandbox,
+    SandboxOption,
+)
 
 
 class Format(StrEnum):
@@ -59,7 +68,7 @@ def show(
     runs_dir: RunsDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a run: its attempts; or one attempt: prompt, reply, diff to the parent, verdict, metrics."""
+    """Show a run: its attempts; or one attempt: verdict, prompt, reply, diff to the parent, metrics."""
     from agent.commands.review import show as run_show
 
     run_show(run, attempt=attempt, runs_dir=runs_dir, as_json=as_json)
@@ -138,12 +147,15 @@ def verify(
     problem: ProblemOption,
     gpu: Annotated[str | None, typer.Option("--gpu", "-g", help="Target GPU (default: that of the card).")] = None,
     sandbox: SandboxOption = Sandbox.auto,
+    device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
     """Judge an exported kernel again and hold it against its card: exit code 1 where it got worse. Made for CI."""
+    from agent.commands.verify import Place
     from agent.commands.verify import verify as run_verify
 
-    run_verify(file, problem=problem, gpu=gpu, sandbox=sandbox.value, as_json=as_json)
+    place = Place(gpu=gpu, sandbox=sandbox.value, device=device.value)
+    run_verify(file, place, problem=problem, as_json=as_json)
 
 
 def export_run(

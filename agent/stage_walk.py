@@ -12,13 +12,17 @@ from runs.nouns import Attempt
 
 
 def repair_plan(position: Position) -> Plan | None:
-    """The repair of the last attempt, where it failed or held no code; a failed repair is not repaired again."""
-    attempts = position.state.attempts
-    if not attempts:
+    """The repair of the last finished attempt, where it failed or held no code and is not being repaired.
+
+    A failed repair is not repaired again.
+    """
+    attempts, flying = position.state.attempts, position.in_flight
+    last = next((attempt for attempt in reversed(attempts) if attempt.number not in flying), None)
+    if last is None:
         return None
-    last = attempts[-1]
     failed = last.candidate_id is None or (last.evaluation is not None and last.evaluation.verdict == "failed")
-    if not failed or last.role == "repair" or last.reused_from is not None:
+    is_repaired = any(attempt.role == "repair" and attempt.parent == last.number for attempt in attempts)
+    if not failed or is_repaired or last.role == "repair" or last.reused_from is not None:
         return None
     return Plan(stage_called(position.stages, last.stage), "repair", last.number)
 

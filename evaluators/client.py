@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -50,15 +50,35 @@ class JudgeBug(errors.MachineError):
     """The judge met an error of ours; the message names the exception, the judge's log has the traceback."""
 
 
-class JudgeClient:
-    """A judge process and the way to ask it. Start-up is paid at construction, in the background."""
+class JudgeAborted(errors.MachineError):
+    """The judge was ended from another thread while it was asked."""
 
-    def __init__(self, sandbox: str = "auto", *, facts_only: bool = False, device: str = "auto") -> None:
+
+class JudgeClient:
+    """A judge process and the way to ask it. Start-up is paid at construction, in the background.
+
+    The judge dies with the thread that constructed this, not only with the process: the kernel's signal for a dead
+    parent follows threads.
+    """
+
+    _device: str | None = None  # the GPU it measures on, as it said when it was ready
+
+    def __init__(
+        self,
+        sandbox: str = "auto",
+        *,
+        facts_only: bool = False,
+        device: str = "auto",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py. `facts_only`: no fork server is started ahead.
 
-        device: auto | cpu | cuda, whether a GPU of this machine is used; cuda: it must be.
+        device: auto | cpu | cuda, whether a GPU of this machine is used; cuda: it must be. `environment` is added to
+        what the judge inherits, e.g. CUDA_VISIBLE_DEVICES.
         """
         self._arguments = (sandbox, "cold", "cpu") if facts_only else (sandbox, "warm", device)
+        self._environment = dict(environment or {})
+        self._is_aborted = False
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
         self._process = self._spawn()
 
@@ -78,7 +98,10 @@ class JudgeClient:
         incumbent: Incumbent | None = None,
         metrics: Sequence[str] = (),
     ) -> Evaluation:
-        """Judge a candidate. A judge that dies twice on it yields Failed(crashed); our own bugs raise JudgeBug."""
+        """Judge a candidate; SASS and PTX come as `listings`.
+
+        A judge that dies twice on it yields Failed(crashed); our own bugs raise JudgeBug.
+        """
         request = {
             "op": "evaluate",
             "problem": problem.model_dump(mode="json"),
@@ -99,13 +122,24 @@ class JudgeClient:
                 kind="crashed",
                 message=f"the judge process ended twice while judging this candidate: {death}",
             )
-        return evaluation_adapter.validate_python(answer["evaluation"])
+        return evaluation_adapter.validate_python({**answer["evaluation"], "listings": answer["listings"]})
 
     def baselines(self, problem: Problem) -> tuple[Baselines, dict[str, str]]:
         """The library at its settings on this machine's GPU, and what figures depend on. Raises MachineError."""
         request = {"op": "baselines", "problem": problem.model_dump(mode="json")}
         answer = self._ask_twice(request, lambda name: None)
         return Baselines.model_validate(answer["baselines"]), dict(answer["environment"])
+
+    def device(self) -> str | None:
+        """Name of the GPU the judge measures on; None where it has none."""
+        if not self._is_ready:
+            self._ask_twice({"op": "hello"}, lambda name: None)
+        return self._device
+
+    def abort(self) -> None:
+        """End the judge from any thread; a request in progress raises JudgeAborted. `close` is still owed."""
+        self._is_aborted = True
+        self._process.kill()
 
     def close(self) -> None:
         """End the judge and everything below it."""
@@ -133,14 +167,20 @@ class JudgeClient:
         try:
             return self._ask(request, announce)
         except JudgeEnded as end:
+            self._give_up_if_aborted()
             if not self._is_ready:  # our own failure: no candidate was looked at
                 raise errors.MachineError(f"the judge does not start: {end}; see `agent doctor`") from None
             self._restart()
         try:
             return self._ask(request, announce)
         except JudgeEnded as end:
+            self._give_up_if_aborted()
             self._restart()
             raise errors.JudgeDied(str(end)) from None
+
+    def _give_up_if_aborted(self) -> None:
+        if self._is_aborted:
+            raise JudgeAborted("the judge was ended while it was asked") from None
 
     def _ask(self, request: dict[str, Any], announce: Callable[[str], None]) -> dict[str, Any]:
         stdin = self._process.stdin
@@ -152,7 +192,7 @@ class JudgeClient:
             raise JudgeEnded(self._last_words()) from None
         for event in self._events():
             if event["event"] == "ready":
-                self._is_ready = True
+                self._is_ready, self._device = True, event["device"]
             elif event["event"] == "rung":
                 announce(event["name"])
             elif event["event"] == "error":
@@ -191,7 +231,7 @@ class JudgeClient:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env={**environment, "PYTHONPATH": import_path, "PYTHONUNBUFFERED": "1"},
+            env={**environment, **self._environment, "PYTHONPATH": import_path, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
 
@@ -203,6 +243,8 @@ class JudgeClient:
                 if stream:
                     stream.close()
         self._process = self._spawn()
+        if self._is_aborted:  # while the old one was being buried
+            self._process.kill()
 
     def _last_words(self) -> str:
         code = self._process.poll()

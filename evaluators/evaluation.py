@@ -98,6 +98,7 @@ class _Judged(Frozen):
     profile: Profile | None = None
     scope: tuple[str, ...] = ()  # geometries the candidate refused by raising
     build_log: str = ""
+    listings: dict[str, str] = Field(default={}, exclude=True, repr=False)  # SASS and PTX: files, never in a record
     environment: dict[str, str] = {}
     duration_s: float = 0.0
     rung_seconds: dict[str, float] = {}

@@ -44,6 +44,7 @@ class GpuSpec(Frozen):
     dense_peak_tflops: DensePeaks
     source: str
     notes: str = ""
+    choice: str = ""  # which part a name that several share was taken for; said by the catalog, not by a file
 
     @field_validator("source")
     @classmethod

@@ -28,15 +28,17 @@ _NOISE = re.compile(r"nvidia|geforce|tesla|rtx|generation|[^a-z0-9]")
 
 
 def all_gpus() -> tuple[GpuSpec, ...]:
-    """Every known GPU by key. A damaged file is an error that names the file and the field."""
-    specs = {path.stem: _read(path) for folder in _folders() for path in sorted(folder.glob("*.toml"))}
-    return tuple(specs[key] for key in sorted(specs))
+    """Every known GPU by key. A damaged file is an error that names the file and the field; so are two of one name."""
+    paths = {path.stem: path for folder in _folders() for path in sorted(folder.glob("*.toml"))}
+    specs = tuple(_read(paths[key]) for key in sorted(paths))
+    _require_own_names(specs, paths)
+    return specs
 
 
 def load_gpu(name: str) -> GpuSpec:
     """The GPU people call `name`: key, alias, vendor name; case, spaces, dashes and brand words do not count.
 
-    A name several parts share ("A100", "H100") yields its documented default and `notes` says so. "auto" asks the
+    A name several parts share ("A100", "H100") yields its documented default and `choice` says so. "auto" asks the
     machine.
     """
     if name.strip().lower() == "auto":
@@ -96,6 +98,18 @@ def _read(path: Path) -> GpuSpec:
         raise UsageError(f"GPU file {path}: field key: the file's name is its key; remove the field") from None
 
 
+def _require_own_names(specs: tuple[GpuSpec, ...], paths: dict[str, Path]) -> None:
+    """A name that two files claim would mean whichever is read first. Raises UsageError naming both files."""
+    owners: dict[str, str] = {}
+    for spec in specs:
+        for name in (spec.key, spec.name, *spec.aliases, *spec.default_for):
+            owner = owners.setdefault(_normal(name), spec.key)
+            if owner != spec.key:
+                raise UsageError(
+                    f"GPU name '{name}' stands in {paths[owner]} and in {paths[spec.key]}: take it out of one of them"
+                )
+
+
 def _normal(name: str) -> str:
     """What of a name counts: 'NVIDIA GeForce RTX 4090' -> '4090'."""
     return _NOISE.sub("", name.lower())
@@ -105,8 +119,7 @@ def _as_default(spec: GpuSpec, name: str, specs: tuple[GpuSpec, ...]) -> GpuSpec
     family = _normal(name)
     others = [other.key for other in specs if other.key != spec.key and family in _normal(other.key)]
     choice = f"'{name}' names several parts; taken as {spec.name} ({spec.key})"
-    choice += f", not {', '.join(others)}." if others else "."
-    return spec.model_copy(update={"notes": f"{choice} {spec.notes}".strip()})
+    return spec.model_copy(update={"choice": f"{choice}; others: {', '.join(others)}" if others else choice})
 
 
 def _unknown(name: str, specs: tuple[GpuSpec, ...]) -> str:

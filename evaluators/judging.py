@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from evaluators.candidate import Candidate
-from evaluators.evaluation import Evaluation
+from evaluators.evaluation import Evaluation, Rung
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
 from evaluators.rungs import Incumbent
@@ -18,6 +18,9 @@ class Judge(Protocol):
 
     def facts(self, problem: Problem) -> ProblemFacts: ...
 
+    def device(self) -> str | None:
+        """Name of the GPU that measures; None where none does."""
+
     def evaluate(
         self,
         problem: Problem,
@@ -27,5 +30,9 @@ class Judge(Protocol):
         announce: Callable[[str], None],
         incumbent: Incumbent | None = None,
         metrics: Sequence[str] = (),
+        rungs: Sequence[Rung] | None = None,
     ) -> Evaluation:
-        """`incumbent`: measured on this device, compared interleaved; `metrics`: what a profiler is asked for."""
+        """`incumbent`: measured on this device, compared interleaved; `metrics`: what a profiler is asked for.
+
+        `rungs`: only these; None: the whole ladder.
+        """

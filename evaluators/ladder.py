@@ -11,7 +11,10 @@ from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
+from evaluators.candidate import Candidate
 from evaluators.evaluation import Check, Evaluation, Failed, Passed, Rung, Unverified
+from evaluators.gpu import GpuSpec
+from evaluators.problem import Problem
 from evaluators.rungs import Findings, Task
 
 _CARRIED = (
@@ -24,8 +27,10 @@ _CARRIED = (
     "profile",
     "scope",
     "build_log",
+    "listings",
     "environment",
 )
+_NOT_NEEDED: Any = None  # the screen reads text and problem only
 RUNGS: tuple[Rung, ...] = ("screen", "build", "correctness", "estimate")
 DEVICE_RUNGS: tuple[Rung, ...] = (*RUNGS, "timing", "profile")
 
@@ -57,6 +62,17 @@ def climb(
     return _verdict(task, rung, seconds, round(time.monotonic() - started, 3))
 
 
+def screened(problem: Problem, candidate: Candidate, gpu: GpuSpec) -> Evaluation | None:
+    """The verdict of a candidate that its text alone rejects, None where it has to be judged. Starts no process."""
+    started = time.monotonic()
+    task = Task(problem, candidate, gpu, reference=_NOT_NEEDED, zygotes=_NOT_NEEDED)
+    found = import_module("evaluators.rungs.screen").check(task)
+    if found.failure is None:
+        return None
+    duration_s = round(time.monotonic() - started, 3)
+    return _verdict(task.having(found), "screen", {"screen": duration_s}, duration_s)
+
+
 def _added(before: Findings, new: Findings) -> Findings:
     """Both findings in one: tuples and logs are appended, single values replaced where the new one has them."""
     merged: dict[str, Any] = {}
@@ -83,7 +99,8 @@ def _verdict(task: Task, rung: Rung, seconds: dict[str, float], duration_s: floa
     }
     for name in _CARRIED:
         common[name] = getattr(found, name)
-    common["environment"] = {**found.environment, "sandbox": task.zygotes.tier}
+    tier = "none needed: nothing was run" if task.zygotes is _NOT_NEEDED else task.zygotes.tier
+    common["environment"] = {**found.environment, "sandbox": tier}
     if found.failure:
         return Failed(kind=found.failure.kind, message=found.failure.message, **common)
     if found.unverified:

@@ -57,8 +57,8 @@ class Baselines(Frozen):
 class Timing(Frozen):
     """How fast a candidate is. `latency` is what counts: from device events where the judge's clock corroborates them.
 
-    outside: the judge's clock from go to the output copied, less `protocol_ms` (a trusted null candidate through the
-    same protocol, +- `protocol_spread_ms`). floor_ms: what the problem's FLOP and bytes need at the vendor's rates of
+    outside: the judge's clock from go to the output copied, less `protocol_ms` (the trusted reference through the same
+    protocol, +- `protocol_spread_ms`). floor_ms: what the problem's FLOP and bytes need at the vendor's rates of
     this device. calls_per_sample: short kernels are timed in verified batches.
     """
 
@@ -76,6 +76,8 @@ class Timing(Frozen):
     floor_limiter: Literal["memory", "arithmetic"]
     precision: PrecisionClass
     baselines: Baselines | None = None
+    null_protocol_ms: float | None = None  # the same cost by a null candidate, which does no work
+    host_ms: float | None = None  # until forward returns, by its own process's clock: a claim, informs only
     build_s: float | None = None  # first call: compilation and module load
 
     @property

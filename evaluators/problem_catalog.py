@@ -72,14 +72,17 @@ def _built_in_files() -> list[Path]:
 
 def _default_of(word: str, problems: tuple[Problem, ...]) -> Problem:
     """The problem that declares itself the default for a word several share, with a note that names the others."""
+    spellings = {problem.key: problem for problem in problems}
     for problem in problems:
-        if word in read_block(problem.source, where=problem.key).default_for:
+        defaults = read_block(problem.source, where=problem.key).default_for
+        if word in defaults:
             others = [other.key for other in problems if other.key.startswith(f"{word}-") and other.key != problem.key]
             note = f"'{word}' names {len(others) + 1} problems; taken as {problem.key} ({problem.title})"
             return problem.model_copy(update={"notes": (f"{note}; others: {', '.join(others)}",)})
-    keys = [problem.key for problem in problems]
-    near = difflib.get_close_matches(word, keys, n=3, cutoff=0.5)
-    nearest = f"nearest: {', '.join(near)}" if near else "nothing is near it"
+        spellings |= dict.fromkeys(defaults, problem)
+    near = difflib.get_close_matches(word, spellings, n=4, cutoff=0.5)
+    keys = list(dict.fromkeys(spellings[spelling].key for spelling in near))
+    nearest = f"nearest: {', '.join(keys)}" if keys else "nothing is near it"
     raise UnknownProblem(
         f"unknown problem '{word}'; {nearest}. `agent problems` lists all; a path to a KernelBench file works too"
     )

@@ -25,7 +25,7 @@ class RooflinePosition(Frozen):
 def position_of(facts: ProblemFacts, timing: Timing, profile: Profile | None = None) -> RooflinePosition:
     """The rates a timing means for a problem."""
     latency_s = timing.latency.median_ms / 1e3
-    dram_bytes, duration_ns = _total(profile, DRAM_BYTES), _total(profile, DURATION)
+    dram_bytes, duration_ns = total(profile, DRAM_BYTES), total(profile, DURATION)
     return RooflinePosition(
         flop_per_byte=facts.arithmetic_intensity,
         useful_tflop_s=facts.flop / latency_s / 1e12 if facts.flop is not None else None,
@@ -46,7 +46,7 @@ def at_floor(evaluation: Evaluation | None) -> str:
     )
 
 
-def _total(profile: Profile | None, name: str) -> float | None:
+def total(profile: Profile | None, name: str) -> float | None:
     """The sum of a metric over all kernels; None where one of them lacks it."""
     kernels = profile.by_kernel if profile else {}
     values = [figures[name] for figures in kernels.values() if name in figures]

@@ -11,7 +11,7 @@ from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
 from prompts.stage import Stage
 
-Role = Literal["propose", "optimize", "repair"]
+Role = Literal["propose", "optimize", "repair", "analyze"]
 Metrics = dict[str, dict[str, float | int | str | None]]  # kernel name -> metric name -> value
 
 
@@ -53,13 +53,63 @@ class Memory(Frozen):
     decision: str = ""
 
 
+class Analysis(Frozen):
+    """What the analyst found before the author writes: one bottleneck, one method, one plan, the gain it expects."""
+
+    bottleneck: str = ""
+    method: str = ""
+    plan: str = ""
+    expected_gain: str = ""
+
+
+class TunedPoint(Frozen):
+    """One point of a candidate's SPACE. `compiled`: it builds and was ranked, its numbers were not checked.
+
+    registers, spills (bytes), shared_memory_bytes (the largest over its kernels) and theoretical_occupancy_pct (the
+    lowest) are compiled; estimate_ms is a lower bound; latency_ms is measured.
+    """
+
+    values: dict[str, bool | int | float | str]
+    candidate_id: str
+    verdict: Literal["passed", "failed", "unverified", "compiled", "not judged"]
+    detail: str = ""  # why it failed, in one line
+    registers: int | None = None
+    spills: int | None = None
+    shared_memory_bytes: int | None = None
+    theoretical_occupancy_pct: float | None = None
+    estimate_ms: float | None = None
+    latency_ms: float | None = None
+
+    @property
+    def name(self) -> str:
+        """`BLOCK_M=64, NUM_WARPS=4`."""
+        return ", ".join(f"{name}={value}" for name, value in self.values.items())
+
+
+class Tuning(Frozen):
+    """What the search of a candidate's SPACE found: the file as written first, then the points in the order tried."""
+
+    points: tuple[TunedPoint, ...] = ()
+    chosen: str = ""  # candidate_id of the point that became the candidate
+    written: str = ""  # program hash of the file as the reply had it
+    note: str = ""  # what was not searched, and why
+
+
+class Search(Frozen):
+    """The tuning of one attempt, for the prompt."""
+
+    attempt: int
+    tuning: Tuning
+
+
 class Context(Frozen):
     """Everything one proposal may depend on.
 
-    role: `propose` without code yet, `optimize` from `base` (the best so far), `repair` of the failed `base`.
-    metrics: profiler figures of `base` (origin: measured). missing_metrics: wanted by the stage and not delivered, by
-    name with the reason where it is known.
+    role: `propose` without code yet, `optimize` from `base` (the best so far), `repair` of the failed `base`,
+    `analyze`: say what to do, for whoever writes. metrics: profiler figures of `base` (origin: measured).
+    missing_metrics: wanted by the stage and not delivered, by name with the reason where it is known.
     partners: other candidates to take over from. memories: outcomes of earlier runs that are about this problem.
+    tune_points: how many points of a SPACE are tried, 0: none.
     """
 
     role: Role
@@ -74,3 +124,7 @@ class Context(Frozen):
     hint: str = ""
     partners: tuple[Base, ...] = ()
     memories: tuple[Memory, ...] = ()
+    number: int = 0  # of the attempt; 0 outside a run
+    analysis: Analysis | None = None
+    tune_points: int = 0
+    searches: tuple[Search, ...] = ()

@@ -18,7 +18,7 @@ from evaluators.errors import UsageError
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
 from evaluators.roofline import position_of
-from prompts.context import Base, Context, Metrics
+from prompts.context import Base, Context, Metrics, TunedPoint, Tuning
 from prompts.stage import Stage
 from prompts.stages import missing_metrics, user_directory
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BUILT_IN_DIR = Path(__file__).parent / "templates"
 _ONE_LINE_CHARS = 600
+_SHOWN_POINTS = 12
 
 
 def render(context: Context) -> str:
@@ -147,6 +148,7 @@ def _environment(user: Path | None) -> "Environment":
         short_float=_short_float,
         sizes=_sizes,
         tail=_tail,
+        shown_points=_shown_points,
     )
     return environment
 
@@ -167,6 +169,13 @@ def _short_float(value: float) -> str:
 
 def _sizes(shape: Iterable[int]) -> str:
     return f"({', '.join(map(str, shape))})"
+
+
+def _shown_points(tuning: Tuning) -> list[TunedPoint]:
+    """The points a prompt lists, in the order they were tried: the first ones, and always the chosen one."""
+    chosen = [point for point in tuning.points if point.candidate_id == tuning.chosen]
+    shown = [*tuning.points[:_SHOWN_POINTS]]
+    return shown if not chosen or chosen[0] in shown else [*shown[:-1], *chosen]
 
 
 def _tail(text: str, lines: int) -> str:

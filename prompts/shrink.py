@@ -1,11 +1,11 @@
 """Make a prompt shorter by leaving out its least useful parts, in a stated order.
 
-    1 outcomes of earlier runs      3 attempts older than the last four     5 evidence of kernels beyond four
-    2 partners' code                4 the build log                         6 ideas of the stage
-                                                                            7 all earlier attempts
+    1 outcomes of earlier runs      4 attempts older than the last four     7 ideas of the stage
+    2 partners' code                5 the build log                         8 all earlier attempts
+    3 tables of points              6 evidence of kernels beyond four
 
-Limits: never the reference, the rules, the current code or the verdict. A prompt that is too long without all seven
-stays too long.
+Limits: never the reference, the rules, the current code, the verdict or the analysis. A prompt that is too long without
+all eight stays too long.
 """
 
 from collections.abc import Callable
@@ -80,6 +80,7 @@ def _without_ideas(context: Context) -> Context:
 ORDER: tuple[tuple[str, Callable[[Context], Context]], ...] = (
     ("outcomes of earlier runs", lambda context: context.model_copy(update={"memories": ()})),
     ("partners", lambda context: context.model_copy(update={"partners": ()})),
+    ("tables of points", lambda context: context.model_copy(update={"searches": ()})),
     ("older attempts", _without_old_attempts),
     ("build log", _without_build_log),
     ("evidence of further kernels", _without_many_kernels),

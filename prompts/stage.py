@@ -102,6 +102,7 @@ class Stage(Frozen):
     autotune: tuple[str, ...] = ()
     allowed_knobs: tuple[Knob, ...] = ()
     frozen_knobs: tuple[Knob, ...] = ()
+    names_families: bool = False  # the plan names the algorithm families that fit and the one it believes in
     proposals: int = 1  # most proposals one visit makes; it goes on only while the last one was kept
     entry_gate: str = ""  # the gates in words, for the prompt
     exit_gate: str = ""

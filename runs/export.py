@@ -13,8 +13,10 @@ from evaluators.candidate import candidate_from
 from evaluators.evaluation import Evaluation
 from evaluators.problem import Problem
 from runs.exports.card import GPU_GUARD, card_lines, card_of
-from runs.exports.winner import Winner, winner_of
+from runs.exports.winner import Winner, winner_from, winner_of
 from runs.inert import one_line
+from runs.measured import timing_of
+from runs.measured_text import floor_text, speedup_text, time_text
 from runs.nouns import Attempt
 from runs.store import RunDirectory, write_durably
 from runs.verdict_text import pairs_text, verdict_text
@@ -25,8 +27,7 @@ LINE_CHARS, FACT_CHARS = 116, 800  # of a line and of one fact in the header
 
 def export_source(directory: RunDirectory, number: int | None = None) -> str:
     """The standalone file of an attempt, or of the best. Raises UsageError where there is no code to export."""
-    winner = winner_of(directory, number)
-    return f"{annotated_source(winner)}\n{_self_check(winner)}"
+    return _standalone(winner_of(directory, number))
 
 
 def annotated_source(winner: Winner) -> str:
@@ -36,11 +37,15 @@ def annotated_source(winner: Winner) -> str:
     return f"{header}\n{card}\n\n{_needs_gpu(winner.source)}{winner.source.rstrip()}"
 
 
-def export_best(directory: RunDirectory) -> Path:
+def export_best(directory: RunDirectory, best: Attempt) -> Path:
     """Write the best kernel to best.py in the run directory, durably, and return its path."""
     path = directory.path / "best.py"
-    write_durably(path, export_source(directory))
+    write_durably(path, _standalone(winner_from(directory, best)))
     return path
+
+
+def _standalone(winner: Winner) -> str:
+    return f"{annotated_source(winner)}\n{_self_check(winner)}"
 
 
 def provenance(directory: RunDirectory, attempt: Attempt, problem: Problem) -> list[str]:
@@ -68,7 +73,7 @@ def _evaluation(evaluation: Evaluation) -> list[str]:
         *_numbers(evaluation),
         *(f"refuses (raises): {text}" for text in evaluation.scope),
         *_kernels(evaluation),
-        *_estimate(evaluation),
+        *_times(evaluation),
         *([f"judged with: {pairs_text(evaluation.environment)}"] if evaluation.environment else []),
     ]
 
@@ -99,15 +104,18 @@ def _kernels(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _estimate(evaluation: Evaluation) -> list[str]:
-    estimate = evaluation.estimate
+def _times(evaluation: Evaluation) -> list[str]:
+    estimate, timing = evaluation.estimate, timing_of(evaluation)
+    words = f"{time_text(timing)}; {speedup_text(timing)}; {floor_text(timing)}" if timing else ""
+    measured = [f"time, measured on {timing.device}: {words}"] if timing else ["time: NOT MEASURED"]
     if estimate is None:
-        return ["time: neither measured nor estimated"]
+        return measured
     calibration = "calibrated" if estimate.calibrated else "uncalibrated"
     return [
-        f"time: NOT MEASURED; estimated lower bound ({calibration}): {estimate.value_ms:.4g} ms on "
+        *measured,
+        f"estimated lower bound ({calibration}): {estimate.value_ms:.4g} ms on "
         f"{estimate.target or evaluation.gpu}, limited by {estimate.limiter}; "
-        f"leaves out: {', '.join(estimate.unmodelled) or 'nothing named'}"
+        f"leaves out: {', '.join(estimate.unmodelled) or 'nothing named'}",
     ]
 
 

@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol, TextIO
 
+from runs.measured import timing_of
+from runs.measured_text import on_device
 from runs.nouns import Attempt, Attempted, Budget
+from runs.numbers import number_text, ratio_text
 from runs.state import RunState, after
 
 _REASON_CHARACTERS = 110
@@ -148,7 +151,12 @@ def outcome(attempt: Attempt) -> str:
 
 
 def figure(attempt: Attempt) -> str:
-    """The latency of an attempt with its origin; an estimate is a lower bound and says so."""
+    """The latency of an attempt: measured, with its speedups; or estimated, a lower bound, which says so."""
+    timing = timing_of(attempt.evaluation)
+    if timing is not None:
+        over = (("eager", timing.speedup_over_eager), ("best baseline", timing.speedup_over_best))
+        speedups = "".join(f", {ratio_text(value)}x over {name}" for name, value in over if value is not None)
+        return f"{number_text(timing.latency.median_ms)} ms (measured{on_device(timing)}){speedups}"
     estimate = attempt.evaluation.estimate if attempt.evaluation else None
     if estimate is None:
         return "no figure"

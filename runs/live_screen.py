@@ -5,6 +5,7 @@ Limits: needs a terminal and rich; imported only where both are there. What it s
 
 import io
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self, TextIO, cast
@@ -16,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from runs.live import Progress, clock, outcome, printable
+from runs.measured import Column, columns
 from runs.nouns import Attempt
 
 SHOWN_ATTEMPTS = 8
+_MEASURED = ("ms", "x_eager", "x_best", "floor_%", "measured_on")  # more would leave no room for the outcome
 REFRESHES_PER_SECOND = 4
 _STYLES = {"keep": "green", "discard": "", "crash": "red"}
 
@@ -104,24 +107,29 @@ class ScreenView:
         return row
 
     def _rows(self) -> Table:
+        """The last attempts; where it is narrow, the outcome alone is cut."""
+        shown = self._progress.state.attempts[-SHOWN_ATTEMPTS:]
+        measured = [column for column in columns(a.evaluation for a in shown) if column.title in _MEASURED]
+        titles = ("no.", "stage", "role", "decision", "s", *(column.title for column in measured))
+        rows = [_cells(attempt, measured) for attempt in shown]
         table = Table(box=None, padding=(0, 1), expand=False)
-        table.add_column("no.", justify="right", no_wrap=True)
-        for name in ("stage", "role", "decision"):
-            table.add_column(name, no_wrap=True)
-        table.add_column("s", justify="right", no_wrap=True)
+        for place, title in enumerate(titles):
+            width = max(len(title), *(cells[place].cell_len for cells in rows))
+            table.add_column(title, justify="left" if title in titles[1:4] else "right", no_wrap=True, min_width=width)
         table.add_column("outcome", no_wrap=True, overflow="ellipsis")
-        for attempt in self._progress.state.attempts[-SHOWN_ATTEMPTS:]:
-            table.add_row(*_cells(attempt), style=_STYLES[attempt.decision])
+        for attempt, cells in zip(shown, rows, strict=True):
+            table.add_row(*cells, style=_STYLES[attempt.decision])
         return table
 
 
-def _cells(attempt: Attempt) -> list[Text]:
+def _cells(attempt: Attempt, measured: Sequence[Column]) -> list[Text]:
     words = (
         str(attempt.number),
         attempt.stage,
         attempt.role,
         attempt.decision,
         f"{attempt.seconds:.1f}",
+        *(column.cell(attempt.evaluation) if attempt.evaluation else "" for column in measured),
         outcome(attempt),
     )
     return [Text(printable(word)) for word in words]

@@ -7,8 +7,10 @@ replayed run is told the same.
 Limits: candidates that compiled. Likeness is by operator, hyperparameters, architecture and stage; no embeddings.
 """
 
+import fcntl
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
 from evaluators.problem import ProblemFacts
 from prompts.context import Memory
+from runs.errors import RecordNotWritten
 from runs.nouns import Attempt
 from runs.state import RunState
 from runs.store import RunDirectory, write_durably
@@ -56,6 +59,10 @@ class MemoryStore:
 
     def add(self, outcomes: Iterable[Outcome]) -> int:
         """Add those that are not known and not forgotten; returns how many. Raises RecordNotWritten."""
+        with self._alone():
+            return self._add(outcomes)
+
+    def _add(self, outcomes: Iterable[Outcome]) -> int:
         known = self.outcomes()
         present = {(outcome.run, outcome.attempt) for outcome in known}
         forgotten = self._forgotten_runs()
@@ -73,6 +80,17 @@ class MemoryStore:
             write_durably(self._forgotten, "".join(f"{name}\n" for name in runs))
             self._write([outcome for outcome in known if outcome not in gone])
         return len(gone)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Runs end at once, in threads and processes; each reads and writes the whole file."""
+        try:
+            lock = self.path.with_suffix(".lock").open("a")
+        except OSError as error:
+            raise RecordNotWritten(f"cannot write beside {self.path}: {error.strerror}") from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _write(self, outcomes: Sequence[Outcome]) -> None:
         write_durably(self.path, "".join(outcome.model_dump_json() + "\n" for outcome in outcomes))

@@ -3,12 +3,14 @@
 Limits: values only; journal.py writes and reads them, store.py finds runs.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from evaluators.evaluation import Evaluation
 from evaluators.frozen import Frozen
+from prompts.context import Analysis, Tuning
 
 SCHEMA = 1  # raised when a journal of this version cannot be read by older code
 Decision = Literal["keep", "discard", "crash"]
@@ -25,6 +27,18 @@ class Usage(Frozen):
     requests: int = 0
     cost_usd: float | None = None
     cost_source: str = ""  # provider | genai-prices <version> | free | unknown
+
+
+def total(parts: Iterable[Usage]) -> Usage:
+    """All of them together; the cost is None as soon as one price is unknown."""
+    usages = list(parts)
+    costs = [usage.cost_usd for usage in usages if usage.requests]
+    counts = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "requests")
+    return Usage(
+        **{name: sum(getattr(usage, name) for usage in usages) for name in counts},
+        cost_usd=None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None),
+        cost_source=" + ".join(sorted({usage.cost_source for usage in usages if usage.cost_source})),
+    )
 
 
 class Budget(Frozen):
@@ -51,6 +65,10 @@ class RunConfig(Frozen):
     strategy: str = "linear"
     stages_dir: str | None = None  # a folder of the user's stages
     provider: str | None = None
+    analyst_model: str | None = None  # says what to do before the author writes; None: nobody is asked
+    repair_model: str | None = None  # None: the author repairs
+    parallel: int = 1  # proposals asked for at the same time
+    tune_points: int = 0  # most points of a candidate's SPACE that are tried beside its own values
 
 
 class Run(Frozen):
@@ -90,6 +108,35 @@ class Attempt(Frozen):
     knobs_not_checked: tuple[str, ...] = ()  # frozen knobs that cannot be read from the code
     prompt_chars: int = 0
     prompt_dropped: tuple[str, ...] = ()  # parts left out so that the prompt fits
+    analysis: Analysis | None = None  # the analyst's, where one was asked; its cost is part of `usage`
+    families: tuple[str, ...] = ()  # algorithm families the plan names, the one it believes in first
+    tuning: Tuning | None = None  # the points of the candidate's SPACE that were tried
+
+
+class Planned(Frozen):
+    """Journal event: an attempt was planned while others are in flight; whoever goes on makes this one, no other."""
+
+    event: Literal["planned"] = "planned"
+    number: int
+    after: int  # attempts that were finished when it was planned: what its prompt may tell of
+    stage: str
+    role: Role
+    parent: int | None
+    skipped: tuple[str, ...] = ()
+    partners: tuple[int, ...] = ()
+    hint: str = ""
+
+
+class Analyzed(Frozen):
+    """Journal event: the analyst's reply was paid for and is on disk; resume must not ask again."""
+
+    event: Literal["analyzed"] = "analyzed"
+    number: int
+    analysis: Analysis
+    model: str
+    usage: Usage
+    reply_sha256: str
+    at: str
 
 
 class Proposed(Frozen):
@@ -122,6 +169,15 @@ class Attempted(Frozen):
     attempt: Attempt
 
 
+class Confirmed(Frozen):
+    """Journal event: a measured best was judged once more, on fresh seeds; where it did not pass it is no best."""
+
+    event: Literal["confirmed"] = "confirmed"
+    number: int
+    evaluation: Evaluation
+    at: str
+
+
 class Finished(Frozen):
     """Journal event: the run ended; `resume` with a larger budget may go on after it."""
 
@@ -138,5 +194,5 @@ class Resumed(Frozen):
     budget: Budget
 
 
-AnyEvent = Proposed | Unanswered | Attempted | Finished | Resumed
+AnyEvent = Planned | Analyzed | Proposed | Unanswered | Attempted | Confirmed | Finished | Resumed
 event_adapter: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="event")])

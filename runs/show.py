@@ -1,61 +1,55 @@
 """A recorded run on the terminal: one line per attempt, or one attempt in full. The same data as JSON.
 
-Text of models and candidates is shown inert: escapes are printed, not obeyed. Figures name their origin: `estimated`
-is a model's lower bound, `compiled` was read from the binary; nothing else is shown as a time of a kernel.
+Text of models and candidates is shown inert: escapes are printed, not obeyed. Figures name their origin: measured ones
+have columns of their own (runs/measured.py), `estimated` is a model's lower bound, `compiled` was read from the binary.
 
 Limits: reading only, plain text; how an evaluation is put in words is runs/verdict_text.py.
 """
 
-import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from evaluators.evaluation import Evaluation
 from runs.difference import change_text, difference
-from runs.inert import inert, one_line
+from runs.inert import harmless, inert, one_line
+from runs.listing import Line
+from runs.measured import Column, columns
 from runs.nouns import Attempt
 from runs.stage_return import stage_return_json, stage_return_lines
 from runs.state import RunState
 from runs.store import RunDirectory
 from runs.table import table
 from runs.terminal import coloured_difference, coloured_markdown
-from runs.verdict_text import evaluation_lines, verdict_text
+from runs.tuning_text import tuning_lines
+from runs.verdict_text import confirmation_text, evaluation_lines, verdict_text
 
-__all__ = ["attempt_json", "attempt_lines", "evaluation_lines", "run_json", "run_lines", "run_summary"]
+__all__ = ["attempt_json", "attempt_lines", "cost_text", "evaluation_lines", "list_row", "run_json", "run_lines"]
 
-COLUMNS = (
-    "#",
-    "stage",
-    "role",
-    "from",
-    "verdict",
-    "estimated_ms",
-    "regs",
-    "spills",
-    "smem",
-    "occ_%",
-    "decision",
-    "cost",
-    "seconds",
-)
+_BEFORE = ("#", "stage", "role", "from", "verdict")
+_AFTER = ("estimated_ms", "regs", "spills", "smem", "occ_%", "decision", "cost", "seconds")
 LEGEND = (
     "estimated_ms: a model's lower bound, not measured (?: incomplete). regs, spills (bytes), smem (bytes):",
     "compiled, the largest over a candidate's kernels; occ_%: theoretical upper bound, the lowest over its kernels.",
     "`*` marks the best.",
 )
+_COMPILED = {"SASS": "kernel.sass", "PTX": "kernel.ptx"}  # too long to print: they are named
 
 
 def run_lines(directory: RunDirectory) -> list[str]:
     """The attempts of a run as a table, with what it was asked to do and how it stands."""
     state = directory.state()
-    rows = [_row(attempt, state) for attempt in state.attempts]
-    body = [*table(COLUMNS, rows).split("\n"), *LEGEND] if rows else ["no attempt is finished yet"]
+    measured = columns(attempt.evaluation for attempt in state.attempts)
+    rows = [_row(attempt, state, measured) for attempt in state.attempts]
+    titles = (*_BEFORE, *(column.title for column in measured), *_AFTER)
+    legend = (*LEGEND, *_measured_legend(measured))
+    body = [*table(titles, rows).split("\n"), *legend] if rows else ["no attempt is finished yet"]
     returns = stage_return_lines(state)
     return [*_head(directory), "", *body, "", *returns, *([""] if returns else []), *_standing(directory, state)]
 
 
 def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = False) -> list[str]:
-    """One attempt: prompt, reply, diff to the parent, verdict with checks, metrics; for a terminal in colour."""
+    """One attempt: prompt, reply, diff to the parent, verdict with checks and figures; for a terminal in colour."""
     state = directory.state()
     attempt = state.attempt(number)
     if attempt is None:
@@ -63,29 +57,32 @@ def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = F
     markdown = coloured_markdown if is_coloured else _plain
     return [
         *_attempt_head(directory, attempt),
+        *_verdict_section(attempt),
+        *filter(None, [confirmation_text(state.confirmation(number))]),
         *_section("prompt", directory.read(number, "prompt.md"), markdown),
+        *(_section("analysis", directory.read(number, "analysis.md"), markdown) if attempt.analysis else []),
         *_section("reply", directory.read(number, "reply.md"), markdown),
         *_difference_section(directory, attempt, coloured_difference if is_coloured else _plain),
-        *_verdict_section(attempt),
-        *_section("metrics", directory.read(number, "metrics.json")),
+        *(["", "--- points of SPACE", *tuning_lines(attempt.tuning)] if attempt.tuning else []),
+        *_compiled_texts(directory, number),
     ]
 
 
-def run_summary(directory: RunDirectory) -> dict[str, Any]:
-    """One run in one line of `agent runs`; figures are numbers or None."""
-    state = directory.state()
-    best = state.best
+def list_row(line: Line) -> dict[str, Any]:
+    """One run in one line of `agent runs`, as it is shown; a measured column is there only if the best has it."""
+    estimate = "-" if line.best_ms is None else f"{line.best_ms:.3g}{'' if line.is_bound_complete else '?'}"
     return {
-        "run": directory.id,
-        "problem": directory.run.config.problem,
-        "gpu": directory.run.config.gpu,
-        "model": one_line(directory.run.config.model, 40),
-        "attempts": len(state.attempts),
-        "best": best.number if best else "-",
-        "estimated_ms": _estimate_text(best.evaluation if best else None),
-        "cost": _dollars(state.usage.cost_usd, state.usage.requests),
-        "cost_usd": state.usage.cost_usd,
-        "ended": one_line(state.finished, 60) if state.finished else "not ended",
+        "run": line.id,
+        "problem": line.problem,
+        "gpu": line.gpu,
+        "model": one_line(line.model, 40),
+        "attempts": line.attempts,
+        "best": line.best or "-",
+        **line.measured,
+        "estimated_ms": estimate,
+        "cost": cost_text(line.cost_usd, line.requests),
+        "cost_usd": line.cost_usd,
+        "ended": one_line(line.ended, 60) or "not ended",
     }
 
 
@@ -115,16 +112,8 @@ def attempt_json(directory: RunDirectory, number: int) -> dict[str, Any]:
         "reply": directory.read(number, "reply.md"),
         "source": directory.read(number, "kernel.py"),
         "difference": "\n".join(_difference(directory, attempt)),
-        "metrics": _metrics(directory.read(number, "metrics.json")),
+        "compiled": {name: str(path) for name, path in _compiled_files(directory, number).items()},
     }
-
-
-def _metrics(text: str | None) -> Any:
-    """The profiler's figures; a file that is not JSON is given as it is."""
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return text
 
 
 def _head(directory: RunDirectory) -> list[str]:
@@ -141,7 +130,7 @@ def _standing(directory: RunDirectory, state: RunState) -> list[str]:
     lines = []
     if usage.requests:
         tokens = f"{usage.input_tokens} + {usage.output_tokens} tokens"
-        lines.append(f"{usage.requests} requests, {tokens}, cost {_dollars(usage.cost_usd, usage.requests)}")
+        lines.append(f"{usage.requests} requests, {tokens}, cost {cost_text(usage.cost_usd, usage.requests)}")
     if state.pending:
         lines.append(f"attempt {state.pending.number} has a reply and is not finished: agent resume {directory.id}")
     lines.append(f"ended: {one_line(state.finished)}" if state.finished else "not ended")
@@ -150,23 +139,41 @@ def _standing(directory: RunDirectory, state: RunState) -> list[str]:
     return lines
 
 
-def _row(attempt: Attempt, state: RunState) -> tuple[str, ...]:
+def _measured_legend(measured: Sequence[Column]) -> list[str]:
+    """What the measured columns mean, where there are any."""
+    return ["measured:", *(f"  {column.title}: {column.meaning}" for column in measured)] if measured else []
+
+
+def _compiled_files(directory: RunDirectory, number: int) -> dict[str, Path]:
+    paths = {name: directory.attempt_file(number, file) for name, file in _COMPILED.items()}
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
+def _compiled_texts(directory: RunDirectory, number: int) -> list[str]:
+    """Where the compiled code lies."""
+    found = _compiled_files(directory, number)
+    return ["", "--- compiled code", *(f"{name}: {path}" for name, path in found.items())] if found else []
+
+
+def _row(attempt: Attempt, state: RunState, measured: Sequence[Column]) -> tuple[str, ...]:
     is_best = state.best is not None and state.best.number == attempt.number
     verdict = verdict_text(attempt.evaluation)
     if attempt.reused_from is not None:
         verdict = f"{verdict} (as attempt {attempt.reused_from})"
     elif attempt.evaluation is None and attempt.candidate_id is not None:
         verdict = "not judged"
+    verdict = ", ".join(filter(None, (verdict, confirmation_text(state.confirmation(attempt.number)))))
     return (
         str(attempt.number),
         one_line(attempt.stage, 16),
         attempt.role,
         "-" if attempt.parent is None else str(attempt.parent),
         verdict,
+        *(column.cell(attempt.evaluation) or "-" if attempt.evaluation else "-" for column in measured),
         _estimate_text(attempt.evaluation),
         *_compiled_cells(attempt.evaluation),
         attempt.decision + (" *" if is_best else ""),
-        _dollars(attempt.usage.cost_usd, attempt.usage.requests),
+        cost_text(attempt.usage.cost_usd, attempt.usage.requests),
         f"{attempt.seconds:.1f}",
     )
 
@@ -189,7 +196,8 @@ def _estimate_text(evaluation: Evaluation | None) -> str:
     return f"{evaluation.estimate.value_ms:.3g}{'?' if evaluation.estimate.left_out else ''}"
 
 
-def _dollars(amount: float | None, requests: int) -> str:
+def cost_text(amount: float | None, requests: int) -> str:
+    """What was paid; `-` where nobody was, `n/a` where a price is unknown."""
     if not requests:
         return "-"
     return "n/a" if amount is None else f"${amount:.4f}"
@@ -201,7 +209,7 @@ def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:
         f"run {directory.id}, attempt {attempt.number}: {attempt.role} from {parent}, stage {one_line(attempt.stage)}",
         f"decision: {attempt.decision} ({one_line(attempt.reason)})",
         f"started {attempt.started_at}, {attempt.seconds:.1f} s, {attempt.usage.input_tokens} + "
-        f"{attempt.usage.output_tokens} tokens, cost {_dollars(attempt.usage.cost_usd, attempt.usage.requests)}",
+        f"{attempt.usage.output_tokens} tokens, cost {cost_text(attempt.usage.cost_usd, attempt.usage.requests)}",
     ]
     return [*lines, *([f"plan: {one_line(attempt.plan, 400)}"] if attempt.plan else []), *_stage_lines(attempt)]
 
@@ -209,7 +217,9 @@ def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:
 def _stage_lines(attempt: Attempt) -> list[str]:
     """What the stage engine saw: passed-over stages, frozen knobs, what the prompt had to leave out."""
     unchecked = ", ".join(attempt.knobs_not_checked)
+    believed, *others = map(one_line, attempt.families or ("",))
     return [
+        *([f"algorithm family: {believed}; also named: {', '.join(others) or 'none'}"] if believed else []),
         *(f"passed over: {one_line(reason)}" for reason in attempt.skipped),
         *(f"frozen knob moved: {one_line(violation)}" for violation in attempt.knob_violations),
         *([f"frozen knobs that cannot be read from code: {unchecked}"] if unchecked else []),
@@ -225,7 +235,7 @@ def _plain(lines: Sequence[str]) -> list[str]:
 def _section(title: str, text: str | None, paint: Callable[[Sequence[str]], list[str]] = _plain) -> list[str]:
     if text is None:
         return ["", f"--- {title}: not recorded"]
-    return ["", f"--- {title}", *paint(inert(text).rstrip("\n").split("\n"))]
+    return ["", f"--- {title}", *paint([harmless(line) for line in text.rstrip("\n").split("\n")])]
 
 
 def _verdict_section(attempt: Attempt) -> list[str]:
@@ -243,7 +253,7 @@ def _difference_section(
     lines = _difference(directory, attempt)
     if not lines:
         return ["", "--- code: the same as its parent's"]
-    return ["", f"--- code ({change_text(lines)})", *paint([inert(line) for line in lines])]
+    return ["", f"--- code ({change_text(lines)})", *paint([harmless(line) for line in lines])]
 
 
 def _difference(directory: RunDirectory, attempt: Attempt) -> list[str]:

@@ -6,7 +6,7 @@ folds of the journal; what is shown of them is show.py, what leaves the house is
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,19 +82,38 @@ class RunDirectory:
         """Write a file of an attempt durably. Raises RecordNotWritten."""
         write_durably(self.attempt_file(number, name), text)
 
+    def write_all(self, number: int, texts: Mapping[str, str], *, copies: Mapping[str, str] | None = None) -> None:
+        """Write several files of an attempt durably, waiting once for their folder. Raises RecordNotWritten.
+
+        `copies` hold what the journal or another file holds, too: nobody waits until the disk has them.
+        """
+        write_all_durably(self.attempt_file(number, ""), texts, copies or {})
+
     @contextmanager
     def room(self, number: int) -> Iterator[None]:
         """Hold disk space for a reply while it is asked for, so that a full disk is met before it is paid for."""
-        self.write(number, "room", "." * _ROOM_BYTES)
+        path = self.attempt_file(number, "room")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)  # blocks are taken at once; nothing to wait for
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise _not_written(path, error) from None
         try:
             yield
         finally:
-            self.attempt_file(number, "room").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def read(self, number: int, name: str) -> str | None:
         """Text of a file of an attempt, None where it is absent."""
         path = self.attempt_file(number, name)
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+
+
+def point_file(candidate_id: str, *, is_full: bool) -> str:
+    """Under which name an attempt keeps the evaluation of a point of its SPACE, judged in full or compiled only."""
+    return f"points/{candidate_id}.{'full' if is_full else 'compiled'}.json"
 
 
 def create_run(directory: Path, run: Run) -> RunDirectory:
@@ -113,7 +132,7 @@ def create_run(directory: Path, run: Run) -> RunDirectory:
 def new_run_id(directory: Path, problem: str, gpu: str) -> str:
     """`YYYYMMDD-HHMMSS-problem-gpu`, with a counter where that exists already."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    base = f"{stamp}-{_slug(problem)}-{_slug(gpu)}"
+    base = f"{stamp}-{slug(problem)}-{slug(gpu)}"
     number, name = 1, base
     while (directory / name).exists():
         number += 1
@@ -144,21 +163,39 @@ def run_paths(directory: Path) -> list[Path]:
 
 def write_durably(path: Path, text: str) -> None:
     """Write text beside `path`, fsync, move it into place, fsync the directory."""
+    write_all_durably(path.parent, {path.name: text}, {})
+
+
+def write_all_durably(folder: Path, texts: Mapping[str, str], copies: Mapping[str, str]) -> None:
+    """The same for several files of one folder, by name; the folder is made where it is missing."""
+    path = folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (*copies.items(), *texts.items()):
+            path = folder / name
+            _put(path, text, is_awaited=name in texts)
+        _fsync_directory(folder)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+def _put(path: Path, text: str, *, is_awaited: bool) -> None:
     temporary = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if is_awaited:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        _fsync_directory(path.parent)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise RecordNotWritten(
-            f"cannot write {path}: {error.strerror}; free space or choose another --runs-dir"
-        ) from None
+        raise
+
+
+def _not_written(path: Path, error: OSError) -> RecordNotWritten:
+    return RecordNotWritten(f"cannot write {path}: {error.strerror}; free space or choose another --runs-dir")
 
 
 def _fsync_directory(path: Path) -> None:
@@ -194,5 +231,6 @@ def _unknown_run(name: str, directory: Path, candidates: Sequence[Path]) -> str:
     return f"no single run {name!r} in {directory}; the latest are {shown} (see `agent runs`)"
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """The text as part of a directory's name."""
     return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in text).strip("-") or "x"

@@ -1,12 +1,14 @@
 """An evaluation in words: the verdict, what was checked and what was not, and the figures with their origin.
 
-Compiled and estimated figures stand in sections of their own, each with its label.
+Measured, compiled and estimated figures stand in sections of their own, each with its label.
 
 Limits: plain lines; it says what is in the evaluation and compares nothing.
 """
 
 from evaluators.evaluation import Check, Estimate, Evaluation, KernelResources
 from runs.inert import inert, one_line
+from runs.measured_text import measured_lines
+from runs.nouns import Confirmed
 from runs.table import table
 
 KERNEL_COLUMNS = ("kernel", "grid", "launches", "regs", "spill_bytes", "smem_bytes", "occupancy_<=%", "warps", "stages")
@@ -19,6 +21,7 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
         *_head(evaluation),
         *check_lines(evaluation.checks),
         *_numeric(evaluation),
+        *measured_lines(evaluation),
         *kernel_lines(evaluation.kernels, evaluation.gpu),
         *estimate_lines(evaluation.estimate),
         *_circumstances(evaluation),
@@ -32,6 +35,14 @@ def verdict_text(evaluation: Evaluation | None) -> str:
     return f"failed: {evaluation.kind}" if evaluation.verdict == "failed" else evaluation.verdict
 
 
+def confirmation_text(confirmation: Confirmed | None) -> str:
+    """What judging the candidate once more on fresh seeds gave; empty where that was not done."""
+    if confirmation is None:
+        return ""
+    again = confirmation.evaluation
+    return "confirmed on fresh seeds" if again.verdict == "passed" else f"refuted on fresh seeds: {verdict_text(again)}"
+
+
 def pairs_text(facts: dict[str, str]) -> str:
     """`triton 3.7.1, ptxas 12.8.93`; a value that already begins with its name stands alone."""
     return ", ".join(value if value.startswith(name) else f"{name} {value}" for name, value in facts.items())
@@ -40,10 +51,11 @@ def pairs_text(facts: dict[str, str]) -> str:
 def check_lines(checks: tuple[Check, ...]) -> list[str]:
     """One line per check, and the further lines of its detail below it."""
     lines = ["checks:"] if checks else []
-    width = max((len(check.name) for check in checks), default=0)
-    for check in checks:
+    names = [one_line(check.name, 60) for check in checks]
+    width = max(map(len, names), default=0)
+    for name, check in zip(names, checks, strict=True):
         first, *more = inert(check.detail).split("\n") if check.detail else [""]
-        lines.append(f"  {check.name.ljust(width)}  {MARKS[check.status]}{': ' if first else ''}{first}")
+        lines.append(f"  {name.ljust(width)}  {MARKS[check.status]}{': ' if first else ''}{first}")
         lines.extend(f"  {' ' * width}  {line}" for line in more)
     return lines
 

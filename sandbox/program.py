@@ -144,13 +144,20 @@ def _confine(placement: Placement) -> None:
 
 
 def _access(placement: Placement) -> landlock.Access:
-    view = placement.plan.view
-    shm = ("/dev/shm",) if placement.plan.namespaces else ()  # noqa: S108 - a private mount there
+    plan, view = placement.plan, placement.plan.view
+    shm = ("/dev/shm",) if plan.namespaces else ()  # noqa: S108 - a private mount there
     readable = (*(path for path, _ in view.readable), "/proc")
     devices = tuple(path for path, _ in view.devices)
-    tmp = ("/tmp",) if placement.plan.own_tmp else ()  # noqa: S108 - as above
+    tmp = ("/tmp",) if plan.own_tmp else ()  # noqa: S108 - as above
     writable = (placement.scratch, *shm, *tmp)
-    return landlock.Access(readable, view.listable, devices, writable, sockets="sockets" in placement.plan.grants)
+    return landlock.Access(
+        readable,
+        view.listable,
+        devices,
+        writable,
+        sockets="sockets" in plan.grants,
+        children="children" in plan.grants and plan.own_proc,
+    )
 
 
 def _reach(placement: Placement) -> seccomp.Reach:

@@ -18,9 +18,10 @@ from sandbox.layers.identity import CAP_PERFMON, holds
 from sandbox.view import View
 
 Strictness = Literal["auto", "strict", "unsafe"]
-Grant = Literal["sockets", "tmp", "tracing", "counters"]
+Grant = Literal["sockets", "children", "tmp", "tracing", "counters"]
 GRANTS: dict[Grant, str] = {
-    "sockets": "its processes connect to each other, over a loopback of their own too",
+    "sockets": "its processes connect to each other by sockets, named pipes and a loopback of their own",
+    "children": "programs that it starts may use CUDA too, which writes thread names into a /proc of its own",
     "tmp": "a writable /tmp of its own",
     "tracing": "its processes may trace each other",
     "counters": "CAP_PERFMON, where the owner of the fork server has it: performance counters",
@@ -56,7 +57,8 @@ class Plan:
     def capabilities(self) -> tuple[int, ...]:
         """What its programs keep of root's rights."""
         kept = [] if self.kept_capability is None else [self.kept_capability]
-        if "counters" in self.grants and holds(CAP_PERFMON):
+        # with it, environ of every process that /proc shows can be read
+        if "counters" in self.grants and self.own_proc and holds(CAP_PERFMON):
             kept.append(CAP_PERFMON)
         return tuple(kept)
 

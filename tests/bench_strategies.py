@@ -1,20 +1,27 @@
-"""`python -m tests.bench_strategies`: the strategies with the same made-up author, over many seeds. Printed, never asserted.
+"""`python -m tests.bench_strategies`: the strategies compared. Printed, never asserted.
+
+First the same ten replies for each, from a scripted server with prices, one at a time and as up to three in flight;
+then a made-up author over many seeds.
 
 The author is a program: it writes one of three families with a tile, fails a third of the time, repairs most failures,
 and improves what it is shown by one step. The verdicts are a table with one best family. Limits: a toy; it shows how a
 strategy spends attempts and prompt length, not how a real model would do.
 """
 
+import os
 import random
 import re
 import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from search_bench import Bench, reply
+from numbered_author import Author as Numbered
+from scripted_llm import Step, serving
+from search_bench import REPLIES, Bench, reply
 
 from agent.proposers import Proposal
 
@@ -61,8 +68,37 @@ class Author:
         return 0
 
 
+def same_replies() -> None:
+    """Attempts, best, tokens and dollars of every strategy with the same ten replies; seconds with replies of 0.3 s."""
+    os.environ["OPENAI_API_KEY"] = "sk-test-0123456789"
+    with tempfile.TemporaryDirectory() as folder, serving() as server:
+        server.models = [{"id": "gpt-4o", "pricing": {"prompt": "0.0000025", "completion": "0.00001"}}]
+        for strategy in ("linear", "beam:width=2,branching=2", "evolve:islands=2,migration=2"):
+            bench = Bench(server, Path(folder))
+            server.play(*(Step(text=text) for text in REPLIES))
+            _, state = bench.go(bench.begin(strategy), max_attempts=len(REPLIES), max_cost_usd=2.0)
+            best, usage = state.best, state.usage
+            print(
+                f"{strategy}: {len(state.attempts)} attempts, {len(bench.table.asked)} judged, "
+                f"best {best.evaluation.estimate.value_ms:g} ms in attempt {best.number}, "
+                f"{usage.input_tokens} + {usage.output_tokens} tokens, ${usage.cost_usd:.4f}",
+                end="",
+            )
+            for parallel in (1, 3):
+                author = Numbered(REPLIES, delays_s=dict.fromkeys(range(11), 0.3))
+                started = time.perf_counter()
+                _, state = bench.go(bench.begin(strategy, parallel=parallel), author, max_attempts=len(REPLIES))
+                took_s = time.perf_counter() - started
+                print(
+                    f"; --parallel {parallel}: best {state.best.evaluation.estimate.value_ms:g} ms, {took_s:.1f} s",
+                    end="",
+                )
+            print()
+
+
 def main() -> None:
     """Measure and print."""
+    same_replies()
     first: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for strategy in ("linear", "beam:width=2", "beam:width=3", "evolve:islands=2"):

@@ -8,6 +8,7 @@ from agent.loop import Loop
 from agent.policy import strategy_for
 from agent.proposers import Caller
 from agent.proposers.openai import OpenAIProposer
+from agent.team import Team
 from evaluators.evaluation import Estimate, Failed, KernelResources, Passed
 from evaluators.gpu_catalog import load_gpu
 from evaluators.problem import Problem, ProblemFacts
@@ -39,6 +40,20 @@ def reply(family, tile, plan="p", marker=""):
     return f"Plan: {plan}\n\n```python\n{source(family, tile, marker)}```\n"
 
 
+REPLIES = [
+    reply("direct", 128, "plain"),
+    reply("gemm", 256, "tensor cores"),
+    reply("scatter", 64, "atomics"),
+    reply("gemm", -1, "wrong"),
+    reply("gemm", 128, "fixed"),
+    "I cannot.",
+    reply("direct", 64, "smaller"),
+    reply("gemm", 64, "smaller tile"),
+    reply("gemm", 64, "only a comment differs", "# again"),
+    reply("scatter", 32, "narrow"),
+]
+
+
 class Table:
     """Bounds by family and tile; a negative tile fails."""
 
@@ -46,12 +61,14 @@ class Table:
 
     def __init__(self):
         self.asked = []
+        self.in_full = []  # for each of `asked`: whether the whole ladder was wanted
 
     def facts(self, problem):
         return FACTS
 
-    def evaluate(self, problem, candidate, gpu, *, announce=print, incumbent=None, metrics=()):
+    def evaluate(self, problem, candidate, gpu, *, announce=print, incumbent=None, metrics=(), rungs=None):
         self.asked.append(candidate.id)
+        self.in_full.append(rungs is None)
         family = re.search(r"FAMILY = '(\w+)'", candidate.source)[1]
         tile = int(re.search(r"TILE = (-?\d+)", candidate.source)[1])
         common = {"candidate_id": candidate.id, "problem": problem.key, "gpu": gpu.key}
@@ -97,23 +114,24 @@ class Bench:
         self.server, self.folder = server, folder
         self.table, self.view = Table(), Quiet()
 
-    def begin(self, strategy="linear", memories=()):
-        config = RunConfig(
-            problem="scale", problem_source=PROBLEM.model_dump_json(), gpu="rtx-4090", model="gpt-4o", strategy=strategy
-        )
+    def begin(self, strategy="linear", memories=(), **options):
+        about = {"problem": "scale", "problem_source": PROBLEM.model_dump_json(), "gpu": "rtx-4090", "model": "gpt-4o"}
+        config = RunConfig(**about, strategy=strategy, **options)
         run = Run(id=new_run_id(self.folder, "scale", "4090"), created_at=now(), config=config)
         directory = create_run(self.folder, run)
         directory.keep_beginning(FACTS, tuple(memories))
         return directory
 
-    def go(self, directory, proposer=None, **limits):
-        subject = Subject(PROBLEM, FACTS, load_gpu("4090"), None, directory.memories())
-        planner = Planner(subject, all_stages(), strategy_for(directory.run.config.strategy))
+    def go(self, directory, proposer=None, team=None, **limits):
+        config = directory.run.config
+        subject = Subject(PROBLEM, FACTS, load_gpu("4090"), None, directory.memories(), config.tune_points)
+        planner = Planner(subject, all_stages(), strategy_for(config.strategy))
         caller = Caller(max_output_tokens=limits.pop("max_output_tokens", 2000))
         asked = proposer or OpenAIProposer("gpt-4o", self.server.url, caller=caller)
         try:
             with open_record(directory) as record:
-                reason = Loop(planner, asked, self.table, record, self.view).run(Budget(**limits))
+                loop = Loop(planner, team or Team(asked), self.table, record, self.view, config.parallel)
+                reason = loop.run(Budget(**limits))
         finally:
             if proposer is None:
                 asked.close()

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from agent.budget import exhausted
 from agent.exits import code_of
-from agent.loop import Loop, keep_reply, proposed
+from agent.loop import Loop
 from agent.opening import begin, planner_for, remember
 from agent.proposers import Proposal
 from agent.proposers.manual import NOT_METERED, ManualProposer
+from agent.replies import keep_reply, proposed
+from agent.team import Team
 from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
 from runs.live import view_for
@@ -33,7 +35,8 @@ def ask(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
     _ensure_begun(directory)
     with open_record(directory) as record:
         _refuse_unless_open(record)
-        draft = planner_for(directory).draft(directory, record.state)
+        planner = planner_for(directory)
+        draft = planner.draft(directory, planner.next(record.state))
         directory.write(draft.number, "prompt.md", draft.fitted.prompt)
     about = {"run": directory.id, "attempt": draft.number, "stage": draft.plan.stage.key, "role": draft.plan.role}
     if as_json:
@@ -58,7 +61,7 @@ def tell(run: str, file: Path, *, author: str, later: bool, runs_dir: Path | Non
             raise UsageError(f"attempt {number} of {directory.id} was not asked for yet: agent ask {directory.id}")
         told = Proposal(reply=reply, model=author, usage=NOT_METERED, prompt_chars=len(prompt))
         keep_reply(record, number, told)
-        record.append(proposed(number, planner_for(directory).plan(directory, record.state), told))
+        record.append(proposed(number, planner_for(directory).next(record.state).plan, told))
     if later:
         print(f"attempt {number} is on record; judge it: agent evaluate --pending {directory.id}")
         return
@@ -89,7 +92,7 @@ def _finish(directory: RunDirectory, record: Record) -> Attempt:
         JudgeClient(directory.run.config.sandbox, device=directory.run.config.device) as judge,
         view_for(sys.stderr, budget=budget, plain=True, state=record.state) as view,
     ):
-        Loop(planner_for(directory), ManualProposer(), judge, record, view).attempt(budget)
+        Loop(planner_for(directory), Team(ManualProposer()), judge, record, view).attempt(budget)
     return record.state.attempts[-1]
 
 

@@ -12,13 +12,12 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agent.commands.choice import chosen
 from evaluators.candidate import candidate_from
 from evaluators.client import JudgeBug, JudgeClient
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
-from evaluators.gpu_catalog import load_gpu
 from evaluators.ladder import DEVICE_RUNGS
-from evaluators.problem_catalog import load_problem
 from runs.table import table
 
 _OWED = {"accept": ("passed", "unverified"), "reject": ("failed",)}
@@ -46,7 +45,7 @@ def audit(folder: Path, *, problem: str, gpu: str, without_screen: bool, sandbox
     if not files:
         raise UsageError(f"{folder} is not a folder with .py files")
     owed = _manifest(folder)
-    subject, target = load_problem(problem), load_gpu(gpu)
+    subject, target = chosen(problem, gpu)
     rows = []
     with JudgeClient(sandbox) as judge:
         for number, file in enumerate(files, 1):

@@ -7,9 +7,9 @@ import json
 import sys
 
 from evaluators.client import JudgeClient
-from evaluators.measurement import Baseline
 from evaluators.problem_catalog import load_problem
-from runs.table import table
+from runs.measured_text import baseline_lines
+from runs.verdict_text import pairs_text
 
 
 def bench_baselines(problem: str, *, as_json: bool) -> None:
@@ -23,18 +23,4 @@ def bench_baselines(problem: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"baselines": found.model_dump(mode="json"), "environment": environment}))
         return
-    print(f"{subject.key} on {found.device}; eager is of precision class {found.precision}")
-    print(table(("setting", "ms", "p20-p80", "error", "class", "note"), [_row(each) for each in found.measured]))
-    print("; ".join(f"{name} {value}" for name, value in environment.items()))
-
-
-def _row(baseline: Baseline) -> tuple[str, ...]:
-    latency, error = baseline.latency, baseline.error
-    return (
-        baseline.name,
-        f"{latency.median_ms:.4g}" if latency else "-",
-        f"{latency.p20_ms:.4g}-{latency.p80_ms:.4g}" if latency else "-",
-        f"{error:.2g}" if error is not None else "-",
-        baseline.precision or "-",
-        baseline.note,
-    )
+    print("\n".join([subject.key, *baseline_lines(found), pairs_text(environment)]))

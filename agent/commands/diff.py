@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluators.errors import UsageError
 from runs.difference import change_text, difference
-from runs.inert import inert, one_line
+from runs.inert import harmless, one_line
 from runs.report.figures import Change, Figure, changes, figures_of
 from runs.store import RunDirectory, open_run, runs_directory
 from runs.table import table
@@ -28,7 +28,7 @@ def diff(run: str, numbers: tuple[int, int], *, runs_dir: Path | None, as_json: 
         print(json.dumps(_as_json(directory.id, numbers, changed, lines)))
         return
     print("\n".join([*_heads(directory, numbers), "", *_table(changed), "", f"code: {change_text(lines)}"]))
-    shown = [inert(line) for line in lines]
+    shown = [harmless(line) for line in lines]
     print("\n".join(coloured_difference(shown) if has_colour(sys.stdout) else shown))
 
 
@@ -36,7 +36,7 @@ def _figures(directory: RunDirectory, number: int) -> dict[str, Figure]:
     attempt = directory.state().attempt(number)
     if attempt is None:
         raise UsageError(f"{directory.id} has no attempt {number}; it has {len(directory.state().attempts)}")
-    return figures_of(attempt.evaluation, directory.read(number, "metrics.json"))
+    return figures_of(attempt.evaluation)
 
 
 def _code(directory: RunDirectory, numbers: tuple[int, int]) -> list[str]:
@@ -63,7 +63,7 @@ def _table(changed: list[Change]) -> list[str]:
             change.after.text,
             change.percent or "-",
             change.direction or "-",
-            change.after.origin,
+            change.after.source,
         )
         for change in changed
     ]
@@ -80,6 +80,7 @@ def _as_json(run: str, numbers: tuple[int, int], changed: list[Change], lines: l
                 "figure": change.after.name,
                 "unit": change.after.unit,
                 "origin": change.after.origin,
+                "device": change.after.device,
                 "before": change.before.value,
                 "after": change.after.value,
                 "direction": change.direction,

@@ -8,13 +8,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.commands.choice import chosen
 from agent.exits import code_of
 from agent.reply import read_reply
 from evaluators.candidate import Candidate, candidate_from
 from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
-from evaluators.gpu_catalog import load_gpu
-from evaluators.problem_catalog import load_problem
+from evaluators.evaluation import Evaluation
+from evaluators.gpu import GpuSpec
+from evaluators.ladder import screened
+from evaluators.problem import Problem
 from runs.show import evaluation_lines
 
 
@@ -33,18 +36,20 @@ def evaluate(file: Path | None, setting: Setting, *, problem: str | None, as_jso
     if file is None or problem is None:
         raise UsageError("name a file and --problem, or a run with --pending")
     candidate = read_candidate(file)
-    subject, target = load_problem(problem).at_precision(setting.precision), load_gpu(setting.gpu)
-    for note in subject.notes:
-        print(note, file=sys.stderr)
-    with JudgeClient(setting.sandbox, device=setting.device) as judge:
-        evaluation = judge.evaluate(
-            subject, candidate, target, announce=lambda rung: print(f"  {rung} ...", file=sys.stderr)
-        )
+    plain, target = chosen(problem, setting.gpu)
+    subject = plain.at_precision(setting.precision)
+    evaluation = screened(subject, candidate, target) or judged(subject, candidate, target, setting)
     if as_json:
         print(json.dumps(evaluation.model_dump(mode="json")))
     else:
         print("\n".join(evaluation_lines(evaluation)))
     sys.exit(code_of(evaluation))
+
+
+def judged(problem: Problem, candidate: Candidate, gpu: GpuSpec, setting: Setting) -> Evaluation:
+    """The verdict of a judge that is started for it, which takes seconds; each rung is announced on stderr."""
+    with JudgeClient(setting.sandbox, device=setting.device) as judge:
+        return judge.evaluate(problem, candidate, gpu, announce=lambda rung: print(f"  {rung} ...", file=sys.stderr))
 
 
 def read_candidate(file: Path) -> Candidate:

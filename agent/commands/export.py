@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import runs.exports
+from agent.options import STDOUT
 from evaluators.errors import UsageError
 from runs.exports.winner import Winner, verified, winner_of
 from runs.store import open_run, runs_directory, write_durably
@@ -33,12 +34,14 @@ def export(run: str, wish: Wish, runs_dir: Path | None) -> None:
     found = _format(wish.format)(winner)
     if wish.format == "standalone":
         _one_file(next(iter(found.values())), wish.output)
+    elif wish.output == STDOUT:
+        raise UsageError(f"--format {wish.format} writes {len(found)} files: name a folder with -o, not -")
     else:
         _folder(found, wish.output or Path(f"{winner.identifier}-{wish.format}"))
 
 
 def _one_file(text: str, output: Path | None) -> None:
-    if output is None:
+    if output is None or output == STDOUT:
         print(text)
         return
     write_durably(output, text)

@@ -6,36 +6,29 @@ Limits: wiring and the final word; the run itself is agent/loop.py.
 import json
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from agent.draft import Planner
+from agent.engines import Engine, Wish, engine_for
 from agent.exits import finish
-from agent.loop import Loop
-from agent.opening import begin, planner_for, remember, replayed_run
+from agent.opening import begin, replayed_run
 from agent.policy import strategy_for
-from agent.proposers import Caller, Proposer, proposer_for
 from agent.proposers.providers import base_url_of
-from evaluators.client import JudgeClient
+from agent.running import carry_on, members, versions
+from agent.tuner import TUNE_POINTS
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
 from evaluators.problem_catalog import load_problem
 from prompts.stages import all_stages
-from runs.export import export_best
-from runs.live import View, view_for
+from runs.live import view_for
 from runs.nouns import Budget, Resumed, Run, RunConfig
 from runs.record import open_record
-from runs.report import write_report
 from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory
 from runs.verdicts import RecordedJudge
-
-_VERSIONED = ("kernel-agent", "torch", "triton", "openai", "genai-prices")
 
 
 @dataclass(frozen=True)
@@ -53,10 +46,16 @@ class Request:
     max_tokens: int | None
     strategy: str | None
     stages_dir: Path | None
+    analyst_model: str | None
+    repair_model: str | None
+    parallel: int | None
+    tune_points: int | None
     provider: str | None
     recorded_verdicts: bool
     sandbox: str
     device: str
+    engine: str
+    devices: str | None
     precision: str
     runs_dir: Path | None
     plain: bool
@@ -72,6 +71,8 @@ class Extension:
     max_seconds: float | None
     max_cost_usd: float | None
     max_tokens: int | None
+    engine: str
+    devices: str | None
     runs_dir: Path | None
     plain: bool
     as_json: bool
@@ -81,10 +82,12 @@ def optimize(request: Request) -> None:
     """Start a new run."""
     config, directory = _config(request), runs_directory(request.runs_dir)
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
-    proposer_for(config.model, base_url=config.base_url, runs_dir=directory)
+    members(config, directory)
     run = Run(
-        id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=_versions()
+        id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=versions()
     )
+    if choice := load_gpu(request.gpu).choice:
+        print(choice, file=sys.stderr)
     with ExitStack() as stack:
         judge = _judge(request, config, directory, stack)
         created = create_run(directory, run)
@@ -106,7 +109,7 @@ def resume(extension: Extension) -> None:
         max_cost_usd=old.max_cost_usd if extension.max_cost_usd is None else extension.max_cost_usd,
         max_tokens=old.max_tokens if extension.max_tokens is None else extension.max_tokens,
     )
-    with JudgeClient(directory.run.config.sandbox, device=directory.run.config.device) as judge:
+    with one_judge(extension.engine, directory.run.config, extension.devices) as judge:
         _go(directory, judge, plain=extension.plain, as_json=extension.as_json, resumed=budget)
 
 
@@ -129,28 +132,51 @@ def _config(request: Request) -> RunConfig:
         seed_code=_read_code(request.code),
         sandbox=request.sandbox,
         device=request.device,
-        strategy=request.strategy or "linear",
         stages_dir=str(request.stages_dir.resolve()) if request.stages_dir else None,
     )
     replayed = replayed_run(config)
-    if replayed is None:
-        return config
-    recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config
-    same = {"strategy": request.strategy or recorded.strategy, "stages_dir": config.stages_dir or recorded.stages_dir}
-    return config.model_copy(update={**same, "seed_code": config.seed_code or recorded.seed_code})
+    recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config if replayed else None
+    return config.model_copy(update=_search(request, config, recorded))
+
+
+def _search(request: Request, config: RunConfig, recorded: RunConfig | None) -> dict[str, Any]:
+    """How the run searches: as it was told, else as the replayed run did, else by default. Raises UsageError."""
+    told = {
+        "strategy": request.strategy,
+        "stages_dir": config.stages_dir,
+        "seed_code": config.seed_code,
+        "analyst_model": request.analyst_model,
+        "repair_model": request.repair_model,
+        "parallel": request.parallel,
+        "tune_points": request.tune_points,
+    }
+    usual = {"strategy": "linear", "parallel": 1, "tune_points": TUNE_POINTS}
+    if recorded is not None:
+        usual = recorded.model_dump(include=told.keys() - {"analyst_model", "repair_model"})
+        usual["analyst_model"] = config.model if recorded.analyst_model else None
+    chosen = {name: usual.get(name) if value is None else value for name, value in told.items()}
+    if (request.parallel or 1) > 1 and config.model in ("playbook", "manual"):
+        raise UsageError(f"--parallel is for models behind an endpoint; {config.model} answers one prompt at a time")
+    return chosen
 
 
 def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStack) -> Judge:
     replayed = replayed_run(config)
     if not request.recorded_verdicts:
-        return stack.enter_context(JudgeClient(request.sandbox, device=request.device))
+        return stack.enter_context(one_judge(request.engine, config, request.devices))
     if replayed is None:
         raise UsageError("--recorded-verdicts goes with --model replay:RUN")
     return RecordedJudge(open_run(replayed, directory))
 
 
+def one_judge(engine: str, config: RunConfig, devices: str | None) -> Engine:
+    """The engine for one run, which judges one candidate at a time."""
+    wish = Wish(jobs=1, devices=devices, sandbox=config.sandbox, device=config.device, gpu=config.gpu)
+    return engine_for(engine, wish)
+
+
 def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, resumed: Budget | None = None) -> None:
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     with ExitStack() as stack:
         record = stack.enter_context(open_record(directory))
         if resumed is not None:
@@ -158,58 +184,17 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
         budget = resumed or directory.run.config.budget
         view = stack.enter_context(view_for(sys.stderr, budget=budget, plain=plain, state=record.state))
         view.note(f"run {directory.id} in {directory.path}")
-        begin(directory, judge)
-        planner = planner_for(directory)
-        for line in _remarks(planner):
-            view.note(line)
-        if record.state.best:
-            export_best(directory)
-        proposer = stack.enter_context(_proposer(directory, view))
         try:
-            reason = Loop(planner, proposer, judge, record, view).run(budget)
+            reason = carry_on(record, judge, view, budget)
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise
-        finally:
-            _report(directory, view)
-        remember(record)
         view.finish(reason)
     finish(directory, reason, as_json=as_json)
 
 
-def _report(directory: RunDirectory, view: View) -> None:
-    """Write the page of the run; where that fails the run is as good without it."""
-    try:
-        write_report(directory.path)
-    except AgentError as error:
-        view.note(f"no report: {error}")
-
-
-def _remarks(planner: Planner) -> Iterator[str]:
-    """What a user should know before the first attempt."""
-    subject, gpu = planner.subject, planner.subject.gpu
-    yield from subject.problem.notes
-    yield from filter(None, [gpu.notes])
-    yield f"target {gpu.name} ({gpu.arch}); no clock: figures are compiled or estimated"
-    yield from (f"problem: {warning}" for warning in (subject.facts.warnings if subject.facts else ()))
-    if subject.memories:
-        yield f"{len(subject.memories)} outcomes of earlier runs are at hand (agent memory)"
-
-
-@contextmanager
-def _proposer(directory: RunDirectory, view: View) -> Iterator[Proposer]:
-    config = directory.run.config
-    caller = Caller(on_wait=lambda seconds, why: view.note(f"waiting {seconds:.0f} s: {why}"), on_note=view.note)
-    proposer = proposer_for(config.model, config.base_url, runs_dir=directory.path.parent, caller=caller)
-    try:
-        yield proposer
-    finally:
-        close = getattr(proposer, "close", None)
-        if close is not None:
-            close()
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
@@ -220,13 +205,3 @@ def _read_code(path: Path | None) -> str | None:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot read --code {path}: {error.strerror}") from None
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, Any] = {"python": sys.version.split()[0]}
-    for name in _VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

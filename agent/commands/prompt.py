@@ -6,11 +6,11 @@ Limits: prints only; the words are prompts/templates and prompts/stages.
 import json
 from pathlib import Path
 
+from agent.commands.choice import chosen
 from agent.context import past_attempts
+from agent.tuner import TUNE_POINTS
 from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
-from evaluators.gpu_catalog import load_gpu
-from evaluators.problem_catalog import load_problem
 from prompts.category import category_of
 from prompts.context import Base, Context, Metrics
 from prompts.render import render
@@ -29,7 +29,8 @@ def print_prompt(
     runs_dir: Path | None,
 ) -> None:
     """Render the prompt for these choices and print it."""
-    subject, target, step = load_problem(problem), load_gpu(gpu), load_stage(stage)
+    step = load_stage(stage)
+    subject, target = chosen(problem, gpu)
     source = _read(code, "--code") if code else None
     measured = _metrics(metrics) if metrics else {}
     history = past_attempts(open_run(run, runs_directory(runs_dir)).state()) if run else ()
@@ -46,6 +47,7 @@ def print_prompt(
         metrics=measured,
         missing_metrics=missing_metrics(step, measured),
         history=history,
+        tune_points=TUNE_POINTS,
     )
     print(render(context), end="")
 

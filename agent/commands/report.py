@@ -5,15 +5,19 @@ Limits: finding the directory; the page is runs/report/.
 
 from pathlib import Path
 
+from agent.options import STDOUT
 from evaluators.errors import UsageError
-from runs.report import write_report
+from runs.report import report_html, write_report
 from runs.store import run_paths, runs_directory
 
 
 def report(run: str, *, output: Path | None, runs_dir: Path | None) -> None:
     """Write the report and say where it is."""
     path = find_run_path(run, runs_directory(runs_dir))
-    print(f"wrote {write_report(path, output)}")
+    if output == STDOUT:
+        print(report_html(path, links_side_files=False))
+    else:
+        print(f"wrote {write_report(path, output)}")
 
 
 def find_run_path(run: str, directory: Path) -> Path:

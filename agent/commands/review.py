@@ -7,9 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from evaluators.errors import AgentError, UsageError
-from runs.show import attempt_json, attempt_lines, run_json, run_lines, run_summary
-from runs.store import RunDirectory, open_run, run_paths, runs_directory
+from evaluators.errors import UsageError
+from runs.listing import Listing
+from runs.measured import COLUMNS
+from runs.show import attempt_json, attempt_lines, list_row, run_json, run_lines
+from runs.store import open_run, runs_directory
 from runs.table import table
 from runs.terminal import has_colour
 
@@ -17,14 +19,15 @@ from runs.terminal import has_colour
 def list_runs(runs_dir: Path | None, *, as_json: bool) -> None:
     """One line per run, oldest first; a damaged run is named, not skipped."""
     directory = runs_directory(runs_dir)
-    rows = [_summary(path) for path in run_paths(directory)]
+    rows = [list_row(line) for line in reversed(Listing(directory).lines())]
     if as_json:
         print(json.dumps(rows))
     elif not rows:
         print(f"no runs in {directory}; start one: agent optimize --problem convt3d --gpu 4090")
     else:
-        columns = ("run", "model", "attempts", "best", "estimated_ms", "cost", "ended")
-        print(table(columns, [tuple(str(row.get(column, "")) for column in columns) for row in rows]))
+        measured = [column.title for column in COLUMNS if any(row.get(column.title) for row in rows)]
+        columns = ("run", "model", "attempts", "best", *measured, "estimated_ms", "cost", "ended")
+        print(table(columns, [tuple(str(row.get(column) or "-") for column in columns) for row in rows]))
 
 
 def show(run: str, *, attempt: int | None, runs_dir: Path | None, as_json: bool) -> None:
@@ -38,10 +41,3 @@ def show(run: str, *, attempt: int | None, runs_dir: Path | None, as_json: bool)
         is_coloured = has_colour(sys.stdout)
         lines = run_lines(directory) if attempt is None else attempt_lines(directory, attempt, is_coloured=is_coloured)
         print("\n".join(lines))
-
-
-def _summary(path: Path) -> dict[str, object]:
-    try:
-        return run_summary(RunDirectory(path))
-    except AgentError as error:
-        return {"run": path.name, "ended": f"cannot be read: {error}"}

@@ -8,17 +8,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from runs.report.model import Row, StageReturn, failures, rows_of, stage_returns
+from runs.measured import timing_of
+from runs.measured_text import floor_text, speedup_text, time_text
+from runs.report.model import Row, failures, rows_of
 from runs.report.reading import read_run
-from runs.show import run_summary
+from runs.show import cost_text
+from runs.stage_return import stage_return_json, stage_return_lines
+from runs.state import RunState
 from runs.store import open_run, runs_directory
-from runs.table import table
 
 
 def stats(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
     """Print the statistics of a run."""
     directory = open_run(run, runs_directory(runs_dir))
-    directory.events()  # a damaged journal is an error here, not a smaller number
+    state = directory.state()  # a damaged journal is an error here, not a smaller number
     rows = rows_of(read_run(directory.path))
     found = {
         "run": directory.id,
@@ -27,23 +30,12 @@ def stats(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
         "decisions": dict(Counter(row.attempt.decision for row in rows)),
         "failures": {kind: [row.attempt.number for row, _ in group] for kind, group in failures(rows).items()},
         "reused": sum(row.attempt.reused_from is not None for row in rows),
-        "stages": [_stage(stage) for stage in stage_returns(rows)],
-        "seconds": {"attempts": round(directory.state().seconds, 1), **_rung_seconds(rows)},
-        "usage": directory.state().usage.model_dump(mode="json"),
+        "timed": sum(row.timing is not None for row in rows),
+        "stages": stage_return_json(state),
+        "seconds": {"attempts": round(state.seconds, 1), **_rung_seconds(rows)},
+        "usage": state.usage.model_dump(mode="json"),
     }
-    print(json.dumps(found) if as_json else "\n".join(_lines(found, str(run_summary(directory)["cost"]))))
-
-
-def _stage(stage: StageReturn) -> dict[str, Any]:
-    return {
-        "stage": stage.stage,
-        "attempts": stage.attempts,
-        "kept": stage.kept,
-        "estimated_bound_lowered_by": round(stage.gain, 4) if stage.kept else None,
-        "seconds": round(stage.seconds, 1),
-        "tokens": stage.tokens,
-        "cost_usd": stage.cost_usd,
-    }
+    print(json.dumps(found) if as_json else "\n".join(_lines(found, state)))
 
 
 def _rung_seconds(rows: list[Row]) -> dict[str, float]:
@@ -55,11 +47,9 @@ def _rung_seconds(rows: list[Row]) -> dict[str, float]:
     return {rung: round(seconds, 1) for rung, seconds in spent.items()}
 
 
-def _lines(found: dict[str, Any], cost: str) -> list[str]:
-    usage = found["usage"]
+def _lines(found: dict[str, Any], state: RunState) -> list[str]:
+    usage, cost = found["usage"], cost_text(state.usage.cost_usd, state.usage.requests)
     tokens = f"{usage['input_tokens']} + {usage['output_tokens']} tokens, {usage['requests']} requests, cost {cost}"
-    columns = ("stage", "attempts", "kept", "estimated_bound_lowered_by", "seconds", "tokens")
-    rows = [tuple(_cell(stage[column]) for column in columns) for stage in found["stages"]]
     return [
         f"run {found['run']}: {found['attempts']} attempts, {_counts(found['verdicts'])}",
         f"decisions: {_counts(found['decisions'])}",
@@ -67,14 +57,19 @@ def _lines(found: dict[str, Any], cost: str) -> list[str]:
         *(f"failed, {kind}: attempts {', '.join(map(str, numbers))}" for kind, numbers in found["failures"].items()),
         f"seconds: {_counts(found['seconds'])}",
         tokens if usage["requests"] else "no model was paid",
+        *_best(found, state),
         "",
-        *table(columns, rows).split("\n"),
-        "estimated_bound_lowered_by: ratio of two lower bounds, no speedup",
+        *stage_return_lines(state),
     ]
 
 
-def _cell(value: object) -> str:
-    return "-" if value is None else f"{value}"
+def _best(found: dict[str, Any], state: RunState) -> list[str]:
+    """The time of the best, where one was taken."""
+    timing = timing_of(state.best.evaluation) if state.best else None
+    if timing is None or state.best is None:
+        return []
+    words = f"{time_text(timing)}; {speedup_text(timing)}; {floor_text(timing)}"
+    return [f"timed: {found['timed']} attempts; the best, attempt {state.best.number}: {words}"]
 
 
 def _counts(counts: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """`agent verify`: judge an exported kernel again and hold it against its card; made for CI.
 
-A regression is a verdict that got worse, or an estimated bound more than `BOUND_RATIO` above that of the card. What
-differs without being worse (toolchain, registers, changed code, another reference) is named.
+A regression is a verdict that got worse; a measured time beyond the card's interval and `TIME_RATIO`, on a device of
+the same name; or, with the same toolchain and GPU, an estimated bound more than `BOUND_RATIO` above that of the card.
+Speed that cannot be compared so is said to be not compared. What differs without being worse (environment, toolchain,
+registers, changed code, another reference) is named.
 
 Exit codes: 0 holds, 1 regression, 4 nothing got worse but the verdict is unverified.
 
@@ -13,18 +15,20 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.commands.choice import chosen
+from agent.commands.evaluate import Setting, judged
 from evaluators.candidate import candidate_from
-from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
-from evaluators.gpu_catalog import load_gpu
 from evaluators.problem import Problem
-from evaluators.problem_catalog import load_problem
 from runs.exports.card import Card, code_sha256, kernel_code, read_card
 from runs.inert import inert, one_line
+from runs.measured import timing_of
+from runs.measured_text import latency_text, speedup_text, time_text
 from runs.verdict_text import verdict_text
 
-BOUND_RATIO = 1.05  # the same code and compiler give the same bound; another ptxas schedules a few per cent differently
+BOUND_RATIO = 1.01  # the same code and toolchain give the same bound
+TIME_RATIO = 1.05  # between the two intervals: another sitting has other clocks and temperatures
 _RANK = {"passed": 2, "unverified": 1, "not judged": 0, "failed": 0}
 
 
@@ -36,15 +40,22 @@ class Finding:
     notes: list[str] = field(default_factory=list)
 
 
-def verify(file: Path, *, problem: str, gpu: str | None, sandbox: str, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where it is judged again: target (None: that of the card), sandbox, device."""
+
+    gpu: str | None
+    sandbox: str = "auto"
+    device: str = "auto"
+
+
+def verify(file: Path, place: Place, *, problem: str, as_json: bool) -> None:
     """Judge the kernel in `file` and leave with what became of it."""
     text = _text(file)
     card, code = read_card(text), kernel_code(text) + "\n"
-    subject, target = load_problem(problem), load_gpu(gpu or card.gpu)
-    with JudgeClient(sandbox) as judge:
-        evaluation = judge.evaluate(
-            subject, candidate_from(code), target, announce=lambda rung: print(f"  {rung} ...", file=sys.stderr)
-        )
+    subject, target = chosen(problem, place.gpu or card.gpu)
+    setting = Setting(gpu=target.key, sandbox=place.sandbox, device=place.device)
+    evaluation = judged(subject, candidate_from(code), target, setting)
     finding = held_against(card, evaluation, subject, code)
     if as_json:
         print(json.dumps(_as_json(card, evaluation, finding)))
@@ -61,14 +72,35 @@ def held_against(card: Card, evaluation: Evaluation, subject: Problem, code: str
             f"verdict: {verdict_text(evaluation)}, the card says {one_line(card.verdict)}: "
             f"{one_line(evaluation.message, 300)}"
         )
-    estimate = evaluation.estimate
-    if estimate is None or card.estimated_bound_ms is None or evaluation.gpu != card.gpu or estimate.left_out:
-        finding.notes.append("speed: no complete bound on both sides for the same GPU; not compared")
-    elif estimate.value_ms > BOUND_RATIO * card.estimated_bound_ms:
-        finding.regressions.append(
-            f"estimated bound: {estimate.value_ms:.4g} ms, the card says {card.estimated_bound_ms:.4g} ms"
-        )
+    for compare in (_times, _bounds):
+        is_worse, words = compare(card, evaluation)
+        (finding.regressions if is_worse else finding.notes).append(words)
     return finding
+
+
+def _times(card: Card, evaluation: Evaluation) -> tuple[bool, str]:
+    """Measured against measured, on a device of the same name only."""
+    old, new = card.timing, timing_of(evaluation)
+    if old is None or new is None:
+        who = "the card" if old is None else "this verdict"
+        return False, f"measured time: not compared, {who} holds none"
+    if old.device != new.device:
+        return False, f"measured time: not compared, the card's is of {one_line(old.device, 60)}, here {new.device}"
+    words = f"measured time on {new.device}: {latency_text(new.latency)}, the card says {latency_text(old.latency)}"
+    return new.latency.p20_ms > TIME_RATIO * old.latency.p80_ms, words
+
+
+def _bounds(card: Card, evaluation: Evaluation) -> tuple[bool, str]:
+    """Estimate against estimate, for the same GPU and with the same toolchain only."""
+    estimate, old_ms = evaluation.estimate, card.estimated_bound_ms
+    if estimate is None or old_ms is None or estimate.left_out or not card.is_bound_complete:
+        return False, "estimated bound: not compared, there is no complete one on both sides"
+    if evaluation.gpu != card.gpu:
+        return False, f"estimated bound: not compared, the card's is for {one_line(card.gpu, 40)}"
+    if one_line(estimate.toolchain, 80) != card.toolchain:
+        return False, f"estimated bound: not compared, the card's is of {one_line(card.toolchain, 80)}"
+    words = f"estimated bound: {estimate.value_ms:.4g} ms, the card says {old_ms:.4g} ms"
+    return estimate.value_ms > BOUND_RATIO * old_ms, words
 
 
 def _differences(card: Card, evaluation: Evaluation, subject: Problem, code: str) -> list[str]:
@@ -82,6 +114,7 @@ def _differences(card: Card, evaluation: Evaluation, subject: Problem, code: str
         ("toolchain", card.toolchain, toolchain),
         ("registers", card.registers, registers),
         ("spills", card.spills, spills),
+        *((name, old, evaluation.environment.get(name, "")) for name, old in card.environment.items()),
     )
     return [
         f"{name} differs: card {one_line(str(old))}, here {one_line(str(new))}"
@@ -93,9 +126,11 @@ def _differences(card: Card, evaluation: Evaluation, subject: Problem, code: str
 def _lines(card: Card, evaluation: Evaluation, finding: Finding) -> list[str]:
     error = evaluation.numeric_error
     bound = f"{evaluation.estimate.value_ms:.4g} ms" if evaluation.estimate else "none"
+    timing = timing_of(evaluation)
+    measured = f"measured {time_text(timing)}, {speedup_text(timing)}" if timing else "not timed"
     return [
         f"card: {one_line(card.run)}, attempt {card.attempt}, {one_line(card.verdict)}",
-        f"here: {verdict_text(evaluation)}; estimated bound {bound}; "
+        f"here: {verdict_text(evaluation)}; {measured}; estimated bound {bound}; "
         f"relative error {f'{error.worst:.3g} (allowed {error.allowed:.3g})' if error else 'not compared'}",
         *(f"note: {inert(text)}" for text in finding.notes),
         *(f"not checked: {check.name}" for check in evaluation.checks if check.status == "not_checked"),

@@ -1,4 +1,4 @@
-"""The replies of a recorded run, in the order they were given: no key, no network, no cost.
+"""The replies of a recorded run, attempt by attempt: no key, no network, no cost.
 
 Limits: replays replies, not verdicts; candidates are judged anew. A prompt that differs from the recorded one is noted,
 not refused, because templates change while the replies stay useful.
@@ -10,30 +10,39 @@ from pathlib import Path
 from agent.proposers import NO_LIMITS, Caller, Proposal
 from agent.proposers.errors import NothingToPropose, NotReplayable
 from prompts.context import Context
-from runs.nouns import Proposed
+from runs.nouns import Analyzed, Proposed
 from runs.store import RunDirectory, open_run, runs_directory
 
 
 class ReplayProposer:
-    """Answers with the next recorded reply. Thread-safe."""
+    """Answers with the recorded reply of the same attempt, outside a run with the next one. Thread-safe."""
 
     def __init__(self, run: RunDirectory, *, caller: Caller = NO_LIMITS) -> None:
         self.name = f"replay:{run.id}"
         self._run = run
         self._caller = caller
-        self._recorded = [event for event in run.events() if isinstance(event, Proposed)]
+        events = run.events()
+        self._replies = {event.number: event for event in events if isinstance(event, Proposed)}
+        self._analyses = {event.number: event for event in events if isinstance(event, Analyzed)}
         self._next = 0
         self._lock = threading.Lock()
-        if not self._recorded:
+        if not self._replies:
             raise NotReplayable(f"run {run.id} holds no reply to replay; choose another with `agent runs`")
 
     def propose(self, context: Context, prompt: str) -> Proposal:
-        """The next recorded reply; recorded tokens, cost 0. Raises NothingToPropose at the end."""
-        recorded = self._take()
-        reply = self._run.attempt_file(recorded.number, "reply.md")
+        """The recorded reply; recorded tokens, cost 0. Raises NothingToPropose at the end."""
+        number, is_analysis = self._number(context), context is not None and context.role == "analyze"
+        recorded = (self._analyses if is_analysis else self._replies).get(number)
+        if recorded is None:
+            raise NothingToPropose(
+                f"run {self._run.id} holds {len(self._replies)} replies and all are used; "
+                "limit the replay with --max-attempts or go on with another --model"
+            )
+        prompt_name, reply_name = ("analysis-prompt.md", "analysis.md") if is_analysis else ("prompt.md", "reply.md")
+        reply = self._run.attempt_file(number, reply_name)
         if not reply.is_file():
-            raise NotReplayable(f"{reply} is missing; the run cannot be replayed from attempt {recorded.number} on")
-        self._compare(prompt, recorded.number)
+            raise NotReplayable(f"{reply} is missing; the run cannot be replayed from attempt {number} on")
+        self._compare(prompt, self._run.attempt_file(number, prompt_name), number)
         return Proposal(
             reply=reply.read_bytes().decode("utf-8", "replace"),
             model=self._run.run.config.model,
@@ -48,18 +57,15 @@ class ReplayProposer:
         """None: nothing is metered."""
         return 0
 
-    def _take(self) -> Proposed:
+    def _number(self, context: Context | None) -> int:
+        """Which attempt is asked for; a prompt outside a run is one more of those asked for so far."""
+        if context is not None and context.number:
+            return context.number
         with self._lock:
-            if self._next == len(self._recorded):
-                raise NothingToPropose(
-                    f"run {self._run.id} holds {self._next} replies and all are used; "
-                    "limit the replay with --max-attempts or go on with another --model"
-                )
             self._next += 1
-            return self._recorded[self._next - 1]
+            return self._next
 
-    def _compare(self, prompt: str, number: int) -> None:
-        recorded = self._run.attempt_file(number, "prompt.md")
+    def _compare(self, prompt: str, recorded: Path, number: int) -> None:
         if not recorded.is_file() or recorded.read_bytes().decode("utf-8", "replace") != prompt:
             self._caller.on_note(
                 f"the prompt of attempt {number} differs from the recorded one; its reply is used all the same"

@@ -33,22 +33,21 @@ class Evolve:
             return repair
         state = position.state
         turn = sum(attempt.role != "repair" for attempt in state.attempts)
-        island, homes = turn % self.islands, self._homes(state)
-        archive = _archive(state, homes, island)
+        archives = _archives(state, self._homes(state))
+        archive = archives.get(turn % self.islands, [])
         if not archive:
             stage, skipped = first_stage(position.stages)
             roots = [attempt for attempt in state.attempts if attempt.role == "propose"]
             return Plan(stage, "propose", None, skipped, hint=unlike(roots))
-        parent, partner = self._pair(state, homes, archive, turn)
+        parent, partner = self._pair(archives, turn)
         stage, skipped = walk(position.stages, children(state, parent), position.evidence(parent))
         partners = () if partner is None else (partner.number,)
         return Plan(stage, "optimize", parent.number, skipped, partners, _crossover(partner))
 
-    def _pair(
-        self, state: RunState, homes: dict[int, int], archive: list[Attempt], turn: int
-    ) -> tuple[Attempt, Attempt | None]:
+    def _pair(self, archives: dict[int, list[Attempt]], turn: int) -> tuple[Attempt, Attempt | None]:
         round_, island = divmod(turn, self.islands)
-        neighbours = _archive(state, homes, (island + 1) % self.islands) if self.islands > 1 else []
+        archive = archives[island]
+        neighbours = archives.get((island + 1) % self.islands, []) if self.islands > 1 else []
         if neighbours and round_ % self.migration == self.migration - 1:
             return neighbours[0], archive[0]
         parent = archive[int(len(archive) * _draw(turn, "parent") ** 2)]  # squared: the front of the list is likelier
@@ -68,13 +67,15 @@ class Evolve:
         return homes
 
 
-def _archive(state: RunState, homes: dict[int, int], island: int) -> list[Attempt]:
-    """The best of every behaviour on an island, best first."""
-    best: dict[str, Attempt] = {}
+def _archives(state: RunState, homes: dict[int, int]) -> dict[int, list[Attempt]]:
+    """Of every island the best of every behaviour, best first."""
+    best: dict[tuple[int, str], Attempt] = {}
     for attempt in survivors(state):
-        if homes[attempt.number] == island:
-            best.setdefault(attempt.behaviour, attempt)
-    return list(best.values())
+        best.setdefault((homes[attempt.number], attempt.behaviour), attempt)
+    archives: dict[int, list[Attempt]] = {}
+    for (island, _), attempt in best.items():
+        archives.setdefault(island, []).append(attempt)
+    return archives
 
 
 def _draw(turn: int, what: str) -> float:

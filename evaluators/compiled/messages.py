@@ -27,7 +27,7 @@ class StageMessage(Frozen):
 
 
 class KernelMessage(Frozen):
-    """One compiled kernel; its payload is the cubin followed by the TTIR."""
+    """One compiled kernel; its payload is the cubin, then the TTIR, then the PTX."""
 
     event: Literal["kernel"]
     kernel: Name
@@ -36,6 +36,7 @@ class KernelMessage(Frozen):
     num_stages: Count
     shared_memory_bytes: Count
     cubin_bytes: Count
+    ttir_bytes: Count
 
 
 class LaunchMessage(Frozen):
@@ -52,6 +53,7 @@ class LaunchMessage(Frozen):
 
     def captured(self, kernel: KernelMessage, payload: bytes) -> CapturedLaunch:
         """The launch joined with its kernel."""
+        end = kernel.cubin_bytes + kernel.ttir_bytes
         return CapturedLaunch(
             name=kernel.name,
             grid=self.grid,
@@ -62,7 +64,8 @@ class LaunchMessage(Frozen):
             arguments=self.arguments,
             pointer_bytes=self.pointer_bytes,
             cubin=payload[: kernel.cubin_bytes],
-            ttir=payload[kernel.cubin_bytes :].decode(errors="replace"),
+            ttir=payload[kernel.cubin_bytes : end].decode(errors="replace"),
+            ptx=payload[end:].decode(errors="replace"),
             launches=self.launches,
             tuned_group=self.tuned_group,
         )

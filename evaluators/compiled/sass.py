@@ -18,6 +18,8 @@ _INSTRUCTION = re.compile(
     r"^\s*/\*([0-9a-f]{4,6})\*/\s+(?:\{\s*)?(?:@!?U?P\w+\s+)?([A-Z][A-Za-z0-9_.]*)(.*?);", re.MULTILINE
 )
 _FUNCTION = re.compile(r"^\s*Function : (\S+)\s*$", re.MULTILINE)
+_ENCODING = re.compile(r"\s*/\* 0x[0-9a-f]{16} \*/")
+MAX_TEXT = 400_000  # letters of one function: 128 of them are kept (`listings`)
 _TARGET = re.compile(r"0x([0-9a-f]+)")
 
 
@@ -37,11 +39,12 @@ class Loop:
 
 @dataclass(frozen=True)
 class Listing:
-    """One kernel function: its opcodes in order and its loops."""
+    """One kernel function: its opcodes in order, its loops, and its instructions as text without their encoding."""
 
     name: str
     opcodes: tuple[str, ...]
     loops: tuple[Loop, ...]
+    text: str = ""
 
     @property
     def hottest(self) -> Loop | None:
@@ -91,7 +94,14 @@ def listing(cubin: bytes, name: str) -> Listing:
 def parse(name: str, text: str) -> Listing:
     """Read the disassembly of one function."""
     rows = [(int(at, 16), opcode, rest) for at, opcode, rest in _INSTRUCTION.findall(text) if opcode != "NOP"]
-    return Listing(name=name, opcodes=tuple(opcode for _, opcode, _ in rows), loops=_loops(rows))
+    opcodes = tuple(opcode for _, opcode, _ in rows)
+    return Listing(name=name, opcodes=opcodes, loops=_loops(rows), text=_without_encoding(text))
+
+
+def _without_encoding(text: str) -> str:
+    """`/*0010*/ MOV R1, c[0x0][0x28] ;`, one per line, cut where nobody reads on."""
+    lines = (_ENCODING.sub("", line).rstrip() for line in text[: 4 * MAX_TEXT].split("\n"))
+    return "\n".join(line.strip() for line in lines if "/*" in line)[:MAX_TEXT]
 
 
 def _loops(rows: Sequence[tuple[int, str, str]]) -> tuple[Loop, ...]:

@@ -31,6 +31,9 @@ class _OutOfBudget(Exception):
 
 
 _FLOAT = re.compile(r"arith\.(addf|subf|mulf|divf|maximumf|minimumf|maxnumf|minnumf|negf|cmpf)$|math\.(\w+)$")
+_LIBDEVICE = re.compile(
+    r'symbol = "__nv_f?(mul|add|sub|fma)'
+)  # __nv_fmaf, __nv_fmaf_rn, __nv_fmul_rn, __nv_fadd_rz ...
 _READS = ("tt.load", "tt.descriptor_load", "tt.descriptor_gather", "tt.atomic")
 _WRITES = ("tt.store", "tt.descriptor_store", "tt.descriptor_reduce", "tt.descriptor_scatter", "tt.atomic")
 _FLOAT_WEIGHT = {"f32": 1.0, "f16": 0.5, "bf16": 0.5, "f64": 1.0}  # two halves fit one instruction
@@ -220,14 +223,14 @@ class _Walk:
             work.dot_flop[precision] = work.dot_flop.get(precision, 0.0) + flop
         elif name == "tt.call":
             work.unknown.add("a call of a noinline function, not counted")
-        elif match := _FLOAT.match(name):
+        elif name == "tt.elementwise_inline_asm":
+            work.unknown.add("inline assembly, not counted")
+        elif name == "tt.extern_elementwise" or _FLOAT.match(name):
             amount = sum(size * _FLOAT_WEIGHT.get(kind, 0.0) for size, kind in operation.tensors[-1:])
-            if match[1] == "mulf":
-                work.multiplies += amount
-            elif match[1] in ("addf", "subf"):
-                work.adds += amount
-            else:
-                work.other_float += amount
+            kind = _arithmetic_of(operation)
+            work.multiplies += amount * (kind in ("mul", "fma"))
+            work.adds += amount * (kind in ("add", "sub", "fma"))
+            work.other_float += amount * (kind not in ("mul", "add", "sub", "fma"))
 
     def _count_access(self, operation: Operation, work: Work) -> None:
         pointer = next((self.roots[name] for name in operation.operands if name in self.roots), "")
@@ -236,6 +239,12 @@ class _Walk:
         for prefixes, amounts in ((_READS, work.read_bytes), (_WRITES, work.written_bytes)):
             if operation.name.startswith(prefixes):
                 amounts[pointer] = amounts.get(pointer, 0.0) + moved
+
+
+def _arithmetic_of(operation: Operation) -> str:
+    """mul, add, sub or fma, whether it is an instruction or a function of libdevice; any other name is another one."""
+    called = _LIBDEVICE.search(operation.text)
+    return called[1] if called else operation.name.rpartition(".")[2].removesuffix("f")
 
 
 def _pointee(text: str) -> str:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Sequence
 
+from evaluators.compiled.listings import sass_of
 from evaluators.cuda.recording import Recording, record
 from evaluators.cuda.resources import kernels_of, refused
 from evaluators.cuda.service import BuildService, Built
@@ -39,6 +40,7 @@ def check(task: Task) -> Findings:
         checks=_checks(failure, _uncompiled(built), open_, kernels),
         kernels=kernels,
         build_log=_log(built, recording, time.monotonic() - started),
+        listings=sass_of(cubins, arch),
         environment=environment(arch),
         failure=failure,
     )

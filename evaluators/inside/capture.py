@@ -150,7 +150,7 @@ def _hand_over(channel: Channel, tape: Tape) -> None:
 
 def _send_kernel(channel: Channel, kernel: Any) -> None:
     cubin = kernel.asm["cubin"]
-    text = kernel.asm.get("ttir", "")  # Gluon begins one level lower, where nobody counts work
+    ttir = kernel.asm.get("ttir", "").encode()  # Gluon begins one level lower, where nobody counts work
     message = {
         "event": "kernel",
         "kernel": kernel.hash,
@@ -159,8 +159,9 @@ def _send_kernel(channel: Channel, kernel: Any) -> None:
         "num_stages": getattr(kernel.metadata, "num_stages", 1),
         "shared_memory_bytes": kernel.metadata.shared,
         "cubin_bytes": len(cubin),
+        "ttir_bytes": len(ttir),
     }
-    channel.send(message, cubin + text.encode())
+    channel.send(message, cubin + ttir + kernel.asm.get("ptx", "").encode())
 
 
 def _launch_message(launch: Launch, count: int, group: int | None) -> dict[str, Any]:

@@ -1,18 +1,16 @@
 """Every kernel launch in the interpreter: which programs run, in which order, and what they touch.
 
-A call may run all programs (in either order) or, at full size, as many as a time budget allows: corners, then random
-ones.
+A call may run all programs (in either order) or, at full size, a sample (interpreter_sampling.py).
 Limits: the record lives beside the candidate's code; to the judge it is a claim that can fail a candidate, never pass
 one.
 """
 
 import dataclasses
 import inspect
-import itertools
 import math
-import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +19,10 @@ from triton.runtime import interpreter
 from triton.runtime.autotuner import Autotuner
 
 from evaluators.inside.interpreter_memory import Memory, OutOfBounds
-from evaluators.inside.serving import CallStopped
+from evaluators.inside.interpreter_sampling import Program, Sampler, Sampling, programs
 
-Program = tuple[int, int, int]
 BEAT_S = 1.0
 LISTED_MAX = 40
-SAMPLED_ELEMENTS_MAX = 2_000_000
 
 
 @dataclasses.dataclass
@@ -43,16 +39,6 @@ class Launch:
     def total(self) -> int:
         """Programs of the whole grid."""
         return self.grid[0] * self.grid[1] * self.grid[2]
-
-
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """At full size: the time to spend, the seed that picks programs, how many launches a call makes."""
-
-    budget_s: float
-    seed: int
-    launches: int
-    batch: int
 
 
 class Recorder:
@@ -74,83 +60,45 @@ class Recorder:
         self.reversed = bool(options.get("reversed"))
         self.memory.is_dry = bool(options.get("dry"))
         self.config_index = int(options.get("config", 0))
-        self.sampling = Sampling(**options["sample"]) if "sample" in options else None
-        self._sampled: tuple[Any, list[np.ndarray[Any, Any]]] | None = None
+        self.memory.forget()
+        self._sampler = Sampler(Sampling(**options["sample"]), self.memory) if "sample" in options else None
         self._last_written: dict[int, bytes] = {}
-        self._most_written = 0  # elements stored by one program of the last launch, at most
-        self._random = random.Random(self.sampling.seed if self.sampling else 0)  # noqa: S311 - picks samples
 
     def run(self, launch: Launch, arguments: dict[str, Any], call: Callable[[Program], None]) -> None:
         """Run the programs of one launch that this call wants."""
         self.memory.enter(arguments)
-        self._most_written = 0
+        run = partial(self._run_programs, launch, call)
         try:
-            if self.sampling is None:
-                self._run_all(launch, call)
+            if self._sampler is None:
+                run(programs(launch.grid, backwards=self.reversed))
             else:
-                self._run_some(launch, call, self.sampling)
+                self._sampler.run(launch.grid, run)
         except OutOfBounds as error:
             self.out_of_bounds.append(f"kernel {launch.name}: {error}")
             raise
         launch.completed = True
-        self._finish(launch)
+        if self._sampler is None:
+            self._keep_written()
+        else:
+            self._sampler.finish(launch.programs, launch.total)
+        self.memory.leave()
 
-    def _finish(self, launch: Launch) -> None:
-        if self.sampling is None:
-            written = self.memory.written_storages()
-            self._last_written = {key: bytes(view) for key, view in written.items() if len(view) <= 1 << 22}
-            return
-        if launch.programs < launch.total or len(self.launches) >= self.sampling.launches:
-            self._sampled = self.memory.written_elements(SAMPLED_ELEMENTS_MAX)
-        is_partial = any(done.programs < done.total for done in self.launches)
-        if is_partial and len(self.launches) >= self.sampling.launches:
-            raise CallStopped  # what torch does with unfinished data afterwards only costs time and memory
+    def _keep_written(self) -> None:
+        written = self.memory.written_storages()
+        self._last_written = {key: bytes(view) for key, view in written.items() if len(view) <= 1 << 22}
 
-    def _run_all(self, launch: Launch, call: Callable[[Program], None]) -> None:
-        self._run_programs(launch, _programs(launch.grid, backwards=self.reversed), call)
-
-    def _run_some(self, launch: Launch, call: Callable[[Program], None], sampling: Sampling) -> None:
-        """All programs where that fits the budget, otherwise corners and random ones until it is spent."""
-        if launch.total == 0:
-            return
-        started = time.monotonic()
-        self._run_programs(launch, [(0, 0, 0)], call)
-        first_s = time.monotonic() - started
-        is_last = len(self.launches) >= sampling.launches
-        if first_s * launch.total <= (sampling.budget_s if is_last else sampling.budget_s / 3):
-            self._run_programs(launch, itertools.islice(_programs(launch.grid), 1, None), call)
-            return
-        count = int(sampling.budget_s / max(first_s, 1e-6))
-        self._run_programs(launch, self._picked(launch, min(count, 400), sampling.batch), call)
-
-    def _picked(self, launch: Launch, count: int, batch: int) -> list[Program]:
-        """Corners, then programs near the ends of every axis (first and last batch item) and anywhere."""
-        gx, gy, gz = launch.grid
-        chosen: dict[Program, None] = dict.fromkeys([(gx - 1, gy - 1, gz - 1)])
-        chosen |= dict.fromkeys(itertools.product({gx - 1, 0}, {gy - 1, 0}, {gz - 1, 0}))
-        for attempt in range(4 * count):
-            chosen[self._random_program(launch.grid, batch, near_end=attempt % 3 > 0)] = None
-            if len(chosen) > count:
-                break
-        chosen.pop((0, 0, 0), None)
-        return list(chosen)[: max(1, count)]
-
-    def _random_program(self, grid: Program, batch: int, *, near_end: bool) -> Program:
-        def along(n: int) -> int:
-            span = max(1, n // batch) if near_end and batch > 1 else n
-            return n - 1 - self._random.randrange(span)
-
-        return along(grid[0]), along(grid[1]), along(grid[2])
-
-    def _run_programs(self, launch: Launch, programs: Iterable[Program], call: Callable[[Program], None]) -> None:
-        for program in programs:
+    def _run_programs(self, launch: Launch, call: Callable[[Program], None], wanted: Iterable[Program]) -> list[int]:
+        """Run these programs; how many elements each stored."""
+        stored = []
+        for program in wanted:
             before = self.memory.stored_elements
             call(program)
             launch.programs += 1
-            self._most_written = max(self._most_written, self.memory.stored_elements - before)
+            stored.append(self.memory.stored_elements - before)
             if time.monotonic() - self._last_beat > BEAT_S:
                 self._last_beat = time.monotonic()
                 self._beat({"beat": launch.name, "programs": launch.programs, "of": launch.total})
+        return stored
 
     def report(self, outputs: list[torch.Tensor]) -> tuple[dict[str, Any], bytes]:
         """The record as plain values; at full size the sampled elements follow as bytes (offsets, then values)."""
@@ -165,32 +113,16 @@ class Recorder:
             "tf32_dots": self.tf32_dots,
             "direct": bool(outputs) and all(self._is_direct(output) for output in outputs),
         }
-        if self._sampled is None:
+        if self._sampler is None:
             return message, b""
-        tensor, addresses = self._sampled
-        offsets, values = self.memory.gather(tensor, addresses)
-        message["sampled"] = {
-            "shape": list(tensor.shape),
-            "dtype": str(tensor.dtype).removeprefix("torch."),
-            "contiguous": tensor.is_contiguous(),
-            "elements": len(offsets),
-            "atomics": self.memory.has_atomics,
-            "most_written": self._most_written,
-            "partial": [launch.programs < launch.total for launch in self.launches],
-        }
-        return message, offsets.tobytes() + values.tobytes()
+        sampled, data = self._sampler.report(outputs)
+        return {**message, **({"sampled": sampled} if sampled else {})}, data
 
     def _is_direct(self, output: torch.Tensor) -> bool:
         """Whether the output is, byte for byte, what the last launch left in it."""
         storage = output.untyped_storage()
         seen = self._last_written.get(storage.data_ptr())
         return seen is not None and seen == bytes(self.memory.view(storage.data_ptr(), storage.nbytes()))
-
-
-def _programs(grid: Program, *, backwards: bool = False) -> Iterator[Program]:
-    """Programs in launch order; lazily, because a grid may have hundreds of millions."""
-    axes = [range(n - 1, -1, -1) if backwards else range(n) for n in grid]
-    return ((x, y, z) for x in axes[0] for y in axes[1] for z in axes[2])
 
 
 def install(recorder: Recorder) -> None:

@@ -1,6 +1,7 @@
 """`libdevice` in the interpreter: the common functions through numpy, the others refused by name.
 
-Left alone the interpreter returns None from them. Limits: float32 only; results are numpy's, not libdevice's bits.
+Left alone the interpreter returns None from them.
+Limits: float32 only; results are numpy's, not libdevice's bits; every rounding mode rounds to nearest.
 """
 
 import importlib
@@ -52,9 +53,33 @@ _OTHERS: dict[str, Callable[..., Any]] = {
     "fast_expf": np.exp,
     "fast_logf": np.log,
     "fast_tanhf": np.tanh,
-    "div_rn": np.divide,
+    "fast_dividef": np.divide,
+    "fast_powf": np.power,
+    "fast_exp10f": lambda x: np.power(np.float32(10), x),
+    "fast_sinf": np.sin,
+    "fast_cosf": np.cos,
+    "fast_log2f": np.log2,
+    "saturatef": lambda x: np.clip(x, 0, 1),
+    "exp10": lambda x: np.power(np.float32(10), x),
+    "round": lambda x: np.trunc(x + np.copysign(np.float32(0.5), x)),
+    "nearbyint": np.rint,
+    "fdim": lambda x, y: np.maximum(x - y, 0),
 }
-KNOWN: dict[str, Callable[..., Any]] = {**{name: getattr(np, name) for name in _ONE}, **_TWO, **_OTHERS}
+_ROUNDED: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "fma": _OTHERS["fma"],
+    "sqrt": np.sqrt,
+    "rcp": np.reciprocal,
+}
+KNOWN: dict[str, Callable[..., Any]] = {
+    **{name: getattr(np, name) for name in _ONE},
+    **_TWO,
+    **_OTHERS,
+    **{f"{name}_{mode}": function for name, function in _ROUNDED.items() for mode in ("rn", "rz", "ru", "rd")},
+}
 _MODULES = ("triton.language.extra.libdevice", "triton.language.extra.cuda.libdevice")
 
 

@@ -34,6 +34,8 @@ class Memory:
         self._tensors: list[tuple[str, torch.Tensor]] = []
         self._stores: list[Array] = []
         self.stored_elements = 0  # by the present launch
+        self.read_unfinished = False  # the present launch has read what an earlier one wrote in part
+        self.forget()
 
     def enter(self, arguments: dict[str, Any]) -> None:
         """A launch with these arguments begins."""
@@ -47,7 +49,30 @@ class Memory:
         self._tensors = [(by_start[start][1], by_start[start][2]) for start in self._starts]
         self._stores = []
         self.stored_elements = 0
+        self.read_unfinished = False
         self.has_atomics = False
+
+    def forget(self) -> None:
+        """A new call begins: nothing is unfinished."""
+        self._unfinished: set[int] = set()
+
+    def mark_unfinished(self) -> None:
+        """What this launch wrote is not what all its programs would have written."""
+        self._unfinished |= set(self.written_storages())
+
+    def clear_written(self, tensor: torch.Tensor) -> None:
+        """Zero every element of the tensor that this launch wrote."""
+        start, storage = tensor.data_ptr(), tensor.untyped_storage()
+        flat = np.frombuffer(self.view(start, storage.data_ptr() + storage.nbytes() - start), np.uint8)
+        size = tensor.element_size()
+        for stored in self._stores:
+            offsets = stored.ravel().astype(np.int64) - start
+            inside = offsets[(offsets >= 0) & (offsets + size <= len(flat))]
+            flat[: len(flat) // size * size].reshape(-1, size)[inside // size] = 0
+
+    def leave(self) -> None:
+        """The launch is over: hold none of its tensors."""
+        self._starts, self._ends, self._tensors, self._stores = [], [], [], []
 
     def install(self) -> None:
         """Check every access of this process's interpreter."""
@@ -62,6 +87,8 @@ class Memory:
         where = bisect.bisect_right(self._starts, low) - 1
         if where < 0 or high > self._ends[where]:
             self._check_lanes(what, active, size)
+        if self._unfinished and what != "store":
+            self.read_unfinished |= self._starts[where] in self._unfinished
         if what != "load":
             self._stores.append(active)
             self.stored_elements += active.size

@@ -6,6 +6,7 @@ Limits: the operator record and the launch count are kept in calls with the opti
 convolutions and matrix products of the library are refused in every call.
 """
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -64,6 +65,8 @@ class DeviceHarness:
         self._launched = 0
         self._refused: dict[str, int] = {}
         self._laps: list[tuple[Any, Any]] = []
+        self._host_ms: list[float] = []
+        self._clock = time.perf_counter
         self._scratch = torch.empty(0)
 
     @contextmanager
@@ -76,7 +79,9 @@ class DeviceHarness:
             before, after = self._event(enable_timing=True), self._event(enable_timing=True)
             self._scratch.zero_()
             before.record()
+            started = self._clock()
             yield
+            self._host_ms.append(1e3 * (self._clock() - started))
             after.record()
             self._laps.append((before, after))
 
@@ -94,7 +99,7 @@ class DeviceHarness:
         """A call or a batch of calls follows."""
         self._is_audited, self._is_clocked = options.get("audit") is True, options.get("clock") is True
         self._trace = KernelTrace() if options.get("trace") is True else None
-        self._launched, self._laps, self._refused = 0, [], {}
+        self._launched, self._laps, self._host_ms, self._refused = 0, [], [], {}
         self._operators.forget()
         flush_bytes = int(options.get("flush_mb", 0)) << 20
         if self._is_clocked and self._scratch.nbytes != flush_bytes:
@@ -121,6 +126,7 @@ class DeviceHarness:
             message["kernels"] = self._trace.kernels()
         if self._is_clocked:
             message["inside_ms"] = [before.elapsed_time(after) for before, after in self._laps]
+            message["host_ms"] = self._host_ms
         return message, b""
 
     def unsupported(self, error: BaseException) -> str:

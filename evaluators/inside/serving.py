@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 import torch
 
+from evaluators.inside.freshness import form_of, is_kept
+
 Message = dict[str, Any]
 TEXT_MAX = 1500
 FILE_NAME = "candidate.py"
@@ -147,19 +149,25 @@ class _Session:
         """Run `forward` once and put its outputs where the judge reads them."""
         self._inputs = [self._input(spec) for spec in request["inputs"]]
         self._harness.begin(request.get("options", {}))
-        stopped, outputs = False, []
+        stopped, forms = False, [form_of(value) for value in self._inputs]
         try:
-            with self._harness.running(), torch.no_grad():
-                returned = self._model(*self._inputs)
-            outputs = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+            outputs = self._forward()
         except CallStopped:
-            stopped = True
-        described = [self._describe(output) for output in outputs[:16]]
+            stopped, outputs = True, []
+        is_sampled = "sample" in request.get("options", {})  # then the harness itself refers to what was sampled
+        kept = [False] * len(outputs) if is_sampled else is_kept(outputs)
+        described = [self._describe(output, kept=is_one) for output, is_one in zip(outputs[:16], kept, strict=False)]
         self._write_out(outputs, request["outputs"])
         plain = [output for output in outputs if type(output) is torch.Tensor]
         self._kept.append(plain)
         report, data = self._harness.report(plain)
-        return {"did": "call", "stopped": stopped, "outputs": described, "report": report}, data
+        is_same = forms == [form_of(value) for value in self._inputs]
+        return {"did": "call", "stopped": stopped, "outputs": described, "inputs": is_same, "report": report}, data
+
+    def _forward(self) -> list[Any]:
+        with self._harness.running(), torch.no_grad():
+            returned = self._model(*self._inputs)
+        return list(returned) if isinstance(returned, (tuple, list)) else [returned]
 
     def calls(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
         """Run `forward` on several sets of inputs, one after another; each output goes out before the next call."""
@@ -170,7 +178,7 @@ class _Session:
             with self._harness.running(), torch.no_grad():
                 returned = self._model(*self._inputs)
             outputs = list(returned) if isinstance(returned, (tuple, list)) else [returned]
-            described.append([self._describe(output) for output in outputs[:16]])
+            described.append([self._describe(output, kept=False) for output in outputs[:16]])
             self._write_out(outputs, regions)
         report, data = self._harness.report([])
         return {"did": "calls", "sets": described, "report": report}, data
@@ -226,7 +234,7 @@ class _Session:
             if _dtype(output) == region["dtype"] and list(output.shape) == region["shape"] and output.numel():
                 self._view(region).copy_(output)
 
-    def _describe(self, output: Any) -> Message:
+    def _describe(self, output: Any, *, kept: bool) -> Message:
         if type(output) is not torch.Tensor:
             return {"type": f"{type(output).__module__}.{type(output).__qualname__}"[:200]}
         return {
@@ -235,7 +243,7 @@ class _Session:
             "dtype": _dtype(output),
             "strides": list(output.stride()),
             "contiguous": output.is_contiguous(),
-            "aliases": self._alias(output),
+            "aliases": self._alias(output) or ("a tensor that the module keeps" if kept else ""),
         }
 
     def _alias(self, output: torch.Tensor) -> str:

@@ -41,9 +41,18 @@ class Fired:
     @property
     def inside_ms(self) -> list[float]:
         """Device-event time of every call as the candidate's process states it; empty where it states none."""
-        listed = self.report.get("inside_ms")
-        valid = isinstance(listed, list) and len(listed) == len(self.outputs)
-        return [float(v) for v in listed if isinstance(v, int | float)] if valid and isinstance(listed, list) else []
+        return self._claimed("inside_ms")
+
+    @property
+    def host_ms(self) -> list[float]:
+        """Time until forward returned, by the clock of the candidate's process: informs, never decides."""
+        return self._claimed("host_ms")
+
+    def _claimed(self, name: str) -> list[float]:
+        listed = self.report.get(name)
+        if not isinstance(listed, list) or len(listed) != len(self.outputs):
+            return []
+        return [float(value) for value in listed if isinstance(value, int | float)]
 
 
 def stage(talk: Conversation, sets: Sequence[Sequence[Any]], outputs: Sequence[torch.Tensor]) -> Staged:

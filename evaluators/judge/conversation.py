@@ -147,7 +147,8 @@ class Conversation:
             report=_report(answer),
             payload=payload,
             stopped=answer.get("stopped") is True,
-            inputs_intact=all(view is None or same_bytes(view, value) for (_, view), value in given),
+            inputs_intact=answer.get("inputs") is not False
+            and all(view is None or same_bytes(view, value) for (_, view), value in given),
             seconds=seconds,
         )
 

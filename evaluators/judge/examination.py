@@ -5,35 +5,35 @@ of evaluators/judge/sequence.py. Works for any process that speaks evaluators.in
 Limits: small sizes; the published size is evaluators/judge/sampling.py.
 """
 
-import os
-import random
 import time
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 
-from evaluators.evaluation import Check, NumericError, Status
+from evaluators.evaluation import Check, Status
 from evaluators.judge.ablation import require_kernels_matter
-from evaluators.judge.compare import Comparison, Expected, Precision, compare, numeric_error_of, worse_of
+from evaluators.judge.calls import Calls
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation
-from evaluators.judge.diagnosis import hint_for
-from evaluators.judge.expectation import expect, fresh_weights, with_weights
+from evaluators.judge.expectation import fresh_weights
 from evaluators.judge.geometry import Geometries, Geometry, Sitting
-from evaluators.judge.own_arithmetic import own_arithmetic_of, require_allowed_actions, require_own_arithmetic
-from evaluators.judge.sequence import MOST_CONFIGURATIONS, OWN_STEPS, SLOW_CALL_S, Step, same_again, steps_of
+from evaluators.judge.own_arithmetic import own_arithmetic_of, require_allowed_actions
+from evaluators.judge.sequence import (
+    MOST_CONFIGURATIONS,
+    OWN_STEPS,
+    SLOW_CALL_S,
+    Step,
+    one_value_changed,
+    same_again,
+    steps_of,
+)
 from evaluators.judge.verdicts import (
     PRECISION_SAID,
     TF32_ADVICE,
     CannotCheck,
     Wrong,
-    require_contract,
+    failing,
     require_in_bounds,
-    require_kernels,
-    require_same_parameters,
     require_same_work,
-    wrong_values,
 )
 from evaluators.problem import Tolerance
 
@@ -42,27 +42,18 @@ _FIRST = ", first of several calls"
 BUDGET_S = 25.0  # for all small geometries together; an honest direct kernel needs about 1.5 s
 
 
-class Examination:
-    """One candidate, one conversation, and what has been established so far. `options` go with every call."""
-
-    options: Mapping[str, Any] = {}
+class Examination(Calls):
+    """One candidate, one conversation, and what has been established so far."""
 
     def __init__(
         self, conversation: Conversation, key: str, tolerance: Tolerance, *, library_ops: tuple[str, ...] = ()
     ) -> None:
-        self._talk = conversation
-        self._key = key
-        self._tolerance = tolerance
-        self._library_ops = library_ops
-        self._random = random.Random(os.urandom(16))  # noqa: S311 - seeded from the system, unknown to the candidate
+        super().__init__(conversation, key, tolerance, library_ops=library_ops)
         self._deadline = time.monotonic() + BUDGET_S
         self.checks: dict[str, Check] = {}
         self.scope: list[str] = []
-        self.worst: NumericError | None = None
-        self.elements = 0
         self.launches = 0  # of one call with the problem's own hyperparameters
-        self.tf32: bool | None = None  # the reference computes in TF32 at its settings on a GPU; known after one call
-        self.precision: Precision = "fp32"  # the class that held so far
+        self._reweighed: set[str] = set()  # parameters whose change was followed, or will be in the sequence
         self._light: Geometry | None = None  # the unpublished geometry that was answered fastest
         self._limits: list[str] = []  # why a geometry cannot be run here; the others still are
         self.direct = False  # the last kernel of a call writes the returned tensor itself
@@ -80,6 +71,9 @@ class Examination:
             self._autotune_configurations(base)
             self._tf32(base)
             self._ablation(base)
+            for late in (False, True):
+                changed = one_value_changed(base.weights, self._random, late=late)
+                self._reweigh(base, changed, "one value of each changed")
         self._general(geometries.general)
         self._sequence(*((geometries.smallest, base.geometry) if base else (self._light,)))
         if self._limits:
@@ -90,50 +84,6 @@ class Examination:
         """Record the answer to one question."""
         self.checks[name] = Check(name=name, status=status, detail=detail)
 
-    def sit(self, geometry: Geometry) -> Sitting:
-        """Build the model of a geometry on both sides with secret weights."""
-        model = geometry.build(self._seed())
-        weights = fresh_weights(model, self._seed())
-        require_same_parameters(self._talk.build(geometry.init_literal), weights)
-        self._talk.set_weights(weights)
-        return Sitting(geometry, with_weights(model, weights), weights)
-
-    def call(self, sitting: Sitting, inputs: list[Any], said: str, options: Mapping[str, Any] | None = None) -> Answer:
-        """One call, held to everything a call must be."""
-        expected = expect(sitting.model, inputs, self._key, self._tolerance)
-        if self.tf32 is None:  # of the problem itself; geometries that were never published are held to it too
-            self.tf32 = expected[0].tf32
-        expected = [replace(e, tf32=self.tf32) for e in expected]
-        answer = self._talk.call(inputs, [e.own for e in expected], options={**self.options, **(options or {})})
-        where = f"{sitting.geometry.name} geometry ({sitting.geometry.description}){said}"
-        self.require_lawful(answer, [e.own for e in expected], where)
-        for got, want in zip(answer.outputs, expected, strict=True):
-            self._require_exact(got, want, where, (sitting, inputs))
-        return answer
-
-    def require_lawful(self, answer: Answer, outputs: list[torch.Tensor], where: str) -> None:
-        """Bounds, contract, launches and inputs of one call; its values are compared elsewhere. Raises Wrong."""
-        require_in_bounds(answer.report, where)
-        require_contract(answer.described, outputs, where)
-        require_kernels(answer, where)
-        require_own_arithmetic(answer.report, self._library_ops, where)
-        if not answer.inputs_intact:
-            raise Wrong("inputs_unchanged", "rejected", f"{where}: forward changed its input; inputs are read-only")
-
-    def _require_exact(self, got: torch.Tensor, want: Expected, where: str, case: tuple[Sitting, list[Any]]) -> None:
-        result = compare(got, want)
-        self._note(result, case[0].geometry.name)
-        if not result.passed:
-            hint = hint_for(case[0].model, case[1], got, want.exact)
-            raise Wrong(case[0].geometry.name, "incorrect_numerical", wrong_values(where, result, hint))
-
-    def _note(self, c: Comparison, geometry: str) -> None:
-        self.elements += c.elements
-        self.precision = "tf32" if c.precision == "tf32" else self.precision
-        if self.worst:
-            self.worst = self.worst.model_copy(update={"precision": self.precision})
-        self.worst = worse_of(self.worst, numeric_error_of(c, geometry, self.elements, self.precision))
-
     def _own_geometry(self, geometries: Geometries) -> Sitting | None:
         """The problem's own hyperparameters; with the published channels where the candidate refuses fewer.
 
@@ -143,6 +93,7 @@ class Examination:
             met = self._meet(geometry, "") if geometry else None
             if met:
                 sitting, _, self._last = met
+                self._reweighed |= set(sitting.weights)
                 self.launches, self.direct = self._last.launched, self._last.report.get("direct") is True
                 self.passed("weights", f"{len(sitting.weights)} tensors copied by name and shape")
                 self.passed(sitting.geometry.name, sitting.geometry.description)
@@ -157,7 +108,9 @@ class Examination:
         inputs = geometry.draw(self._seed())
         try:
             sitting = self.sit(geometry)
-            return sitting, inputs, self.call(sitting, inputs, said)
+            met = sitting, inputs, self.call(sitting, inputs, said)
+            self._require_weights_intact(sitting)
+            return met
         except CandidateFault as fault:
             if fault.unsupported:
                 if fault.kind == "timeout":  # the process is gone
@@ -174,10 +127,8 @@ class Examination:
 
     def _reversed(self, base: Sitting) -> None:
         """Programs of a grid may run in any order; the reverse is the one most unlike the usual."""
-        try:
+        with failing("races"):
             self.call(base, base.geometry.draw(self._seed()), ", programs run in reverse order", {"reversed": True})
-        except Wrong as wrong:
-            raise Wrong("races", wrong.failure.kind, wrong.failure.message) from None
         why = "the interpreter runs programs one after another; both orders gave the right result"
         self.passed("races", why, "not_checked")
 
@@ -207,8 +158,13 @@ class Examination:
 
     def _ablation(self, base: Sitting) -> None:
         inputs = base.geometry.draw(self._seed())
-        if require_kernels_matter(self._talk, inputs, expect(base.model, inputs, self._key, self._tolerance)):
+        if require_kernels_matter(self._talk, inputs, self._expected(base, inputs)):
             self.passed("own_results", "without its kernels' stores forward does not return the result")
+
+    def _reweigh(self, sitting: Sitting, weights: dict[str, torch.Tensor], said: str) -> None:
+        self._give(sitting, weights, "copy")
+        with failing("changed_weights"):
+            self.call(sitting, sitting.geometry.draw(self._seed()), f", called again with other weights: {said}")
 
     def _general(self, geometries: tuple[Geometry, ...]) -> None:
         held, quickest_s, limits, refusals = 0, float("inf"), len(self._limits), len(self.scope)
@@ -218,9 +174,13 @@ class Examination:
                 self.passed("general", f"{left} geometries left out after {BUDGET_S:.0f} s", "not_checked")
                 return
             begun = time.monotonic()
-            if self._meet(geometry, "") is None:
+            met = self._meet(geometry, "")
+            if met is None:
                 continue
             held += 1
+            if extra := set(met[0].weights) - self._reweighed:  # what the problem's own geometry lacks, a bias
+                self._reweighed |= extra
+                self._reweigh(met[0], fresh_weights(met[0].model, self._seed()), f"{', '.join(sorted(extra))} too")
             if time.monotonic() - begun < quickest_s:
                 quickest_s, self._light = time.monotonic() - begun, geometry
         if geometries:
@@ -252,8 +212,17 @@ class Examination:
         for step in steps:
             inputs = self._take(sitting, inputs, step, history)
         self._reread(sitting, history)
-        if not self._talk.weights_intact(sitting.weights):
-            raise Wrong("parameters_unchanged", "rejected", "forward changes parameters; they are read-only")
+        self._require_weights_intact(sitting)
+        if any(step.change is same_again for step in steps):
+            self._require_nothing_stored(sitting, inputs)
+
+    def _require_nothing_stored(self, sitting: Sitting, inputs: list[Any]) -> None:
+        """The last input once more, its kernels storing nothing: what is right then was kept from the call before."""
+        try:
+            require_kernels_matter(self._talk, inputs, self._expected(sitting, inputs))
+        except Wrong:
+            said = "the last input again is answered right although the kernels store nothing: results are kept"
+            raise Wrong("repeated_call", "rejected", f"{said} between calls; every call must do its own work") from None
 
     def _take(self, sitting: Sitting, inputs: list[Any], step: Step, history: list[list[torch.Tensor]]) -> list[Any]:
         before = sitting.weights
@@ -261,23 +230,16 @@ class Examination:
             changed = step.reweigh(before, self._random) if step.reweigh else fresh_weights(sitting.model, self._seed())
             self._give(sitting, changed, step.weights)
         inputs = sitting.geometry.draw(self._seed()) if step.change is None else step.change(inputs, self._random)
-        try:
+        with failing(step.check):
             answer = self.call(sitting, inputs, f", call {len(history) + 1} on the same model: {step.said}")
             if step.change is same_again:
                 require_same_work(self._before.report, answer.report)
-        except Wrong as wrong:
-            raise Wrong(step.check, wrong.failure.kind, wrong.failure.message) from None
         if step.reweigh:  # for this call only; back to weights that were used before, which a cache may take for these
             self._give(sitting, before, "copy")
         self._before = answer
         history.append(answer.outputs)
         self.passed(step.check, step.said)
         return inputs
-
-    def _give(self, sitting: Sitting, weights: dict[str, torch.Tensor], how: str) -> None:
-        sitting.weights = weights
-        sitting.model = with_weights(sitting.model, weights)
-        self._talk.set_weights(weights, how=how)
 
     def _reread(self, sitting: Sitting, history: list[list[torch.Tensor]]) -> None:
         for call in (0, self._random.randrange(len(history) - 1)):
@@ -288,12 +250,9 @@ class Examination:
         self.passed("earlier_outputs", "unchanged after later calls")
 
     def _conclude(self) -> None:
-        self.passed("precision_class", f"{self.precision}: {PRECISION_SAID[self.precision]}")
+        self.passed("precision_class", f"{self.tally.precision}: {PRECISION_SAID[self.tally.precision]}")
         self.passed("contract", "plain contiguous tensors of the reference's shape and dtype in fresh memory")
         self.passed("inputs_unchanged")
         self.passed("parameters_unchanged")
         self.passed("bounds", "every active lane of every load, store and atomic lay inside a tensor of its launch")
         self.checks["own_arithmetic"] = own_arithmetic_of(self._last.report)
-
-    def _seed(self) -> int:
-        return self._random.getrandbits(62)

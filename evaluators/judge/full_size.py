@@ -7,6 +7,7 @@ computed by the reference, once per judge. Limits: one output; tensor inputs onl
 import os
 import random
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -27,6 +28,7 @@ WHOLE_ELEMENTS = 4_000_000  # a workload this small is given and compared whole
 ITEM_BYTES = 100 << 20  # larger batch items: only the last one holds values
 AFFORDABLE_ITEM_S = 0.7
 PARAMETER_BYTES = 1 << 30
+SMALL_WEIGHTS = 1e-4  # beyond the range of half precision; a kernel that uses it at this size only shows
 # Compared with a float32 reference: both sides round long sums, each to about sqrt(K / 2) * 3e-8 of the result
 ROUNDING_OF_BOTH = 4.0
 
@@ -105,6 +107,10 @@ def full_size_of(reference: Reference) -> FullSize | None:
     items = _items_of(reference, batch)
     seed = rng.getrandbits(62)
     inputs = geometry.draw(seed) if whole else [_filled(f.shape, f.dtype, len(items), seed) for f in facts]
+    if is_one_convolution(geometries_of(reference).reduced):  # linear: any scale is as exact, half precision is not
+        scales = [s for s in reference.problem.tolerance.input_scales if s != 1.0] or [1.0]
+        inputs = [_scaled(v, scales, rng) for v in inputs]
+        weights = {name: SMALL_WEIGHTS * v for name, v in weights.items()}
     sparse = {} if whole else {i: (f.shape, items) for i, f in enumerate(facts)}
     loaded = with_weights(model, weights)
     convolution = only_convolution(loaded) if items and is_one_convolution(geometries_of(reference).reduced) else None
@@ -156,6 +162,12 @@ def _independent_batch(reference: Reference) -> int:
         if alone.shape[1:] != together.shape[1:] or not torch.allclose(alone[0], together[item], rtol=1e-4, atol=1e-6):
             return 0
     return sizes.pop()
+
+
+def _scaled(value: torch.Tensor, scales: Sequence[float], rng: random.Random) -> torch.Tensor:
+    """Every batch item at another scale."""
+    factors = torch.tensor([rng.choice(scales) for _ in range(value.shape[0])], dtype=value.dtype)
+    return value * factors.reshape(-1, *[1] * (value.dim() - 1))
 
 
 def _filled(shape: tuple[int, ...], dtype: str, items: int, seed: int) -> torch.Tensor:

@@ -5,11 +5,14 @@ problem names in `library_ops`.
 Limits: rests on a record made in the candidate's process: it rejects and never acquits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from evaluators.evaluation import Check
-from evaluators.judge.verdicts import Wrong
+from evaluators.judge.conversation import Answer
+from evaluators.judge.verdicts import Wrong, require_contract, require_in_bounds, require_kernels
 
 _ALLOCATE = """empty empty_like empty_strided empty_permuted new_empty new_empty_strided zeros zeros_like new_zeros
     ones ones_like new_ones full full_like new_full fill fill_ zero zero_ arange scalar_tensor resize_ set_ lift
@@ -30,6 +33,16 @@ def is_lawful(operator: str, library_ops: frozenset[str]) -> bool:
     name, _, result = operator.partition(":")
     moves = name in LAWFUL or name.startswith("prim.") or name in library_ops
     return moves or (result == "scalar" and name in LAWFUL_TO_ONE_NUMBER)
+
+
+def require_lawful(answer: Answer, outputs: Sequence[torch.Tensor], library_ops: tuple[str, ...], where: str) -> None:
+    """Bounds, contract, launches, operators and inputs of one call; its values are compared elsewhere. Raises Wrong."""
+    require_in_bounds(answer.report, where)
+    require_contract(answer.described, outputs, where)
+    require_kernels(answer, where)
+    require_own_arithmetic(answer.report, library_ops, where)
+    if not answer.inputs_intact:
+        raise Wrong("inputs_unchanged", "rejected", f"{where}: forward changed its input; inputs are read-only")
 
 
 def require_own_arithmetic(report: Mapping[str, Any], library_ops: tuple[str, ...], where: str) -> None:

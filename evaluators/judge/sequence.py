@@ -49,7 +49,8 @@ def steps_of(tolerance: Tolerance, rng: random.Random) -> list[Step]:
         ),
         Step("changed_weights", "weights times 1e-4", weights="copy", reweigh=_scaled_weights(1e-4)),
     ]
-    later = [Step("later_calls", "fresh inputs, called again") for _ in range(rng.randrange(1, 4))]
+    # at least two: the call before the repeated one must not be the first with its weights, which may be repacked in it
+    later = [Step("later_calls", "fresh inputs, called again") for _ in range(rng.randrange(2, 5))]
     rng.shuffle(steps)
     return [*steps, *later, Step("repeated_call", "the same input and weights again", change=same_again)]
 
@@ -68,6 +69,16 @@ def _swapped(weights: Weights, rng: random.Random) -> Weights:
             one = rng.randrange(1, len(flat))
             other = int((flat - flat[one]).abs().argmax())
             flat[[one, other]] = flat[[other, one]]
+    return changed
+
+
+def one_value_changed(weights: Weights, rng: random.Random, *, late: bool) -> Weights:
+    """One value of the first or second half of every parameter is another: a hash of a part of them misses one."""
+    changed = {name: value.clone() for name, value in weights.items()}
+    for value in changed.values():
+        if value.is_floating_point() and value.numel() > 1:
+            half = value.numel() // 2
+            value.view(-1)[rng.randrange(half, value.numel()) if late else rng.randrange(half)] += 1
     return changed
 
 

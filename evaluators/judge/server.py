@@ -8,7 +8,8 @@ answer).
     {"op": "evaluate", "problem", "candidate", "gpu"}      -> {"event": "rung", "name"}*, {"event": "evaluation", ...}
         also "rungs", "incumbent": {"candidate", "latency_ms"}, "metrics": names for a profiler
     {"op": "baselines", "problem"}                         -> {"event": "baselines", "baselines", "environment"}
-    (at the start)                                         -> {"event": "ready"}
+    (at the start)                                         -> {"event": "ready", "device"}
+    {"op": "hello"}                                        -> {"event": "hello"}
     any                                                    -> {"event": "error", "type", "message"}
 
 Limits: it ends when its input ends or its parent dies; restarting it is the client's work (evaluators/client.py).
@@ -59,7 +60,7 @@ def run(strictness: str, *, is_warm: bool, device: str = "auto") -> None:
     with Zygotes(cast("Strictness", strictness), has_gpu=card is not None) as zygotes:
         if is_warm:
             zygotes.warm()
-        answers.write('{"event": "ready"}\n')
+        answers.write(json.dumps({"event": "ready", "device": card.name if card else None}) + "\n")
         answers.flush()
         for line in sys.stdin:
             serve(json.loads(line), Machine(zygotes, card, wants_gpu=device == "cuda"), answers)
@@ -87,6 +88,9 @@ def serve(request: dict[str, Any], machine: Machine, answers: TextIO) -> None:
         answers.write(json.dumps(event) + "\n")
         answers.flush()
 
+    if request["op"] == "hello":
+        say({"event": "hello"})
+        return
     try:
         problem = Problem.model_validate(request["problem"])
         if request["op"] == "facts":
@@ -100,7 +104,8 @@ def serve(request: dict[str, Any], machine: Machine, answers: TextIO) -> None:
             say({"event": "baselines", **_baselines(problem, machine)})
             return
         evaluation = _evaluate(problem, request, machine, lambda rung: say({"event": "rung", "name": rung}))
-        say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json")})
+        listings = evaluation.listings  # which no dump of an evaluation holds
+        say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json"), "listings": listings})
     except SandboxUnavailable as error:
         say({"event": "error", "type": "MachineError", "message": f"sandbox: {error}"})
     except AgentError as error:

@@ -3,7 +3,8 @@
 Limits: wording and bookkeeping; what is examined stands in examination.py and full_size.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,6 +28,15 @@ class Wrong(Exception):
         super().__init__(message)
         self.check = check
         self.failure = Failure(kind, message)
+
+
+@contextmanager
+def failing(check: str) -> Iterator[None]:
+    """What is found wrong in here fails this check."""
+    try:
+        yield
+    except Wrong as wrong:
+        raise Wrong(check, wrong.failure.kind, wrong.failure.message) from None
 
 
 class CannotCheck(Exception):
@@ -133,16 +143,17 @@ def require_kernels(answer: Answer, where: str) -> None:
 
 
 def require_same_work(before: Mapping[str, Any], again: Mapping[str, Any]) -> None:
-    """A call with the same input and weights must end in the same launch; a stored result is not the call's own."""
-    last, now = (_last_launch(report) for report in (before, again))
-    if last != now:
-        said = (
-            f"the same input again was answered by {now or 'no launch'} instead of {last}: a call must do its own work"
-        )
-        raise Wrong("repeated_call", "rejected", said)
+    """A call with the same input and weights must make the same launches and torch operations; it keeps nothing."""
+    for what in {"launches", "arguments", "operators"} & set(before) & set(again):
+        then, now = before[what], again[what]
+        if then != now:
+            said = f"the same input again was answered by other {what} ({_listed(now)} instead of {_listed(then)})"
+            raise Wrong("repeated_call", "rejected", f"{said}: a call must do its own work and keep nothing of it")
 
 
-def _last_launch(report: Mapping[str, Any]) -> str:
-    launches = report.get("launches")
-    last = launches[-1] if isinstance(launches, list) and launches else ()
-    return " ".join(str(part)[:80] for part in last[:2]) if isinstance(last, list | tuple) else ""
+def _listed(entries: Any) -> str:
+    if isinstance(entries, Mapping):
+        return ", ".join(f"{name} x{count}" for name, count in entries.items())[:160] or "none"
+    if not isinstance(entries, list) or not entries:
+        return "none"
+    return ", ".join(" ".join(map(str, e[:2])) if isinstance(e, list) else str(e) for e in entries)[:160]

@@ -10,7 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from evaluators.profiling.session import sandbox_for_ncu
+from evaluators.profiling.place import Profiler
 from sandbox import SandboxUnavailable, Zygote
 from sandbox.tiers import Strictness
 
@@ -47,9 +47,9 @@ class Zygotes:
         return self._zygote(("evaluators.inside.on_device",), {})
 
     @cached_property
-    def profiler(self) -> Zygote:
+    def profiler(self) -> Profiler:
         """Forks processes that may run Nsight Compute."""
-        return sandbox_for_ncu(self._strictness)
+        return Profiler(self._strictness)
 
     def _zygote(self, preload: tuple[str, ...], env: dict[str, str]) -> Zygote:
         return Zygote(preload=(*_PRELOAD, *preload), env=env, strictness=self._strictness)

@@ -58,7 +58,6 @@ def options(metrics: Sequence[str]) -> list[str]:
     ]
 
 
-def command(ncu: str, metrics: Sequence[str]) -> list[str]:
-    """Profile the marked call of `evaluators.inside.profiled`."""
-    program = [sys.executable, "-P", "-m", "evaluators.inside.profiled", REQUESTS, INPUTS, SOURCE]
-    return [ncu, *options(metrics), *program]
+def command(ncu: str, metrics: Sequence[str], program: Sequence[str]) -> list[str]:
+    """Profile what `program`, a module of ours and its arguments, marks."""
+    return [ncu, *options(metrics), sys.executable, "-P", "-m", *program]

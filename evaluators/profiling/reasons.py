@@ -62,6 +62,10 @@ _KNOWN = (
         "no kernel ran between cudaProfilerStart and cudaProfilerStop",
     ),
     _Known(
+        r"Launching the target application failed",
+        "ncu could not start a program (it makes named pipes in TMPDIR for that); the sandbox may be in its way",
+    ),
+    _Known(
         r"(?i)failed to connect|unable to connect|could not connect",
         "ncu could not talk to the process it started; the sandbox may be in its way",
     ),
@@ -72,6 +76,11 @@ _UNKNOWN_METRIC = re.compile(r"[Ff]ailed to find metric\s+(?:regex:)?['\"]?([\w.
 def unknown_metrics(text: str) -> tuple[str, ...]:
     """Metrics that this ncu does not know on this GPU."""
     return tuple(dict.fromkeys(name.rstrip(".") for name in _UNKNOWN_METRIC.findall(text)))
+
+
+def is_silent(text: str) -> bool:
+    """Whether nothing in it says why there are no figures."""
+    return "==ERROR==" not in text and not any(re.search(known.pattern, text) for known in _KNOWN)
 
 
 def reason_in(text: str, exit_code: int | None) -> str:

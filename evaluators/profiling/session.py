@@ -1,27 +1,22 @@
 """One pass of Nsight Compute over a candidate, behind the sandbox: ncu runs inside it, beside the candidate.
 
-ncu starts the candidate's process, injects its library and talks to it over sockets; what that needs is granted to this
-program alone (`GRANTS`), behind namespaces and a root of its own. Where the sandbox cannot give that, nothing is
-profiled this way.
-
-Limits: the candidate could forge its own figures. They reach prompts and gates, never a verdict.
+Where it runs, and what that needs, is found in place.py. Limits: the candidate could forge its own figures. They reach
+prompts and gates, never a verdict.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from evaluators.profiling import command, reasons, table
-from sandbox import ChildEnded, Limits, SandboxUnavailable, Zygote
-from sandbox.tiers import Grant, Strictness
+from evaluators.profiling.box import Job, Printed, run
+from evaluators.profiling.place import Place, Profiler
+from evaluators.profiling.wanted import ALWAYS
+from sandbox import ChildEnded, SandboxUnavailable
 
-GRANTS: tuple[Grant, ...] = ("sockets", "counters")
 LIMIT_S = 90.0  # importing torch and compiling takes 10 s of it; a pass over a 300 ms kernel 10 s
-_ENTRY = "evaluators.inside.command:main"
-_MEMORY_MB = 32768
-_SCRATCH_MB = 16384
-_PROCESSES = 256  # compilers, and the threads of ncu
-_RETRIES = 3
+_RETRIES = 4
+_UNKNOWN = "this Nsight Compute does not know the metric on this GPU"
+_SILENT = "left out: Nsight Compute delivered nothing, and said nothing, when it was asked for with the others"
 
 
 @dataclass(frozen=True)
@@ -43,58 +38,53 @@ class Delivered:
     note: str = ""
 
 
-def sandbox_for_ncu(strictness: Strictness = "auto") -> Zygote:
-    """A fork server whose programs may run a profiler."""
-    return Zygote(preload=("evaluators.inside.command",), strictness=strictness, grants=GRANTS)
-
-
-def profile(zygote: Zygote, ncu: str, material: Material, wanted: Sequence[str]) -> Delivered:
+def profile(profiler: Profiler, ncu: str, material: Material, wanted: Sequence[str]) -> Delivered:
     """Profile one marked call; metrics this ncu does not know are left out and said."""
+    place = profiler.place(ncu)
+    if place.zygote is None:
+        return Delivered(reason=place.reason)
     names, unknown = list(wanted), dict[str, str]()
     for _ in range(_RETRIES):
         try:
-            answer, report = _run(zygote, command.command(ncu, names), material)
+            printed = run(place.zygote, _job(ncu, names, material))
         except SandboxUnavailable as error:
             return Delivered(reason=f"the sandbox does not allow a profiler here: {error}")
         except ChildEnded as ended:
             return Delivered(reason=f"the profiler's process ended: {ended}. {ended.outcome.output.strip()[-300:]}")
-        printed = f"{answer['output']}\n{report}"
-        launches = table.read(report, names)
+        launches = table.read(printed.report, names)
         if launches:
             missing = unknown | table.refusals(launches, names)
-            return Delivered(launches, missing, note=_note(launches))
-        new = [name for name in reasons.unknown_metrics(printed) if name in names]
+            return Delivered(launches, missing, note=_note(place, launches))
+        new = _to_leave_out(printed, names)
         if not new:
-            return Delivered(missing=unknown, reason=_reason(answer, printed))
-        unknown |= dict.fromkeys(new, "this Nsight Compute does not know the metric on this GPU")
+            return Delivered(missing=unknown, reason=_reason(printed))
+        unknown |= new
         names = [name for name in names if name not in new]
     return Delivered(missing=unknown, reason="Nsight Compute kept refusing metrics")
 
 
-def _run(zygote: Zygote, line: list[str], material: Material) -> tuple[dict[str, Any], str]:
-    arguments = {
-        "command": line,
-        "files": {command.REQUESTS: material.requests, command.SOURCE: material.source},
-        "inputs": command.INPUTS,
-        "environment": command.ENVIRONMENT,
-        "report": command.REPORT,
-        "limit_s": LIMIT_S,
-    }
-    limits = Limits(wall_s=LIMIT_S + 10, memory_mb=_MEMORY_MB, scratch_mb=_SCRATCH_MB, processes=_PROCESSES)
-    with zygote.start(_ENTRY, arguments, limits, shared=(material.inputs,)) as child:
-        answer, report = child.receive(LIMIT_S + 10)
-    return answer, report.decode("utf-8", "replace")
+def _job(ncu: str, names: Sequence[str], material: Material) -> Job:
+    program = ("evaluators.inside.profiled", command.REQUESTS, command.INPUTS, command.SOURCE)
+    files = {command.REQUESTS: material.requests, command.SOURCE: material.source}
+    return Job(command.command(ncu, names, program), LIMIT_S, files, command.INPUTS, (material.inputs,))
 
 
-def _note(launches: Sequence[table.Launch]) -> str:
-    if len(launches) < command.MOST_LAUNCHES:
-        return ""
-    return f"only the first {command.MOST_LAUNCHES} kernel launches of the call were profiled"
+def _to_leave_out(printed: Printed, names: Sequence[str]) -> dict[str, str]:
+    """Metrics to do without in the next try, with the reason. ncu 2025.3 ends well without a word of unknown ones."""
+    unknown = [name for name in reasons.unknown_metrics(printed.everything) if name in names]
+    if unknown or printed.exit_code != 0 or not reasons.is_silent(printed.everything):
+        return dict.fromkeys(unknown, _UNKNOWN)
+    return dict.fromkeys((name for name in names if name not in ALWAYS), _SILENT)
 
 
-def _reason(answer: dict[str, Any], printed: str) -> str:
-    code = answer.get("exit_code")
-    if '"fault"' in printed:  # the candidate's own process said so
-        line = next((line for line in printed.splitlines() if '"fault"' in line), "")
-        return f"the candidate failed under the profiler: {line[:300]}"
-    return reasons.reason_in(printed, code if isinstance(code, int) else None)
+def _note(place: Place, launches: Sequence[table.Launch]) -> str:
+    all_shown = len(launches) < command.MOST_LAUNCHES
+    cut = "" if all_shown else f"only the first {command.MOST_LAUNCHES} kernel launches of the call were profiled"
+    return "; ".join(filter(None, (place.note, cut)))
+
+
+def _reason(printed: Printed) -> str:
+    fault = next((line for line in printed.everything.splitlines() if '"fault"' in line), "")
+    if fault:  # the candidate's own process said so
+        return f"the candidate failed under the profiler: {fault[:300]}"
+    return reasons.reason_in(printed.everything, printed.exit_code)

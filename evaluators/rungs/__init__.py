@@ -51,6 +51,7 @@ class CapturedLaunch:
     pointer_bytes: dict[str, int]
     cubin: bytes
     ttir: str
+    ptx: str = ""
     launches: int = 1
     tuned_group: int | None = None
 
@@ -79,6 +80,7 @@ class Findings:
     profile: Profile | None = None
     scope: tuple[str, ...] = ()
     build_log: str = ""
+    listings: dict[str, str] = field(default_factory=dict)  # compiled code by file name
     environment: dict[str, str] = field(default_factory=dict)
     first_call_s: float | None = None  # of the published size on a device
     failure: Failure | None = None

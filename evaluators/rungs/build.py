@@ -17,6 +17,7 @@ from evaluators.compiled import sass
 from evaluators.compiled.arithmetic_floor import too_little_work
 from evaluators.compiled.capturing import Capture, capture
 from evaluators.compiled.cubin import UnreadableCubin
+from evaluators.compiled.listings import listings_of
 from evaluators.compiled.messages import Output
 from evaluators.compiled.operator_audit import audit
 from evaluators.compiled.resources import resources_of
@@ -64,6 +65,7 @@ def check_triton(task: Task, *, limits: Limits) -> Findings:
         launches=tuple(captured.launches),
         operators=captured.operators,
         build_log=_log(captured, kernels, task.gpu),
+        listings=listings_of(captured.launches, task.gpu.arch),
         environment=_environment(task.gpu),
         failure=failure,
         unverified="" if failure else _unverified(captured),

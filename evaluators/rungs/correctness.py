@@ -123,7 +123,7 @@ def examined(examination: Examination, ask: Callable[[], None]) -> Findings:
     return Findings(
         environment={"correctness": f"interpreted or emulated on the CPU, torch {torch.__version__}"},
         checks=tuple(checks.values()),
-        numeric_error=examination.worst,
+        numeric_error=examination.tally.worst,
         scope=tuple(examination.scope),
         failure=failure,
         unverified=unverified,

@@ -15,6 +15,7 @@ from evaluators.screening.rules import ALL
 from evaluators.screening.source import Source
 
 MAX_SOURCE_CHARS = 400_000  # a kernel file is 5-50 kB; parsing this much takes about a second
+TOO_DEEP = "the source is nested too deeply to be read: split the expressions"
 MAX_SHOWN = 6  # findings in a message; more than that hides the first
 
 
@@ -27,7 +28,11 @@ def screen(source: str, problem: Problem) -> Findings:
     """Screen a source text under the rules of a problem."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in C++ strings are a warning of Python's, not a finding
-        return _screened(source, problem)
+        try:
+            return _screened(source, problem)
+        except (RecursionError, MemoryError):  # names that stand for names that stand for names, a thousand deep
+            failure = Failure("rejected", TOO_DEEP)
+            return Findings(checks=(Check(name="parse", status="failed", detail=TOO_DEEP),), failure=failure)
 
 
 def _screened(source: str, problem: Problem) -> Findings:
@@ -60,7 +65,7 @@ def _parse(source: str) -> Source | Failure:
     except ValueError as error:
         return Failure("compile_error", f"the source is not text Python can read: {error}")
     except (RecursionError, MemoryError):
-        return Failure("rejected", "the source is nested too deeply to be read: split the expressions")
+        return Failure("rejected", TOO_DEEP)
 
 
 def syntax_message(error: SyntaxError) -> str:

@@ -5,6 +5,7 @@ say so. Without a GPU nothing is timed, and the check says that.
 """
 
 from functools import lru_cache
+from statistics import median
 
 from evaluators.errors import AgentError
 from evaluators.evaluation import Check
@@ -15,7 +16,7 @@ from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.baselines import baselines_of
 from evaluators.judge.device.bench import Bench
 from evaluators.judge.device.duel import CLEAR_RATIO, fight
-from evaluators.judge.device.protocol import Protocols
+from evaluators.judge.device.protocol import protocol_of
 from evaluators.judge.device.sampling import Samples, take
 from evaluators.judge.facts import facts_of
 from evaluators.judge.verdicts import Wrong
@@ -46,15 +47,14 @@ def _failed(failure: Failure, name: str) -> Findings:
 
 
 def _timed(task: Task, bench: Bench) -> Findings:
-    protocols = Protocols(bench)
     seat = bench.seat(task.candidate)
     seat.sit()
-    samples = take(bench, seat, protocols.of)
+    samples = take(bench, seat)
     timing = _timing(task, bench, samples)
     _require_possible(timing, _floor(task, samples))
-    duel = _duel(task, bench, protocols, samples)
+    duel = _duel(task, bench, samples)
     return Findings(
-        checks=(Check(name=CHECK, status="passed", detail=_said(timing)),),
+        checks=(Check(name=CHECK, status="passed", detail=_said(timing)), *_shared_with(bench)),
         timing=timing,
         duel=duel,
         environment=bench.card.fingerprint,
@@ -72,6 +72,8 @@ def _timing(task: Task, bench: Bench, samples: Samples) -> Timing:
         inside=samples.latency(samples.inside_ms),
         protocol_ms=samples.protocol.cost_ms,
         protocol_spread_ms=samples.protocol.spread_ms,
+        null_protocol_ms=samples.protocol.null_ms,
+        host_ms=median(samples.host_ms) if samples.host_ms else None,
         calls_per_sample=samples.calls,
         verified_calls=samples.verified,
         floor_ms=floor.ms,
@@ -97,7 +99,7 @@ def _require_possible(timing: Timing, floor: Floor) -> None:
         )
 
 
-def _duel(task: Task, bench: Bench, protocols: Protocols, samples: Samples) -> Duel | None:
+def _duel(task: Task, bench: Bench, samples: Samples) -> Duel | None:
     """Against the incumbent, unless the candidate is clearly slower than what was measured of it."""
     incumbent = task.incumbent
     mine = samples.latency(samples.inside_ms).median_ms
@@ -108,8 +110,15 @@ def _duel(task: Task, bench: Bench, protocols: Protocols, samples: Samples) -> D
     calls = samples.calls
     for _ in range(2):  # compilation, then one warm call
         other.timed([bench.published.draw() for _ in range(calls)])
-    theirs = Samples(protocols.of(calls), calls)
+    theirs = Samples(protocol_of(bench, calls), calls)
     return fight(bench, (bench.seat(task.candidate), samples), (other, theirs), incumbent.candidate.id)
+
+
+def _shared_with(bench: Bench) -> tuple[Check, ...]:
+    """Other processes on the GPU disturb figures; they are named, and the owner decides."""
+    others = bench.card.others()
+    said = f"not the only process on {bench.card.name}: {', '.join(others)}; figures may suffer"
+    return (Check(name="device_to_itself", status="not_checked", detail=said),) if others else ()
 
 
 def _said(timing: Timing) -> str:

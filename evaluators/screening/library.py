@@ -21,7 +21,7 @@ from evaluators.screening.allowed import (
 )
 from evaluators.screening.rule import Violation, unreached_guard
 from evaluators.screening.source import Source
-from evaluators.screening.structure import jit_functions, reachable
+from evaluators.screening.structure import jit_functions, overridden, reachable
 
 INSTEAD = "compute it in your own kernel; torch may allocate, view, permute, copy, pad and query"
 LAYER = "a layer may hold parameters; pass its weight and bias to your kernel instead of calling it"
@@ -34,7 +34,8 @@ TOLERATED = "tolerated because ordinary CUDA float32 input does not reach it ({}
 def check(source: Source, problem: Problem) -> Iterator[Violation]:
     """Library names and calls in everything that ModelNew reaches."""
     reached = reachable(source)
-    unreached = {node for statement in source.tree.body if statement not in reached for node in ast.walk(statement)}
+    never_run = [*(node for node in source.tree.body if node not in reached), *overridden(source, reached)]
+    unreached = {node for statement in never_run for node in ast.walk(statement)}
     # a kernel body may not name torch either, but `@` and method calls are Triton's own there
     kernels = {node for kernel in jit_functions(source) for node in ast.walk(kernel)}
     for node in source.walk(ast.Name, ast.Attribute, ast.Call, ast.BinOp):

@@ -18,6 +18,7 @@ ScopeNode = ast.Module | ast.ClassDef | FunctionNode
 BUILTINS = frozenset(dir(builtins))
 
 
+MAX_DEPTH = 400  # of the syntax tree: an unrolled sum of a hundred terms has a hundred; deeper ones took 14 s
 Node = TypeVar("Node", bound=ast.AST)
 
 
@@ -125,9 +126,11 @@ class Source:
 
     def _visit(self, node: ast.AST, scope: Scope) -> None:
         """Record parents, scopes and bindings; iterative so that deep nesting cannot exhaust the stack."""
-        stack = [(node, scope)]
+        stack = [(node, scope, 0)]
         while stack:
-            node, scope = stack.pop()
+            node, scope, depth = stack.pop()
+            if depth > MAX_DEPTH:
+                raise RecursionError
             self.scopes[node] = scope
             self._bind(node, scope)
             inner = Scope(node, scope) if isinstance(node, ScopeNode) and node is not self.tree else scope
@@ -135,7 +138,7 @@ class Source:
                 _bind_parameters(node, inner)
             for child in reversed(list(ast.iter_child_nodes(node))):
                 self.parents[child] = node
-                stack.append((child, scope if _is_outside(node, child) else inner))
+                stack.append((child, scope if _is_outside(node, child) else inner, depth + 1))
 
     def _bind(self, node: ast.AST, scope: Scope) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):

@@ -49,6 +49,35 @@ def reachable(source: Source) -> set[ast.AST]:
     return seen
 
 
+def overridden(source: Source, reached: set[ast.AST]) -> set[ast.AST]:
+    """Methods of a class that serves as a base only, replaced in the class built on it and not called through super().
+
+    `class ModelNew(Model)` with a forward of its own never runs Model's.
+    """
+    classes = [node for node in reached if isinstance(node, ast.ClassDef)]
+    bases_only = _bases_only(reached)
+    through_super = {
+        node.attr
+        for node in source.walk(ast.Attribute)
+        if isinstance(node.value, ast.Call) and source.path(node.value.func) == "builtins.super"
+    }
+    found: set[ast.AST] = set()
+    for derived in classes:
+        replaced = {getattr(item, "name", "") for item in derived.body} - through_super
+        for base in classes:
+            if base.name in bases_only and any(isinstance(b, ast.Name) and b.id == base.name for b in derived.bases):
+                found.update(item for item in base.body if getattr(item, "name", None) in replaced)
+    return found
+
+
+def _bases_only(reached: set[ast.AST]) -> set[str]:
+    """Names that occur among the bases of classes and nowhere else."""
+    as_base = [b for node in reached if isinstance(node, ast.ClassDef) for b in node.bases if isinstance(b, ast.Name)]
+    every = [part for node in reached for part in ast.walk(node) if isinstance(part, ast.Name)]
+    names = {base.id for base in as_base}
+    return names - {part.id for part in every if part not in as_base}
+
+
 def is_main_block(node: ast.AST) -> bool:
     """`if __name__ == ...:` at the top level."""
     return isinstance(node, ast.If) and any(

@@ -1,8 +1,11 @@
 """What a run and its attempts are called in other tools: the names of OpenTelemetry GenAI, and ours where it has none.
 
 Limits: recorded values; an estimated bound stays in a field of its own name and is never called a latency or a score.
+The score of an evaluation is the measured speedup over eager, where there is one.
 """
 
+from evaluators.evaluation import Evaluation
+from runs.measured import timing_of
 from runs.nouns import Attempt
 from runs.report.reading import Reading
 
@@ -41,6 +44,23 @@ def call_fields(reading: Reading, attempt: Attempt) -> dict[str, str | int | flo
     return fields if usage.cost_usd is None else {**fields, "kernel.cost_usd": usage.cost_usd}
 
 
+def _timing_fields(evaluation: Evaluation) -> dict[str, str | int | float]:
+    """What was measured, and on which device."""
+    timing = timing_of(evaluation)
+    if timing is None:
+        return {}
+    found = {
+        "kernel.measured_ms": timing.latency.median_ms,
+        "kernel.measured_p20_ms": timing.latency.p20_ms,
+        "kernel.measured_p80_ms": timing.latency.p80_ms,
+        "kernel.floor_share_pct": timing.floor_share_pct,
+        "kernel.speedup_over_eager": timing.speedup_over_eager,
+        "kernel.speedup_over_best_baseline": timing.speedup_over_best,
+        "gen_ai.evaluation.score.value": timing.speedup_over_eager,
+    }
+    return {"kernel.device": timing.device, **{name: value for name, value in found.items() if value is not None}}
+
+
 def evaluation_fields(attempt: Attempt) -> dict[str, str | int | float]:
     """The verdict, as a tool the agent called."""
     evaluation = attempt.evaluation
@@ -55,6 +75,7 @@ def evaluation_fields(attempt: Attempt) -> dict[str, str | int | float]:
         return fields
     if evaluation.kind:
         fields["error.type"] = evaluation.kind
+    fields |= _timing_fields(evaluation)
     if evaluation.estimate:
         fields["kernel.estimated_bound_ms"] = evaluation.estimate.value_ms
     if evaluation.numeric_error:

@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from evaluators.errors import UsageError
 from evaluators.frozen import Frozen
+from evaluators.measurement import Baselines, Duel, Timing
 from runs.exports.winner import Winner
 from runs.inert import one_line
+from runs.measured import timing_of
 
 BEGIN, END = "# /// kernel-card", "# ///"
 SELF_CHECK_MARK = "\n\n# --- self-check:"
@@ -50,6 +52,14 @@ class Card(Frozen):
     registers: int | None = None
     spills: int | None = None
     toolchain: str = ""
+    timing: Timing | None = None
+    duel: Duel | None = None
+    environment: dict[str, str] = {}
+
+    @property
+    def baselines(self) -> Baselines | None:
+        """The library's settings it was timed beside."""
+        return self.timing.baselines if self.timing else None
 
 
 def card_of(winner: Winner) -> Card:
@@ -72,13 +82,16 @@ def card_of(winner: Winner) -> Card:
         registers=max((kernel.registers for kernel in kernels), default=None),
         spills=max((kernel.spills for kernel in kernels), default=None),
         toolchain=one_line(estimate.toolchain, 80) if estimate else "",
+        timing=timing_of(evaluation),
+        duel=evaluation.duel if evaluation else None,
+        environment=evaluation.environment if evaluation else {},
     )
 
 
 def card_lines(card: Card) -> str:
-    """The card as comment lines."""
-    text = json.dumps(card.model_dump(mode="json"), indent=1)
-    return "\n".join([BEGIN, *(f"# {line}" for line in text.split("\n")), END])
+    """The card as comment lines, one per field."""
+    fields = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in card.model_dump(mode="json").items()]
+    return "\n".join([BEGIN, "# {", *(f"#  {field}," for field in fields[:-1]), f"#  {fields[-1]}", "# }", END])
 
 
 def read_card(text: str) -> Card:

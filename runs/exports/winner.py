@@ -42,7 +42,11 @@ class Winner:
 
 def winner_of(directory: RunDirectory, number: int | None = None) -> Winner:
     """The best attempt, or the one named. Raises UsageError where there is no code to export."""
-    attempt = _attempt(directory, number)
+    return winner_from(directory, _attempt(directory, number))
+
+
+def winner_from(directory: RunDirectory, attempt: Attempt) -> Winner:
+    """This attempt of the run. Raises UsageError where it holds no code to export."""
     source = directory.read(attempt.number, "kernel.py")
     if source is None:
         why = attempt.reply_problem or "kernel.py is missing"

@@ -1,9 +1,10 @@
-"""The charts of a report: progress, tokens or time by attempt, the roofline, the tree of attempts, a sparkline.
+"""The charts of a report: the bound by attempt, tokens or seconds by attempt, the tree of attempts, a sparkline.
 
 Every mark links to its attempt and says in its hint what it stands for. A bound is drawn hollow and dashed, a measured
 time solid.
 
-Limits: one run at a time; nothing is interactive beyond links and hints, so that it prints.
+Limits: one run at a time; nothing is interactive beyond links and hints, so that it prints. Measured times and the
+roofline have files of their own (time_chart.py, roofline_chart.py).
 """
 
 import math
@@ -11,12 +12,11 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from evaluators.gpu import GpuSpec
 from runs.inert import one_line
+from runs.numbers import number_text
 from runs.report import svg
-from runs.report.figures import BOUND, number_text
+from runs.report.figures import BOUND, TIME
 from runs.report.model import Row
-from runs.report.roofline import Roof
 
 WIDTH, HEIGHT = 560, 240
 LEFT, RIGHT, TOP, BOTTOM = 58, 548, 12, 206
@@ -30,14 +30,15 @@ def progress(rows: Sequence[Row]) -> Markup | None:
     low, high = min(bounds), max(bounds)
     is_log = low > 0 and high / low > 4
     ys = svg.Scale(low / 1.15 if is_log else 0, high * 1.15, BOTTOM - 18, TOP, is_log)
-    xs = _numbers(rows)
+    xs = by_attempt(rows)
     marks = [_progress_mark(row, xs, ys) for row in rows]
-    parts = [svg.y_axis(ys, LEFT, RIGHT), svg.x_axis(xs, BOTTOM, _integer_ticks(xs))]
-    steps = _best_so_far(rows, xs, ys)
+    parts = [svg.y_axis(ys, LEFT, RIGHT), svg.x_axis(xs, BOTTOM, integer_ticks(xs))]
+    kept = [(row.attempt.number, row.figures[BOUND].value) for row in rows if _is_kept(row)]
+    steps = step_line(kept, rows[-1].attempt.number, xs, ys)
     return svg.chart(
         (WIDTH, HEIGHT),
         f"Estimated bound by attempt: from {number_text(high)} to {number_text(low)} ms",
-        [*parts, *([svg.line(steps, "best estimated")] if steps else []), *marks, _caption("attempt", "ms")],
+        [*parts, *([svg.line(steps, "best estimated")] if steps else []), *marks, caption("attempt", "ms")],
     )
 
 
@@ -48,7 +49,7 @@ def spending(rows: Sequence[Row]) -> Markup | None:
     paid = any(row.attempt.usage.requests for row in rows)
     heights = [_spent(row, paid) for row in rows]
     ys = svg.Scale(0, max(1e-9, *(sum(pair) for pair in heights)) * 1.08, BOTTOM, TOP)
-    xs = _numbers(rows)
+    xs = by_attempt(rows)
     width = max(1.5, min(26.0, (RIGHT - LEFT) / (len(rows) + 1) * 0.7))
     bars = []
     for row, (first, second) in zip(rows, heights, strict=True):
@@ -60,41 +61,8 @@ def spending(rows: Sequence[Row]) -> Markup | None:
             stack += svg.bar((corner, top), (width, middle - top), "spent-2", hint)
         bars.append(svg.link(f"a{row.attempt.number}", stack))
     label = "Tokens by attempt, input below output" if paid else "Seconds by attempt, judging below the rest"
-    axes = [svg.y_axis(ys, LEFT, RIGHT), svg.x_axis(xs, BOTTOM, _integer_ticks(xs))]
-    return svg.chart((WIDTH, HEIGHT), label, [*axes, *bars, _caption("attempt", "tokens" if paid else "s")])
-
-
-def roofline(rows: Sequence[Row], roof: Roof, gpu: GpuSpec) -> Markup:
-    """What the part could do at the problem's intensity, and at most how much of it each attempt reaches."""
-    points = [
-        (row, roof.tflops(row.figures[BOUND].value)) for row in rows if BOUND in row.figures and row.is_bound_complete
-    ]
-    peaks = {name: peak for name, peak in roof.peaks.items() if peak}
-    rates = [rate for _, rate in points] or [roof.roof_tflops]
-    at = roof.intensity
-    xs = svg.Scale(min(0.5, at / 4), max(at, roof.ridge) * 6, LEFT, RIGHT, is_log=True)
-    ys = svg.Scale(min(*rates, roof.roof_tflops) / 3, max(peaks.values()) * 2, BOTTOM, TOP, is_log=True)
-    marks = [
-        svg.link(f"a{row.attempt.number}", svg.dot((xs(at), ys(rate)), f"{row.status} hollow", _roof_hint(row, rate)))
-        for row, rate in points
-    ]
-    labels = [
-        svg.words((RIGHT, ys(peak) - 4), f"{name} {peak:g} TFLOP/s", "tick", "end")
-        for name, peak in _apart(peaks).items()
-    ]
-    return svg.chart(
-        (WIDTH, HEIGHT),
-        f"Roofline of {gpu.name} at {at:.3g} FLOP per byte",
-        [
-            svg.y_axis(ys, LEFT, RIGHT),
-            svg.x_axis(xs, BOTTOM, xs.ticks()),
-            *(_ceiling(roof, peak, xs, ys) for peak in sorted(set(peaks.values()))),
-            svg.line([(xs(at), BOTTOM), (xs(at), TOP)], "here"),
-            *labels,
-            *marks,
-            _caption("FLOP per byte", "TFLOP/s"),
-        ],
-    )
+    axes = [svg.y_axis(ys, LEFT, RIGHT), svg.x_axis(xs, BOTTOM, integer_ticks(xs))]
+    return svg.chart((WIDTH, HEIGHT), label, [*axes, *bars, caption("attempt", "tokens" if paid else "s")])
 
 
 def tree(rows: Sequence[Row]) -> Markup | None:
@@ -114,28 +82,31 @@ def tree(rows: Sequence[Row]) -> Markup | None:
         mark = svg.dot(at, f"{row.status}{' best-mark' if row.is_best else ''}", radius=5)
         label = svg.words((at[0] + 10, at[1] + 4), _tree_text(row), "tree" + (" strong" if row.on_path else ""))
         parts.append(svg.link(f"a{row.attempt.number}", mark + label))
-    width = max(520, 22 * max(depth for _, depth in placed) + 420)
+    width = max(520, 22 * max(depth for _, depth in placed) + 640)
     return svg.chart((width, 20 * len(placed) + 12), "Tree of attempts", parts)
 
 
-def sparkline(bounds: Sequence[float | None]) -> Markup:
-    """The bound by attempt as a line the size of a word."""
-    known = [(place, value) for place, value in enumerate(bounds) if value is not None]
+def sparkline(values_ms: Sequence[float | None], *, origin: str = "estimated") -> Markup:
+    """The bound, or the measured time, by attempt as a line the size of a word."""
+    known = [(place, value) for place, value in enumerate(values_ms) if value is not None]
     if not known:
         return Markup("")
     values = [value for _, value in known]
-    xs = svg.Scale(0, max(1, len(bounds) - 1), 3, 117)
+    xs = svg.Scale(0, max(1, len(values_ms) - 1), 3, 117)
     ys = svg.Scale(min(values), max(values), 21, 3, is_log=min(values) > 0)
     points = [(xs(place), ys(value)) for place, value in known]
-    label = f"bound from {number_text(values[0])} to {number_text(values[-1])} ms"
-    return svg.chart((120, 24), label, [svg.line(points, "best estimated"), svg.dot(points[-1], "passed", radius=2.5)])
+    name = "time" if origin == "measured" else "bound"
+    label = f"{name} from {number_text(values[0])} to {number_text(values[-1])} ms"
+    return svg.chart((120, 24), label, [svg.line(points, f"best {origin}"), svg.dot(points[-1], "passed", radius=2.5)])
 
 
-def _numbers(rows: Sequence[Row]) -> svg.Scale:
+def by_attempt(rows: Sequence[Row]) -> svg.Scale:
+    """The horizontal scale of charts by attempt."""
     return svg.Scale(0.5, max(row.attempt.number for row in rows) + 0.5, LEFT, RIGHT)
 
 
-def _integer_ticks(scale: svg.Scale) -> list[float]:
+def integer_ticks(scale: svg.Scale) -> list[float]:
+    """Whole numbers along it."""
     return [value for value in scale.ticks(8) if value == int(value)]
 
 
@@ -152,14 +123,17 @@ def _progress_mark(row: Row, xs: svg.Scale, ys: svg.Scale) -> Markup:
     return svg.link(f"a{row.attempt.number}", mark)
 
 
-def _best_so_far(rows: Sequence[Row], xs: svg.Scale, ys: svg.Scale) -> list[tuple[float, float]]:
+def step_line(kept: Sequence[tuple[int, float]], last: int, xs: svg.Scale, ys: svg.Scale) -> list[tuple[float, float]]:
+    """The best so far: steps at the kept attempts, drawn up to the attempt `last`."""
     points: list[tuple[float, float]] = []
-    for row in rows:
-        x = xs(row.attempt.number)
-        if row.attempt.decision == "keep" and BOUND in row.figures:
-            points += [(x, points[-1][1])] if points else []
-            points.append((x, ys(row.figures[BOUND].value)))
-    return [*points, (xs(rows[-1].attempt.number), points[-1][1])] if points else []
+    for number, value in kept:
+        points += [(xs(number), points[-1][1])] if points else []
+        points.append((xs(number), ys(value)))
+    return [*points, (xs(last), points[-1][1])] if points else []
+
+
+def _is_kept(row: Row) -> bool:
+    return row.attempt.decision == "keep" and BOUND in row.figures
 
 
 def _spent(row: Row, paid: bool) -> tuple[float, float]:
@@ -178,26 +152,6 @@ def _spending_hint(row: Row, paid: bool) -> str:
     return f"attempt {row.attempt.number}: {row.attempt.seconds:.1f} s"
 
 
-def _roof_hint(row: Row, rate: float) -> str:
-    return f"attempt {row.attempt.number}: at most {rate:.3g} TFLOP/s (from its estimated bound, not measured)"
-
-
-def _ceiling(roof: Roof, peak: float, xs: svg.Scale, ys: svg.Scale) -> Markup:
-    """Bandwidth up to the ridge, then the peak."""
-    ridge = peak / roof.tb_per_s
-    first = max(xs.low, ys.low / roof.tb_per_s)
-    path = [(xs(first), ys(first * roof.tb_per_s)), (xs(min(ridge, xs.high)), ys(peak)), (xs(xs.high), ys(peak))]
-    return svg.line(path, "roof")
-
-
-def _apart(peaks: dict[str, float]) -> dict[str, float]:
-    """Equal peaks under one label."""
-    names: dict[float, list[str]] = {}
-    for name, peak in peaks.items():
-        names.setdefault(peak, []).append(name)
-    return {", ".join(group): peak for peak, group in names.items()}
-
-
 def _placed(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
     """Depth first, children in order. A parent that is missing or not earlier counts as none."""
     known = {row.attempt.number for row in rows}
@@ -214,12 +168,14 @@ def _placed(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
 
 
 def _tree_text(row: Row) -> str:
-    bound = row.figures.get(BOUND)
+    bound, time = row.figures.get(BOUND), row.figures.get(TIME)
     incomplete = "" if row.is_bound_complete else " (incomplete)"
+    measured = f", measured {time.text} ms{f' on {time.device}' if time.device else ''}" if time else ""
     figure = f", estimated ≥ {bound.text} ms{incomplete}" if bound and math.isfinite(bound.value) else ""
     kept = ", kept" if row.attempt.decision == "keep" else ""
-    return one_line(f"{row.attempt.number} {row.attempt.stage}: {row.verdict}{figure}{kept}", 70)
+    return one_line(f"{row.attempt.number} {row.attempt.stage}: {row.verdict}{measured}{figure}{kept}", 110)
 
 
-def _caption(x_name: str, y_name: str) -> Markup:
+def caption(x_name: str, y_name: str) -> Markup:
+    """What the axes are."""
     return svg.words((RIGHT, HEIGHT - 2), x_name, "tick", "end") + svg.words((4, 10), y_name, "tick")

@@ -5,16 +5,18 @@ Limits: colours only. What it is given is escaped here; letters that hide or reo
 
 import html
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from markupsafe import Markup, escape
 
-from runs.report.texts import harmless
+from runs.inert import harmless
 
 MAX_HIGHLIGHTED = 200_000  # letters; beyond it a kernel is shown without colours
 _CLASSES = {"+": "add", "-": "del", "@": "hunk"}
 
 
+@lru_cache(maxsize=4)  # a live page shows the same kernel again and again; 12 ms each
 def highlighted(source: str) -> Markup:
     """Python source as spans with the classes of `style_sheet`."""
     text = "\n".join(harmless(line) for line in source.split("\n"))

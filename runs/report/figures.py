@@ -1,40 +1,52 @@
 """The figures of an attempt, each with its origin, and what changed against the parent's.
 
 Origins: `measured` (a clock or the profiler), `compiled` (read from the binary), `estimated` (a model), `compared`
-(outputs against float64). Figures of different origin are never compared.
+(outputs against float64). Figures of different origin, and measured ones of different devices, are never compared.
 
 Limits: values and words; whether a change is good is the sign of its figure, not a claim about time.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from evaluators.evaluation import Evaluation
+from evaluators.measurement import Profile
+from runs.measured import other_device, timing_of
+from runs.numbers import number_text
 
 Origin = Literal["measured", "compiled", "estimated", "compared"]
 Better = Literal["lower", "higher", ""]
 BOUND = "bound_ms"
+TIME = "time_ms"
 ERROR = "relative_error"
 COMPONENT_SHARE = 0.01  # of the bound: what is less of it cannot explain a change
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number: what it is, its unit, where it came from, and which direction is better."""
+    """One number: what it is, its unit, where it came from, and which direction is better.
+
+    device: what it was measured on, where that is not the target.
+    """
 
     name: str
     value: float
     unit: str
     origin: Origin
     better: Better = "lower"
+    device: str = ""
 
     @property
     def text(self) -> str:
         """The number for a reader."""
         return number_text(self.value)
+
+    @property
+    def source(self) -> str:
+        """The origin, and the device if that is not the target."""
+        return f"{self.origin} on {self.device}" if self.device else self.origin
 
 
 @dataclass(frozen=True)
@@ -69,18 +81,15 @@ class Change:
         return "better" if is_lower == (self.after.better == "lower") else "worse"
 
 
-def number_text(value: float) -> str:
-    """Four significant digits, no exponent where it can be read without one."""
-    if not math.isfinite(value):
-        return str(value)
-    if value == int(value) and abs(value) < 1e9:
-        return f"{int(value)}"
-    return f"{value:.4g}"
-
-
-def figures_of(evaluation: Evaluation | None, metrics: str | None = None) -> dict[str, Figure]:
-    """The figures of an evaluation and of the profiler's file, by name, most important first."""
-    found = [*_estimated(evaluation), *_compiled(evaluation), *_compared(evaluation), *_measured(metrics)]
+def figures_of(evaluation: Evaluation | None) -> dict[str, Figure]:
+    """The figures of an evaluation by name, most important first."""
+    found = [
+        *_timed(evaluation),
+        *_estimated(evaluation),
+        *_compiled(evaluation),
+        *_compared(evaluation),
+        *_profiled(evaluation.profile if evaluation else None, other_device(evaluation)),
+    ]
     return {figure.name: figure for figure in found}
 
 
@@ -89,7 +98,7 @@ def changes(before: dict[str, Figure], after: dict[str, Figure]) -> list[Change]
     both = (
         Change(before[name], figure)
         for name, figure in after.items()
-        if name in before and before[name].origin == figure.origin
+        if name in before and (before[name].origin, before[name].device) == (figure.origin, figure.device)
     )
     return sorted((change for change in both if change.weight > 0), key=lambda change: -change.weight)
 
@@ -122,13 +131,23 @@ def _compared(evaluation: Evaluation | None) -> Iterator[Figure]:
         yield Figure(ERROR, error.worst, "", "compared")
 
 
-def _measured(metrics: str | None) -> Iterator[Figure]:
-    """Of a profiler's file: kernel -> metric -> number. What is not of that form gives nothing."""
-    try:
-        kernels = json.loads(metrics) if metrics else {}
-    except (ValueError, RecursionError):
+def _timed(evaluation: Evaluation | None) -> Iterator[Figure]:
+    """The time that counts and what follows from it."""
+    timing = timing_of(evaluation)
+    if timing is None:
         return
-    for kernel, values in kernels.items() if isinstance(kernels, dict) else ():
-        for metric, value in values.items() if isinstance(values, dict) else ():
-            if isinstance(value, int | float) and math.isfinite(value):
-                yield Figure(f"{kernel}: {metric}", float(value), "", "measured", "")
+    device = other_device(evaluation)
+    yield Figure(TIME, timing.latency.median_ms, "ms", "measured", "lower", device)
+    speedups = (("over_eager", timing.speedup_over_eager), ("over_best_baseline", timing.speedup_over_best))
+    for name, value in speedups:
+        if value is not None:
+            yield Figure(f"speedup_{name}", value, "x", "measured", "higher", device)
+    yield Figure("floor_share", timing.floor_share_pct, "%", "measured", "higher", device)
+
+
+def _profiled(profile: Profile | None, device: str) -> Iterator[Figure]:
+    """The profiler's figures, by kernel and metric."""
+    for metric in profile.metrics if profile else ():
+        if math.isfinite(metric.value):
+            name = f"{metric.kernel}: {metric.name}"
+            yield Figure(name, metric.value, metric.unit, "measured", "", device)

@@ -1,18 +1,21 @@
-"""What the page shows, as values: rows of attempts, stages, failures, open checks. Templates only lay it out.
+"""What the page shows, as values: rows of attempts, their code, failures, open checks. Templates only lay it out.
 
 Limits: derived from a Reading alone; nothing here is HTML.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from evaluators.evaluation import Evaluation
+from evaluators.measurement import Timing
 from runs.difference import change_text, difference
 from runs.inert import one_line
-from runs.nouns import Attempt
-from runs.report.figures import BOUND, Change, Figure, changes, figures_of
+from runs.measured import timing_of
+from runs.nouns import Attempt, Confirmed
+from runs.report.figures import Change, Figure, changes, figures_of
 from runs.report.reading import Reading
-from runs.verdict_text import verdict_text
+from runs.verdict_text import confirmation_text, verdict_text
 
 MAX_DIFF_LINES = 250  # of one attempt in the page; its code is there in full
 
@@ -22,21 +25,38 @@ class Row:
     """One attempt as shown."""
 
     attempt: Attempt
-    verdict: str
-    status: str  # passed | failed | unverified | none: a class of the style sheet
     figures: dict[str, Figure]
     changes: tuple[Change, ...]
-    difference: tuple[str, ...]
-    change_text: str
-    compared_with: str
-    source: str | None
     is_best: bool = False
     on_path: bool = False  # the best stands on it
+    confirmation: Confirmed | None = None  # it was judged once more
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether judging it once more found it wrong, or could not say."""
+        return self.confirmation is not None and self.confirmation.evaluation.verdict != "passed"
+
+    @property
+    def verdict(self) -> str:
+        """In words, with what judging it once more gave."""
+        return ", ".join(filter(None, (_verdict(self.attempt), confirmation_text(self.confirmation))))
+
+    @property
+    def status(self) -> str:
+        """passed | failed | unverified | none: a class of the style sheet."""
+        if self.is_refuted:
+            return "failed"
+        return self.attempt.evaluation.verdict if self.attempt.evaluation else "none"
 
     @property
     def evaluation(self) -> Evaluation | None:
         """The verdict with its evidence."""
         return self.attempt.evaluation
+
+    @property
+    def timing(self) -> Timing | None:
+        """The time that counts."""
+        return timing_of(self.evaluation)
 
     @property
     def is_bound_complete(self) -> bool:
@@ -53,48 +73,56 @@ class Row:
         return "n/a" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
 
 
-@dataclass
-class StageReturn:
-    """What a stage was given and what it brought."""
+@dataclass(frozen=True)
+class Code:
+    """The code of an attempt (None: there is none) and how it differs from what it was made of."""
 
-    stage: str
-    attempts: int = 0
-    kept: int = 0
-    seconds: float = 0.0
-    tokens: int = 0
-    cost_usd: float | None = 0.0
-    gain: float = 1.0  # product of bound-before / bound-after over kept attempts
-    numbers: list[int] = field(default_factory=list)
+    source: str | None
+    compared_with: str
+    difference: tuple[str, ...] = ()
+
+    @property
+    def change_text(self) -> str:
+        """`+12 -3` lines."""
+        return change_text(list(self.difference))
 
 
-def rows_of(reading: Reading) -> list[Row]:
-    """Every attempt, in order."""
+def rows_of(reading: Reading, known: Sequence[Row] = ()) -> list[Row]:
+    """Every attempt, in order; `known` are the rows of the first attempts, made when the journal was shorter."""
     state, best = reading.state, reading.state.best
-    figures: dict[int, dict[str, Figure]] = {}
-    sources: dict[int, str | None] = {}
     path = set(path_to(best, state.attempts)) if best else set()
-    rows = []
-    for attempt in state.attempts:
-        number = attempt.number
-        sources[number] = reading.text(number, "kernel.py")
-        figures[number] = figures_of(attempt.evaluation, reading.text(number, "metrics.json"))
-        lines, name = _difference(reading, attempt, sources)
-        rows.append(
-            Row(
-                attempt=attempt,
-                verdict=_verdict(attempt),
-                status=attempt.evaluation.verdict if attempt.evaluation else "none",
-                figures=figures[number],
-                changes=tuple(changes(figures.get(attempt.parent or 0, {}), figures[number])),
-                difference=tuple(lines),
-                change_text=change_text(lines),
-                compared_with=name,
-                source=sources[number],
-                is_best=best is not None and best.number == number,
-                on_path=number in path,
-            )
+    rows = list(known)
+    figures = {row.attempt.number: row.figures for row in rows}
+    for attempt in state.attempts[len(known) :]:
+        own = figures_of(attempt.evaluation)
+        changed = changes(figures.get(attempt.parent or 0, {}), own)
+        figures[attempt.number] = own
+        rows.append(Row(attempt, figures=own, changes=tuple(changed)))
+    return [
+        _placed(
+            row,
+            is_best=row.attempt is best,
+            on_path=row.attempt.number in path,
+            confirmation=state.confirmation(row.attempt.number),
         )
-    return rows
+        for row in rows
+    ]
+
+
+def code_of(reading: Reading, attempt: Attempt) -> Code:
+    """The code of an attempt and its diff to the parent's, or to what the user brought, or to nothing."""
+    source = reading.text(attempt.number, "kernel.py")
+    given = reading.run.config.seed_code if reading.run else None
+    name = f"attempt {attempt.parent}" if attempt.parent is not None else "the given code" if given else "nothing"
+    if source is None:
+        return Code(None, name)
+    before = reading.text(attempt.parent, "kernel.py") if attempt.parent is not None else given
+    return Code(source, name, tuple(difference(before or "", source, (name, f"attempt {attempt.number}"))))
+
+
+def _placed(row: Row, **place: Any) -> Row:
+    """The row at its place in the run as it is now; the same one where nothing changed."""
+    return row if all(getattr(row, name) == value for name, value in place.items()) else replace(row, **place)
 
 
 def path_to(best: Attempt, attempts: Iterable[Attempt]) -> list[int]:
@@ -108,27 +136,6 @@ def path_to(best: Attempt, attempts: Iterable[Attempt]) -> list[int]:
     return path[::-1]
 
 
-def stage_returns(rows: Iterable[Row]) -> list[StageReturn]:
-    """What each stage brought, in the order they first ran."""
-    stages: dict[str, StageReturn] = {}
-    incumbent: float | None = None
-    for row in rows:
-        attempt = row.attempt
-        stage = stages.setdefault(attempt.stage, StageReturn(attempt.stage))
-        stage.attempts += 1
-        stage.numbers.append(attempt.number)
-        stage.seconds += attempt.seconds
-        stage.tokens += attempt.usage.input_tokens + attempt.usage.output_tokens
-        stage.cost_usd = _sum(stage.cost_usd, attempt.usage.cost_usd if attempt.usage.requests else 0.0)
-        if attempt.decision == "keep":
-            stage.kept += 1
-            bound = row.figures[BOUND].value if BOUND in row.figures else None
-            if incumbent and bound:
-                stage.gain *= incumbent / bound
-            incumbent = bound
-    return list(stages.values())
-
-
 def failures(rows: Iterable[Row]) -> dict[str, list[tuple[Row, str]]]:
     """Attempts that failed, by kind, the most frequent kind first; with the first line of why."""
     groups: dict[str, list[tuple[Row, str]]] = {}
@@ -137,6 +144,9 @@ def failures(rows: Iterable[Row]) -> dict[str, list[tuple[Row, str]]]:
         if evaluation is None:
             kind = "not judged" if row.attempt.candidate_id else "no candidate in the reply"
             groups.setdefault(kind, []).append((row, one_line(row.attempt.reply_problem, 200)))
+        elif row.is_refuted and row.confirmation is not None:
+            why = one_line(row.confirmation.evaluation.message, 200)
+            groups.setdefault("refuted on fresh seeds", []).append((row, why))
         elif evaluation.verdict == "failed":
             groups.setdefault(f"{evaluation.kind} at {evaluation.rung}", []).append(
                 (row, one_line(evaluation.message, 200))
@@ -160,18 +170,3 @@ def _verdict(attempt: Attempt) -> str:
         return "not judged"
     reused = f" (as attempt {attempt.reused_from})" if attempt.reused_from is not None else ""
     return verdict_text(attempt.evaluation) + reused
-
-
-def _difference(reading: Reading, attempt: Attempt, sources: dict[int, str | None]) -> tuple[list[str], str]:
-    """The diff to the parent's code, or to what the user brought, or to nothing; and what it is a diff to."""
-    after = sources[attempt.number]
-    given = reading.run.config.seed_code if reading.run else None
-    parent = sources.get(attempt.parent) if attempt.parent is not None else given
-    name = f"attempt {attempt.parent}" if attempt.parent is not None else "the given code" if given else "nothing"
-    if after is None:
-        return [], name
-    return difference(parent or "", after, (name, f"attempt {attempt.number}")), name
-
-
-def _sum(total: float | None, part: float | None) -> float | None:
-    return None if total is None or part is None else total + part

@@ -1,10 +1,14 @@
 """A run as far as it can be read: a damaged head, journal or file is named, and the rest is still there.
 
+    reading = read_run(path)
+    reading = read_on(reading)    # with what the journal got meanwhile; only that is read
+
 Limits: for looking only. Whoever goes on with a run reads it with runs/store.py, which refuses what is damaged.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,7 +19,7 @@ from evaluators.gpu_catalog import load_gpu
 from evaluators.problem import Problem, ProblemFacts
 from runs.inert import one_line
 from runs.nouns import SCHEMA, AnyEvent, Run, event_adapter
-from runs.state import RunState, fold
+from runs.state import RunState, after, fold
 
 FACTS_FILE = "facts.json"
 MAX_FILE_BYTES = 4 << 20  # of one text of an attempt: beyond it is shown cut, the file itself stays as it is
@@ -23,7 +27,10 @@ MAX_FILE_BYTES = 4 << 20  # of one text of an attempt: beyond it is shown cut, t
 
 @dataclass(frozen=True)
 class Reading:
-    """What could be read of a run; `damage` says in words what could not; the journal was read up to byte `offset`."""
+    """What could be read of a run; the journal was read up to byte `offset`, which is behind its line `lines`.
+
+    found: in words what could not be read; unfinished_bytes: of a last line without its end.
+    """
 
     path: Path
     run: Run | None
@@ -31,8 +38,16 @@ class Reading:
     problem: Problem | None
     gpu: GpuSpec | None
     facts: ProblemFacts | None
-    damage: tuple[str, ...]
+    found: tuple[str, ...]
     offset: int
+    lines: int
+    unfinished_bytes: int
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """In words what could not be read."""
+        torn = f"journal.jsonl: the last line is not finished ({self.unfinished_bytes} bytes)"
+        return (*self.found, torn) if self.unfinished_bytes else self.found
 
     @property
     def id(self) -> str:
@@ -55,7 +70,8 @@ def read_run(path: Path) -> Reading:
     """Read the run in `path`, whatever state it is in."""
     damage: list[str] = []
     run = _head(path, damage)
-    events, offset = _events(path / "journal.jsonl", damage)
+    lines, offset, unfinished_bytes = _lines(path / "journal.jsonl", 0, damage)
+    events = _events(lines, 0, damage)
     problem = _problem(run, damage)
     return Reading(
         path=path.resolve(),
@@ -64,8 +80,32 @@ def read_run(path: Path) -> Reading:
         problem=problem,
         gpu=_gpu(run, damage),
         facts=_facts(path / FACTS_FILE, damage),
-        damage=tuple(damage),
+        found=tuple(damage),
         offset=offset,
+        lines=len(lines),
+        unfinished_bytes=unfinished_bytes,
+    )
+
+
+def read_on(reading: Reading) -> Reading:
+    """The reading with the lines that were added since; all anew where the journal is shorter than it was."""
+    journal, damage = reading.path / "journal.jsonl", list[str]()
+    try:
+        is_shorter = journal.stat().st_size < reading.offset
+    except OSError:
+        is_shorter = True
+    if is_shorter or reading.run is None:
+        return read_run(reading.path)
+    lines, offset, unfinished_bytes = _lines(journal, reading.offset, damage)
+    events = _events(lines, reading.lines, damage)
+    return replace(
+        reading,
+        state=reduce(after, events, reading.state),
+        facts=reading.facts or _facts(reading.path / FACTS_FILE, []),  # written after the run's head
+        found=(*reading.found, *damage),
+        offset=offset,
+        lines=reading.lines + len(lines),
+        unfinished_bytes=unfinished_bytes,
     )
 
 
@@ -79,22 +119,23 @@ def _head(path: Path, damage: list[str]) -> Run | None:
     return None
 
 
-def _events(path: Path, damage: list[str]) -> tuple[list[AnyEvent], int]:
-    """The readable events and the byte after the last whole line."""
+def _lines(path: Path, offset: int, damage: list[str]) -> tuple[list[bytes], int, int]:
+    """Whole lines from byte `offset` on, the byte behind them, and how many bytes of an unfinished line follow."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
     except OSError as error:
         damage.append(f"journal.jsonl: {error.strerror}")
-        return [], 0
+        return [], offset, 0
     end = data.rfind(b"\n") + 1
-    events = []
-    for number, line in enumerate(data[:end].split(b"\n"), 1):
-        if line:
-            event = _event(line, number, damage)
-            events += [event] if event else []
-    if data[end:]:
-        damage.append(f"journal.jsonl: the last line is not finished ({len(data) - end} bytes)")
-    return events, end
+    return data[:end].split(b"\n")[:-1], offset + end, len(data) - end
+
+
+def _events(lines: list[bytes], before: int, damage: list[str]) -> list[AnyEvent]:
+    """The readable events of lines that stand behind line `before`."""
+    found = (_event(line, number, damage) for number, line in enumerate(lines, before + 1) if line)
+    return [event for event in found if event]
 
 
 def _event(line: bytes, number: int, damage: list[str]) -> AnyEvent | None:

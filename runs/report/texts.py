@@ -3,16 +3,15 @@
 Prompts and replies of one run repeat most of their lines; 200 attempts of 70 kB come to a few hundred kB so. The page's
 script unpacks the block and shows a text as text, never as markup.
 
-Limits: lines longer than `MAX_LINE` are cut in the page; the file beside it has them whole.
+Limits: lines longer than `runs.inert.MAX_LINE` are cut in the page; the file beside it has them whole.
 """
 
 import base64
 import gzip
 import json
 
-from runs.inert import inert
+from runs.inert import harmless
 
-MAX_LINE = 2000
 MAX_TEXT = 400_000  # letters of one text in the page; the longest prompt of a real run has 35 000
 
 
@@ -28,12 +27,7 @@ class Texts:
         """Take a text in; False where there is none."""
         if not text or not text.strip():
             return False
-        shown = (
-            text
-            if len(text) <= MAX_TEXT
-            else f"{text[:MAX_TEXT]}\n[... {len(text) - MAX_TEXT} more letters: see the file]"
-        )
-        self._texts[key] = [self._number(line) for line in shown.rstrip("\n").split("\n")]
+        self._texts[key] = [self._number(line) for line in lines_of(text)]
         return True
 
     def packed(self) -> str:
@@ -50,10 +44,11 @@ class Texts:
         return number
 
 
-def harmless(line: str) -> str:
-    """One line, cut, with letters that could hide or reorder written out."""
-    cut = line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} [... {len(line) - MAX_LINE} more letters]"
-    return cut if cut.isprintable() else inert(cut)
+def lines_of(text: str) -> list[str]:
+    """The lines of a text that the page can show; a very long one is cut."""
+    more = len(text) - MAX_TEXT
+    shown = text if more <= 0 else f"{text[:MAX_TEXT]}\n[... {more} more letters: see the file]"
+    return shown.rstrip("\n").split("\n")
 
 
 def _steps(numbers: list[int]) -> list[int]:

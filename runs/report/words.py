@@ -1,13 +1,17 @@
 """The verdict of a run in words: what won, by how much of which kind of figure, why, and what is not known.
 
-Limits: sentences from recorded figures. A ratio of two bounds is called that, never a speedup.
+Limits: sentences from recorded figures. A ratio of two bounds is called that, never a speedup; a time that was taken
+on another device than the target is said to be.
 """
 
 from collections.abc import Sequence
 
 from evaluators.evaluation import Evaluation
+from evaluators.measurement import Timing
 from runs.inert import one_line
-from runs.report.figures import BOUND, number_text
+from runs.measured_text import duel_text, floor_text, on_device, speedup_text, time_text
+from runs.numbers import number_text, ratio_text
+from runs.report.figures import BOUND
 from runs.report.model import Row, path_to
 from runs.report.reading import Reading
 from runs.report.roofline import Roof
@@ -27,13 +31,22 @@ def verdict_words(reading: Reading, rows: Sequence[Row], roof: Roof | None) -> l
     best = next((row for row in rows if row.is_best), None)
     if best is None:
         return [_nothing_found(rows), "No kernel is recommended; the native operator stands."]
+    if best.timing is not None:
+        return [*_timed_words(best, best.timing, reading, rows), *_why(reading, best, rows)]
     return [
         f"Attempt {best.attempt.number} won: {best.verdict}, {_bound_words(best)}.",
         *_ratio(best, rows),
         *_floor(best, roof),
-        "It was not timed: this run had no clock, so how it compares with eager PyTorch or torch.compile is not known.",
+        "It was not timed: no clock took part in its verdict, so how it compares with eager PyTorch or torch.compile "
+        "is not known.",
         *_why(reading, best, rows),
     ]
+
+
+def timed_row(rows: Sequence[Row]) -> Row | None:
+    """The row whose baselines and environment speak for the run: the best if it was timed, else the last that was."""
+    timed = [row for row in rows if row.timing is not None]
+    return next((row for row in timed if row.is_best), timed[-1] if timed else None)
 
 
 def facts_of_run(reading: Reading, rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -41,13 +54,16 @@ def facts_of_run(reading: Reading, rows: Sequence[Row]) -> list[tuple[str, str]]
     if reading.run is None:
         return [("run", f"{reading.id} (its head cannot be read)")]
     config, gpu, state = reading.run.config, reading.gpu, reading.state
-    environment = next((row.evaluation.environment for row in reversed(rows) if row.evaluation), {})
+    timed = timed_row(rows)
+    judged = [row.evaluation for row in ([timed] if timed else reversed(rows)) if row.evaluation]
+    environment = judged[0].environment if judged else {}
     tier = environment.get("sandbox", "")
     facts = [
         ("problem", f"{config.problem}: {reading.problem.title}" if reading.problem else config.problem),
         ("shapes", _shapes(reading)),
         ("GPU", f"{gpu.name} ({gpu.arch}, {gpu.sm_count} SMs)" if gpu else config.gpu),
-        ("baselines", "not timed: no GPU took part in this run"),
+        ("timed on", _device(timed.timing) if timed and timed.timing else ""),
+        ("baselines", _baselines(timed.timing if timed else None)),
         ("written by", config.model),
         ("started", reading.run.created_at),
         ("ended", state.finished or "not ended"),
@@ -57,6 +73,52 @@ def facts_of_run(reading: Reading, rows: Sequence[Row]) -> list[tuple[str, str]]
         ("versions", pairs_text(reading.run.versions)),
     ]
     return [(name, one_line(text, 400)) for name, text in facts if text]
+
+
+def _timed_words(best: Row, timing: Timing, reading: Reading, rows: Sequence[Row]) -> list[str]:
+    """The time of the winner, what it is worth, and against which attempt it won."""
+    duel = duel_words(best, reading)
+    return [
+        f"Attempt {best.attempt.number} won: {best.verdict}, {time_text(timing)}.",
+        f"{speedup_text(timing)}; {floor_text(timing)}{on_device(timing)}.",
+        *([f"In a duel{on_device(timing)} it was {duel}."] if duel else []),
+        *([] if best.confirmation else ["It was not judged once more on fresh seeds."]),
+        *_since_first(best, timing, rows),
+        *([] if timing.is_target else [f"On the target itself it was not timed; there it is {_bound_words(best)}."]),
+    ]
+
+
+def duel_words(row: Row, reading: Reading) -> str:
+    """How it did against the attempt that was the best before it; empty where there was no duel."""
+    duel = row.evaluation.duel if row.evaluation and row.status != "failed" else None
+    if duel is None:
+        return ""
+    judged = reading.state.judged(duel.incumbent_id)
+    return duel_text(duel, f"attempt {judged.number}" if judged else "the incumbent")
+
+
+def _since_first(best: Row, timing: Timing, rows: Sequence[Row]) -> list[str]:
+    """Against the first attempt that was timed on the same device."""
+    first = next((row for row in rows if row.timing and row.timing.device == timing.device), best)
+    if first is best or first.timing is None or not timing.latency.median_ms:
+        return []
+    old_ms, new_ms = first.timing.latency.median_ms, timing.latency.median_ms
+    times = f"{number_text(old_ms)} ms to {number_text(new_ms)} ms{on_device(timing)}"
+    return [f"{ratio_text(old_ms / new_ms)}x over attempt {first.attempt.number}, the first that was timed ({times})."]
+
+
+def _device(timing: Timing) -> str:
+    return timing.device if timing.is_target else f"{timing.device}, which is not the target"
+
+
+def _baselines(timing: Timing | None) -> str:
+    if timing is None:
+        return "not timed: no clock took part in this run"
+    found = timing.baselines
+    if found is None:
+        return "not timed"
+    timed = sum(baseline.latency is not None for baseline in found.measured)
+    return f"{timed} of {len(found.measured)} timed on {found.device}, see below; eager is of class {found.precision}"
 
 
 def _nothing_found(rows: Sequence[Row]) -> str:

@@ -13,15 +13,16 @@ from runs.report.model import Row, rows_of
 from runs.report.page import page
 from runs.report.reading import Reading, read_run
 from runs.report.roofline import roof_of
+from runs.report.time_chart import times
 
 
 def comparison_html(first: Path, second: Path) -> str:
     """The page that compares two runs."""
     sides = [_side(read_run(path)) for path in (first, second)]
     best = [side["best"] for side in sides]
-    lines = []
-    if all(row and row.source is not None for row in best):
-        lines = difference(best[0].source, best[1].source, (sides[0]["id"], sides[1]["id"]))
+    lines, sources = [], [side["source"] for side in sides]
+    if all(source is not None for source in sources):
+        lines = difference(sources[0], sources[1], (sides[0]["id"], sides[1]["id"]))
     return page(
         "compare.html.j2",
         sides=sides,
@@ -41,7 +42,9 @@ def _side(reading: Reading) -> dict[str, Any]:
         "subject": (reading.problem.id if reading.problem else None, config.gpu if config else None),
         "facts": words.facts_of_run(reading, rows),
         "verdict": words.verdict_words(reading, rows, roof_of(reading.facts, reading.gpu)),
+        "times": times(rows),
         "progress": charts.progress(rows),
         "best": best,
+        "source": reading.text(best.attempt.number, "kernel.py") if best else None,
         "damage": reading.damage,
     }

@@ -32,7 +32,8 @@ class Access:
     listable: tuple[str, ...]
     devices: tuple[str, ...]
     writable: tuple[str, ...]
-    sockets: bool = False  # named ones in writable directories, and TCP
+    sockets: bool = False  # named ones and named pipes in writable directories, and TCP
+    children: bool = False  # programs it starts may name their threads too; needs a /proc of its own
 
 
 def version() -> int:
@@ -47,7 +48,8 @@ def restrict(access: Access, abi: int) -> None:
     """Restrict this process and all its children for good."""
     handled = _ALL_OF_ABI_1 | (abi >= 2) * _REFER | (abi >= 3) * _TRUNCATE | (abi >= 5) * _IOCTL_DEV
     of_files = _EXECUTE | _WRITE_FILE | _READ_FILE | handled & (_TRUNCATE | _IOCTL_DEV)
-    no_nodes = ~(_MAKE_CHAR | (0 if access.sockets else _MAKE_SOCK) | _MAKE_FIFO | _MAKE_BLOCK | _IOCTL_DEV)
+    named = 0 if access.sockets else _MAKE_SOCK | _MAKE_FIFO
+    no_nodes = ~(_MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEV | named)
     ruleset = _create(handled, abi, network=0 if access.sockets or abi < 4 else _TCP)
     for paths, rights in (
         (access.readable, _READ_ALL),
@@ -57,7 +59,7 @@ def restrict(access: Access, abi: int) -> None:
     ):
         for path in paths:
             _allow(ruleset, path, rights, of_files)
-    _allow_naming_threads(ruleset, handled)
+    _allow_naming_threads(ruleset, handled, "/proc" if access.children else "/proc/self/task")
     system_call(_RESTRICT, "landlock_restrict_self", ruleset, 0)
     os.close(ruleset)
 
@@ -93,8 +95,8 @@ def _allow(ruleset: int, path: str, rights: int, of_files: int) -> None:
     os.close(descriptor)
 
 
-def _allow_naming_threads(ruleset: int, handled: int) -> None:
+def _allow_naming_threads(ruleset: int, handled: int, folder: str) -> None:
     """The descriptor stays open: it pins the procfs inode that the rule is tied to."""
-    descriptor = os.open("/proc/self/task", os.O_PATH | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_PATH | os.O_CLOEXEC)
     rights = _WRITE_FILE | _READ_FILE | _READ_DIR | handled & _TRUNCATE
     system_call(_ADD_RULE, "landlock rule for tasks", ruleset, 1, struct.pack("=Qi", rights, descriptor), 0)

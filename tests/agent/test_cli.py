@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "help"
 VERBS = (
     *("optimize", "resume", "evaluate", "problems", "gpus", "prompt", "extract", "runs", "show", "diff", "stats"),
-    *("report", "view", "export", "verify", "export-run", "doctor", "ask", "tell", "memory"),
+    *("report", "view", "export", "verify", "export-run", "doctor", "ask", "tell", "memory", "bench"),
 )
 
 
@@ -59,6 +59,34 @@ def test_wrong_usage_is_one_clear_line_and_exit_code_2(arguments, code, words, t
     if not done.stderr.startswith("Usage"):
         assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir()), "wrong usage must leave nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["optimize", "--gpu", "4090"], "MissingParameter"),
+        (["runs", "--nonsense"], "NoSuchOption"),
+        (["gpus", "9999"], "UnknownGpu"),
+        (["evaluate", "nothing.py", "--problem", "convt3d"], "UsageError"),
+    ],
+)
+def test_wrong_usage_with_json_is_an_object_on_stdout_too(arguments, kind, tmp_path):
+    done = agent(*arguments, "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    found = json.loads(done.stdout)
+    assert found["error"]["kind"] == kind and found["exit_code"] == 2
+    assert found["error"]["message"] in " ".join(done.stderr.split())
+
+
+def test_a_file_that_its_text_rejects_needs_no_judge_and_the_choice_of_a_part_is_said_first(tmp_path):
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch is imported')")
+    library = ROOT / "tests" / "exploits" / "cheats" / "lib_functional_alias.py"
+    done = agent("evaluate", str(library), "-p", "convt3d-73", "-g", "h100", "--json", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["verdict"], found["rung"], found["kind"]) == ("failed", "screen", "rejected")
+    assert found["environment"] == {"sandbox": "none needed: nothing was run"}
+    assert done.stderr.splitlines()[0].startswith("'h100' names several parts; taken as NVIDIA H100 SXM5 80 GB")
 
 
 def test_a_missing_key_is_said_before_a_run_exists(tmp_path):

@@ -132,10 +132,10 @@ def test_budgets_name_what_ended_and_never_take_an_unknown_price_for_free():
     assert exhausted(Budget(max_attempts=3), state, elapsed_s=5) is None
     assert "attempts used up" in exhausted(Budget(max_attempts=2), state, elapsed_s=5)
     assert "time used up" in exhausted(Budget(max_attempts=9, max_seconds=5), state, elapsed_s=5)
-    assert refusal(Budget(max_cost_usd=0.05), state, WorstCase(0.02)) is None
-    assert "cost cap" in refusal(Budget(max_cost_usd=0.03), state, WorstCase(0.02))
-    assert "unknown" in refusal(Budget(max_cost_usd=1), state, WorstCase(None))
-    assert "token cap" in refusal(Budget(max_tokens=10), state, WorstCase(0.0, 11))
+    assert refusal(Budget(max_cost_usd=0.05), state.usage, WorstCase(0.02)) is None
+    assert "cost cap" in refusal(Budget(max_cost_usd=0.03), state.usage, WorstCase(0.02))
+    assert "unknown" in refusal(Budget(max_cost_usd=1), state.usage, WorstCase(None))
+    assert "token cap" in refusal(Budget(max_tokens=10), state.usage, WorstCase(0.0, 11))
 
 
 def test_a_warning_is_said_once_at_half_and_at_four_fifths():

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.behaviour import behaviour_of, program_of
+from agent.knobs import check_knobs
 from agent.reply import read_reply
+from evaluators.candidate import candidate_from
+from evaluators.gpu_catalog import load_gpu
+from evaluators.ladder import screened
+from evaluators.problem_catalog import load_problem
+from prompts.stages import load_stage
 
 CODE = """\
 import torch
@@ -211,3 +218,41 @@ def test_seed_replies(seed: str) -> None:
     assert ("cut off at the end" in verdicts) == (seed == "002")
     assert ("syntax error line 60" in verdicts) == (seed == "004")
     assert ("placeholder" in verdicts) == (seed in ("002", "003"))
+
+
+QUOTED = "\n".join(f"> {line}" for line in f"```python\n{CODE}```".split("\n"))
+DISGUISED = {
+    "end mark after the fence": f"```python\n{CODE}```<|im_end|>\n",
+    "end mark without a fence": f"```python\n{CODE}</s>",
+    "quoted": f"As you asked:\n\n{QUOTED}\n",
+    "no-break spaces": f"```python\n{CODE}```\n".replace("    ", "\u00a0" * 4),
+    "zero-width spaces": f"```python\n{CODE}```\n".replace("class", "\u200bclass"),
+    "a tool call": f"<tool_call>\n{json.dumps({'name': 'submit', 'arguments': {'code': CODE}})}\n</tool_call>",
+    "HTML": f"```python\n{CODE}```\n".replace("<", "&lt;").replace(">", "&gt;"),
+    "code on the line of the fence": f"```python {CODE}```\n",
+}
+
+
+@pytest.mark.parametrize("text", DISGUISED.values(), ids=DISGUISED.keys())
+def test_what_servers_and_pages_put_around_code_is_taken_off(text):
+    reading = read_reply(text)
+    assert reading.candidate is not None, reading.reason
+    assert reading.candidate.source.strip() == CODE.strip()
+
+
+NESTED = {
+    "minus": f"x = {'-' * 50_000}1",
+    "dots": f"x = y{'.a' * 60_000}",
+    "names": "".join(f"a{i} = a{i + 1}\n" for i in range(3000)),
+}
+
+
+@pytest.mark.parametrize("text", NESTED.values(), ids=NESTED.keys())
+def test_a_reply_nested_without_end_is_read_described_and_refused(text):
+    """None of what the loop does with a reply before the judge may raise: the attempt would be lost."""
+    source = f"{CODE}\n\n{text}\na3000 = a0\n"
+    reading = read_reply(f"```python\n{source}```\n")
+    assert reading.candidate is not None
+    assert program_of(source) and behaviour_of(source) and check_knobs(load_stage("tuning"), CODE, source)
+    refused = screened(load_problem("convt3d"), candidate_from(source), load_gpu("4090"))
+    assert "nested too deeply" in refused.message

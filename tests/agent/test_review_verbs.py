@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from agent.commands.verify import held_against
+from agent.exits import final_words, summary
 from evaluators.evaluation import evaluation_adapter
+from evaluators.problem import ProblemFacts, TensorFact
 from evaluators.problem_catalog import load_problem
 from runs.exports.card import kernel_code, read_card
 
@@ -100,6 +102,31 @@ def test_export_refuses_what_did_not_pass_and_a_folder_that_is_not_empty(recorde
     assert again.returncode == 2 and "not an empty folder" in again.stderr
 
 
+def test_a_dash_is_standard_output_and_no_folder(recorded):
+    printed = agent(recorded, "export", "last", "-o", "-")
+    assert printed.returncode == 0 and printed.stdout == agent(recorded, "export", "last").stdout
+    refused = agent(recorded, "export", "last", "--format", "torch-op", "-o", "-")
+    assert refused.returncode == 2 and "name a folder" in refused.stderr and not refused.stdout
+    assert agent(recorded, "report", "last", "-o", "-").stdout.startswith("<!doctype html>")
+    assert not (recorded.path.parent / "-").exists()
+
+
+def test_the_end_of_a_run_holds_the_best_against_the_floor_of_the_problem(recorded):
+    assert "floor of the problem: not known, its FLOP were not counted" in final_words(
+        recorded, recorded.state(), "done"
+    )
+    tensor = TensorFact(name="x", shape=(2,), dtype="float32")
+    facts = ProblemFacts(
+        inputs=(tensor,), parameters=(), outputs=(tensor,), init_args="()", operator="scale", flop=8 * 10**9,
+        bytes_moved=1008 * 10**6,
+    )  # fmt: skip
+    recorded.keep_beginning(facts, ())
+    (floor,) = [line for line in final_words(recorded, recorded.state(), "done") if line.startswith("floor")]
+    assert floor.startswith("floor of the problem (estimated from vendor figures): 1 ms for 1008 MB at 1.01 TB/s")
+    assert "8 GFLOP: 0.0969 ms at 82.6 TFLOP/s fp32" in floor
+    assert summary(recorded, recorded.state(), "done")["floor"]["kind"] == "estimated"
+
+
 def test_export_run_without_its_extra_says_what_to_install(recorded):
     for name in ("mlflow", "wandb"):
         if importlib.util.find_spec(name) is None:
@@ -133,7 +160,13 @@ def test_verify_holds_an_export_to_its_card_and_sees_a_wrong_one(tmp_path):
     held = run("verify", "kernel.py", "--problem", str(SMALL), "--json")
     assert held.returncode == 0, held.stdout + held.stderr
     found = json.loads(held.stdout)
-    assert found["regressions"] == [] and found["notes"] == []
+    assert found["regressions"] == []
+    bound, time = sorted(found["notes"])
+    assert bound.startswith("estimated bound: ") and time == "measured time: not compared, the card holds none"
+    attempt = report.parent / "attempts" / "001"
+    assert ".entry" in (attempt / "kernel.ptx").read_text() and "EXIT" in (attempt / "kernel.sass").read_text()
+    assert "attempts/001/kernel.sass" in report.read_text() and "kernel.sass" in run("show", "-a", "1").stdout
+    assert "EXIT" not in (report.parent / "journal.jsonl").read_text(), "compiled code is no part of a journal"
     text = (tmp_path / "kernel.py").read_text()
     evaluation = evaluation_adapter.validate_python(found["evaluation"])
     claimed = read_card(text).model_copy(update={"estimated_bound_ms": 1e-9})

@@ -14,6 +14,7 @@ SOURCES = [path for path in FILES if "problems" not in path.parts]
 
 # A clear longer function beats two that cannot be understood apart; each has its reason here.
 LONGER = {
+    ("agent/cli_bench.py", "bench"): "typer options are parameters; the body is one call",
     ("agent/cli.py", "optimize"): "typer options are parameters; the body is one call",
 }
 

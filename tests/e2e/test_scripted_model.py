@@ -37,9 +37,8 @@ def run_agent(*arguments, cwd, **environment):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     direct = candidate("direct_triton.py")
-    faster = direct.replace(
-        "BLOCK = 1024", "BLOCK = 256"
-    )  # 23 blocks in place of 6: the estimate sees more of the chip
+    space = 'BLOCK = 1024\nSPACE = {"BLOCK": [1024, 256]}\n\n\n'  # 23 blocks in place of 6: the estimate sees more of the chip
+    faster = direct.replace("        BLOCK = 1024\n", "").replace("@triton.jit", f"{space}@triton.jit", 1)
     assert faster != direct
     steps = [
         Step(status=429, headers={"retry-after": "0.3"}),
@@ -48,7 +47,7 @@ def finished(tmp_path_factory):
         Step(text=reply(direct.replace("% SD == 0", "% SD >= 0"), "wrong: no stride test")),
         Step(text="I cannot do that."),
         Step(text=reply(direct, "right but slow")),
-        Step(text=reply(faster, "faster"), reasoning="a smaller block"),
+        Step(text=reply(faster, "blocks of two sizes"), reasoning="which one the machine may find out"),
     ]
     tmp_path = tmp_path_factory.mktemp("scripted")
     with serving(steps) as server:
@@ -93,6 +92,17 @@ def test_every_attempt_is_on_record_with_the_true_reason(finished):
         assert directory.attempt_file(5, name).exists(), name
 
 
+def test_the_machine_found_the_better_point_of_the_space(finished):
+    done, _, tmp_path = finished
+    attempt = RunDirectory(tmp_path / json.loads(done.stdout)["path"]).state().attempts[4]
+    written, chosen = attempt.tuning.points
+    assert (written.name, chosen.name) == ("BLOCK=1024", "BLOCK=256")
+    assert written.verdict == chosen.verdict == attempt.evaluation.verdict
+    assert chosen.estimate_ms < written.estimate_ms
+    assert chosen.registers and written.registers
+    assert attempt.candidate_id == chosen.candidate_id
+
+
 def test_a_repair_is_shown_the_failed_code_and_why(finished):
     _, requests, _ = finished
     prompt = requests[2]["body"]["messages"][-1]["content"]
@@ -116,7 +126,8 @@ def test_the_run_is_shown_and_exported(finished):
     assert "incorrect_numerical" in shown.stdout
     one = run_agent("show", run_id, "--attempt", "5", cwd=tmp_path)
     assert "-        BLOCK = 1024" in one.stdout
-    assert "+        BLOCK = 256" in one.stdout
+    assert "+BLOCK = 256" in one.stdout
+    assert "BLOCK=256 *" in one.stdout
     exported = run_agent("export", "last", "-o", "best_kernel.py", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
     check = subprocess.run(
@@ -137,6 +148,6 @@ def test_replay_gives_the_same_run_without_the_endpoint(finished):
     first, second = (
         RunDirectory(tmp_path / json.loads(text)["path"]).state().attempts for text in (done.stdout, again.stdout)
     )
-    assert [(a.candidate_id, a.stage, a.role, a.decision) for a in first] == [
-        (a.candidate_id, a.stage, a.role, a.decision) for a in second
+    assert [(a.candidate_id, a.stage, a.role, a.decision, a.tuning) for a in first] == [
+        (a.candidate_id, a.stage, a.role, a.decision, a.tuning) for a in second
     ]

@@ -10,7 +10,7 @@ from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.facts import facts_of
 from evaluators.measurement import Baseline, Baselines, Duel, Latency, Metric, Profile, Timing
 from evaluators.problem_catalog import load_problem
-from prompts.context import Base, Context, PastAttempt
+from prompts.context import Analysis, Base, Context, PastAttempt, Search, TunedPoint, Tuning
 from prompts.stages import load_stage, missing_metrics
 
 CODE = '''import torch
@@ -158,6 +158,37 @@ HISTORY = (
 )
 
 
+ANALYSIS = Analysis(
+    bottleneck="issue slots, 64 of 64.25 ms",
+    method="fewer instructions per load",
+    plan="128-bit loads",
+    expected_gain="1.3x",
+)
+TUNING = Tuning(
+    points=(
+        TunedPoint(
+            values={"BLOCK": 128, "NUM_WARPS": 4},
+            candidate_id="a",
+            verdict="passed",
+            registers=40,
+            spills=12,
+            shared_memory_bytes=8192,
+            theoretical_occupancy_pct=100.0,
+            estimate_ms=64.25,
+        ),
+        TunedPoint(values={"BLOCK": 64, "NUM_WARPS": 4}, candidate_id="b", verdict="passed", estimate_ms=60.0),
+        TunedPoint(
+            values={"BLOCK": 256, "NUM_WARPS": 4},
+            candidate_id="c",
+            verdict="failed",
+            detail="compile_error: out of resource: shared memory, Required: 131072, Hardware limit: 101376",
+        ),
+    ),
+    chosen="b",
+    note="frozen in this stage, not searched: STAGES",
+)
+
+
 def build(role, *, problem="convt3d", gpu="4090", stage="memory", **fields):
     subject = load_problem(problem)
     return Context(
@@ -191,6 +222,16 @@ def contexts():
             missing_metrics=missing_metrics(memory, MEASURED.profile.by_kernel, MEASURED.profile.missing),
         ),
         "repair-no-code": build("repair", stage="tuning", history=HISTORY),
+        "analyze-algorithm": build("analyze", stage="algorithm", base=Base(number=1, source=CODE, evaluation=PASSED)),
+        "optimize-tuned": build(
+            "optimize",
+            stage="tuning",
+            base=Base(number=1, source=CODE, evaluation=PASSED),
+            history=HISTORY,
+            analysis=ANALYSIS,
+            tune_points=8,
+            searches=(Search(attempt=1, tuning=TUNING),),
+        ),
     }
 
 

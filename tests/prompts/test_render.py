@@ -16,12 +16,8 @@ from prompts.stages import load_stage
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "prompts"
 NAMES = [
-    "propose-algorithm",
-    "propose-from-user-code",
-    "optimize-memory",
-    "optimize-measured",
-    "repair-tiling",
-    "repair-no-code",
+    *("propose-algorithm", "propose-from-user-code", "optimize-memory", "optimize-measured", "optimize-tuned"),
+    *("analyze-algorithm", "repair-tiling", "repair-no-code"),
 ]
 
 
@@ -45,7 +41,7 @@ def test_the_text_is_tidy(contexts, name):
     assert "\n\n\n" not in without_code
     assert not re.search(r"[ \t]+$", without_code, re.MULTILINE)
     assert not re.search(r"\{\{|\}\}|\{%|Undefined|\bNone\.None\b", without_code)
-    assert text.endswith("```\n")
+    assert text.rstrip("\n").endswith("worth doing>" if name.startswith("analyze") else "```")
 
 
 def test_what_does_not_change_in_a_run_is_a_common_prefix(contexts):

@@ -1,5 +1,6 @@
 """A small recorded run: a problem, attempts of every kind, their files."""
 
+import measured
 import pytest
 
 from evaluators.candidate import candidate_from
@@ -142,3 +143,45 @@ def recorded(tmp_path):
         pending = {"parent": 2, "stage": "grid", "role": "optimize", "reply_sha256": "x", "started_at": now()}
         record.append(Proposed(number=5, usage=usage, **pending))
     return directory
+
+
+def timed(source, **more):
+    """A passed evaluation with made-up measurements beside the compiled and the estimated figures."""
+    fields = {**PASSED, "timing": measured.timing(), "profile": measured.profile(), "environment": measured.ENVIRONMENT}
+    return judged(Passed, source, **{**fields, **more})
+
+
+@pytest.fixture
+def recorded_measured(recorded):
+    """The recorded run, then, made up: 5 timed and kept, 6 beats it, 7 has clocks that disagree, 8 on another device."""
+    wider, unrolled = KERNEL.replace("128", "256"), KERNEL.replace("128", "512")
+    first = timed(KERNEL + "# first\n", timing=measured.timing(4.0), profile=measured.profile(40.0))
+    second = timed(wider, duel=measured.duel(first.candidate_id))
+    clocks = measured.timing(0.1, outside=measured.latency(4.1), inside=measured.latency(0.1))
+    lying = timed(unrolled).model_dump() | {"timing": clocks, "verdict": "failed", "profile": None}
+    lying |= {"rung": "timing", "kind": "untrustworthy_timing", "message": "the clocks disagree by a factor of 41"}
+    away = timed(KERNEL + "# away\n", timing=measured.timing(3.0, device=measured.OTHER), profile=None)
+    rows = (
+        (5, 2, first, "keep", "first that was timed"),
+        (6, 5, second, "keep", "beats attempt 5"),
+        (7, 6, Failed(**lying), "discard", "failed at timing: untrustworthy_timing"),
+        (8, 6, away, "discard", "timed on another device"),
+    )
+    with open_record(recorded) as record:
+        for number, parent, evaluation, decision, reason in rows:
+            recorded.write(number, "kernel.py", KERNEL + f"# attempt {number}\n")
+            attempt = Attempt(
+                number=number,
+                parent=parent,
+                stage="tiling",
+                role="optimize",
+                plan=f"plan {number}",
+                candidate_id=evaluation.candidate_id,
+                evaluation=evaluation,
+                decision=decision,
+                reason=reason,
+                started_at=now(),
+                seconds=3.0,
+            )
+            record.append(Attempted(attempt=attempt))
+    return recorded

@@ -3,12 +3,14 @@
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
+import measured
 import pytest
 
 from evaluators.evaluation import Estimate, Failed, Passed, Unverified
@@ -148,6 +150,19 @@ def test_the_screen_of_a_terminal(terminal):
     ]
     assert "run  [2Jone" in seen and "\x1b[2J" not in seen and "\x1b[31mno" not in seen and "\u202e" not in seen
     assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h") == 1  # the cursor comes back
+
+
+def test_the_screen_has_measured_columns_of_their_own_where_something_was_measured(terminal):
+    timed = PASSED.evaluation.model_copy(update={"timing": measured.timing()})
+    with view_for(terminal.stream, budget=Budget(max_attempts=4)) as view:
+        view.attempt(PASSED)
+        view.attempt(attempt(3, evaluation=timed, decision="keep"))
+    lines = re.sub("\x1b\\[[0-9;]*m", "", terminal.close()).splitlines()[::-1]
+    head, row = (
+        next(line for line in lines if text in line) for text in ("x_best", "tiling  optimize  keep      10.0  2.5")
+    )
+    assert head.split()[-5:] == ["ms", "x_eager", "x_best", "floor_%", "outcome"]
+    assert row.split()[5:10] == ["2.5", "4", "2", "40", "passed"]
 
 
 def test_plain_is_plain_on_a_terminal_and_so_is_a_dumb_one(terminal, monkeypatch):

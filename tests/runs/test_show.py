@@ -2,7 +2,8 @@
 
 import json
 
-from runs.show import attempt_json, attempt_lines, run_json, run_lines, run_summary
+from runs.listing import Listing
+from runs.show import attempt_json, attempt_lines, list_row, run_json, run_lines
 
 
 def test_the_table_has_one_line_per_attempt_and_labels_its_figures(recorded):
@@ -26,14 +27,11 @@ def test_nothing_of_a_model_or_candidate_reaches_the_terminal_as_a_control_lette
     assert "\\x1b]0;owned\\x07" in text and "<U+202E>" in text
 
 
-def test_an_attempt_shows_prompt_reply_difference_verdict_and_metrics(recorded):
-    recorded.write(2, "metrics.json", '{"scale": {"dram": 6.5}}')
+def test_an_attempt_shows_prompt_reply_difference_and_verdict(recorded):
     text = "\n".join(attempt_lines(recorded, 2))
-    places = [
-        text.index(part) for part in ("--- prompt", "--- reply", "--- code (+1 -1 lines)", "--- verdict", "--- metrics")
-    ]
+    places = [text.index(part) for part in ("--- verdict", "--- prompt", "--- reply", "--- code (+1 -1 lines)")]
     assert places == sorted(places)
-    assert "prompt 2" in text and "reply 2" in text and '"dram": 6.5' in text
+    assert "prompt 2" in text and "reply 2" in text
     assert "-    v = tl.load(x_ptr + o, mask=o < n) * tl.load(s_ptr + o // width % width, mask=o < n)" in text
     assert "timing  not checked: no GPU here" in text
     assert "kernels, compiled for rtx-4090 (not measured)" in text
@@ -46,7 +44,6 @@ def test_what_is_missing_is_said(recorded):
     assert any(line.startswith("not judged: the reply holds no code") for line in attempt_lines(recorded, 3))
     assert "--- code: the same as its parent's" in attempt_lines(recorded, 4)
     assert "equal code was judged in attempt 2" in attempt_lines(recorded, 4)
-    assert "--- metrics: not recorded" in attempt_lines(recorded, 1)
     failed = attempt_lines(recorded, 1)
     assert "second line" in "\n".join(failed) and any("--- nothing" in line for line in failed)
 
@@ -56,11 +53,17 @@ def test_the_same_as_json(recorded):
     assert (run["best"], len(run["attempts"]), run["pending"]["number"]) == (2, 4, 5)
     one = json.loads(json.dumps(attempt_json(recorded, 2)))
     assert one["reply"].startswith("reply 2 \x1b") and one["difference"].startswith("--- attempt 1")
-    assert one["source"] and one["metrics"] is None
-    recorded.write(2, "metrics.json", "{damaged")
-    assert attempt_json(recorded, 2)["metrics"] == "{damaged"
-    summary = run_summary(recorded)
-    assert summary == {
+    assert one["source"] and one["compiled"] == {}
+    recorded.write(2, "kernel.sass", "EXIT")
+    assert attempt_json(recorded, 2)["compiled"]["SASS"].endswith("attempts/002/kernel.sass")
+
+
+def test_the_list_reads_lightly_what_the_journal_says(recorded):
+    (line,) = Listing(recorded.path.parent).lines()
+    state = recorded.state()
+    assert (line.attempts, line.best, line.requests) == (len(state.attempts), state.best.number, state.usage.requests)
+    assert line.bounds == [None, 3.25, None, 3.25] and line.passed == 2
+    assert list_row(line) == {
         "run": recorded.id,
         "problem": "scale",
         "gpu": "rtx-4090",

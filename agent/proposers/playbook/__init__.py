@@ -12,7 +12,7 @@ Limits: single transposed convolutions. Any other problem ends with NothingToPro
 
 from agent.proposers import Proposal
 from agent.proposers.errors import NothingToPropose
-from agent.proposers.playbook.emission import candidate_source, reply_text
+from agent.proposers.playbook.emission import candidate_source, given_reply, reply_text
 from agent.proposers.playbook.evidence import evidence_about
 from agent.proposers.playbook.family import Move, Situation, family_of
 from agent.proposers.playbook.record import Record, configuration_of, record_of
@@ -34,6 +34,14 @@ class PlaybookProposer:
 
     def propose(self, context: Context, prompt: str) -> Proposal:
         """The next kernel with its plan. Raises NothingToPropose, with the reason, when there is none."""
+        try:
+            return _proposal(self._reply(context))
+        except NothingToPropose:
+            if context.history or context.base is None or context.base.number is not None:
+                raise
+            return _proposal(given_reply(context.base.source))  # what the user brought is judged all the same
+
+    def _reply(self, context: Context) -> str:
         if context.facts is None:
             raise NothingToPropose("nothing is known about the reference's sizes; the playbook cannot choose a kernel")
         reference = read_reference(context.problem.source)
@@ -49,8 +57,7 @@ class PlaybookProposer:
         family = family_of(move.configuration)
         assert family is not None, "moves name families that exist"
         source = candidate_source(move.configuration, family, reference)
-        reply = reply_text(move.configuration, move.reason, source)
-        return Proposal(reply=reply, model=self.name, usage=Usage(requests=0, cost_usd=0.0, cost_source="free"))
+        return reply_text(move.configuration, move.reason, source)
 
     def worst_case_cost_usd(self, prompt: str) -> float | None:
         """Free."""
@@ -59,6 +66,10 @@ class PlaybookProposer:
     def worst_case_tokens(self, prompt: str) -> int:
         """None: nothing is metered."""
         return 0
+
+
+def _proposal(reply: str) -> Proposal:
+    return Proposal(reply=reply, model=PlaybookProposer.name, usage=Usage(requests=0, cost_usd=0.0, cost_source="free"))
 
 
 def _move(context: Context, situation: Situation, record: Record) -> Move:

@@ -3,6 +3,7 @@
 Limits: text. A configuration of a reference always gives the same file, so equal proposals have equal hashes.
 """
 
+import re
 import textwrap
 
 from agent.proposers.playbook import kernel_text
@@ -39,3 +40,10 @@ def candidate_source(configuration: Configuration, family: Family, reference: Re
 def reply_text(configuration: Configuration, reason: str, source: str) -> str:
     """A reply as the prompt asks for it: the plan in one line, then one fenced file."""
     return f"Plan: {configuration}: {' '.join(reason.split())}\n\n```python\n{source.rstrip()}\n```\n"
+
+
+def given_reply(source: str) -> str:
+    """A reply that hands on the code the user brought; its fence is longer than any in the code."""
+    fence = "`" * (1 + max(map(len, re.findall(r"`+", source)), default=2))
+    plan = "Plan: the given code as it is: the playbook has no kernel for this problem."
+    return f"{plan}\n\n{fence}python\n{source.rstrip()}\n{fence}\n"

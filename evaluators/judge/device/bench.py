@@ -3,8 +3,8 @@
 Limits: one candidate; what is asked of it is examination.py and sampling.py. Memory is sized once, at the start.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,6 +46,11 @@ class Bench:
         return published_of(self._reference)
 
     @property
+    def reference_source(self) -> str:
+        """The text of the reference; for trusted processes only."""
+        return self._reference.problem.source
+
+    @property
     def most_sets(self) -> int:
         """Sets of inputs and outputs that the device holds beside everything else."""
         room = min(_SETS_BYTES, int(_SETS_SHARE * self.card.free_bytes))
@@ -55,30 +60,29 @@ class Bench:
         """The candidate's process; started and loaded on first use. `small_bytes`: what small geometries need."""
         if candidate.id not in self._seats:
             library_ops = list(self._reference.problem.library_ops)
-            talk = self._converse({"library_ops": library_ops}, small_bytes)
+            talk = self._open.enter_context(self._conversation({"library_ops": library_ops}, small_bytes))
             self._seats[candidate.id] = Seat(talk, self.published, self.card)
             talk.load(candidate.source)
         return self._seats[candidate.id]
 
-    def trusted(self, source: str) -> "Seat":
-        """A process for code of ours."""
-        talk = self._converse({"is_trusted": True}, 0)
-        talk.load(source)
-        return Seat(talk, self.published, self.card)
+    @contextmanager
+    def trusted(self, source: str) -> Iterator["Seat"]:
+        """A process for code that is no candidate's, ended with the block."""
+        with self._conversation({"is_trusted": True}, 0) as talk:
+            talk.load(source)
+            yield Seat(talk, self.published, self.card)
 
-    def _converse(self, arguments: dict[str, Any], small_bytes: int) -> Conversation:
+    def _conversation(self, arguments: dict[str, Any], small_bytes: int) -> Conversation:
         weights = shared_bytes_for(list(self.published.weights.values()))
         needed = weights + self.most_sets * (self.published.set_bytes + (1 << 16))
-        return self._open.enter_context(
-            converse(
-                self._zygotes.device,
-                ENTRY,
-                arguments,
-                shared_bytes=max(needed, small_bytes),
-                call_limit_s=CALL_LIMIT_S,
-                wall_s=WALL_LIMIT_S,
-                share=self._share,
-            )
+        return converse(
+            self._zygotes.device,
+            ENTRY,
+            arguments,
+            shared_bytes=max(needed, small_bytes),
+            call_limit_s=CALL_LIMIT_S,
+            wall_s=WALL_LIMIT_S,
+            share=self._share,
         )
 
     def _share(self, size_bytes: int) -> SharedBytes:

@@ -6,6 +6,7 @@ sent into a duel, since one measurement each has told them apart.
 """
 
 import math
+from collections.abc import Sequence
 from statistics import median
 
 import numpy as np
@@ -25,6 +26,11 @@ def fight(bench: Bench, challenger: tuple[Seat, Samples], incumbent: tuple[Seat,
     for _ in range(ROUNDS):
         first, second, third, fourth = (_once(bench, *who) for who in (challenger, incumbent, incumbent, challenger))
         ratios += [first / second, fourth / third]
+    return duel_of(ratios, incumbent_id)
+
+
+def duel_of(ratios: Sequence[float], incumbent_id: str) -> Duel:
+    """Median ratio of the pairs with its 95 % bootstrap interval."""
     logs = np.log(np.array(ratios))
     draws = np.median(np.random.default_rng().choice(logs, (_RESAMPLED, len(logs))), axis=1)
     low, high = np.percentile(draws, [2.5, 97.5])

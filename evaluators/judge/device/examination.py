@@ -63,7 +63,7 @@ class DeviceExamination(Examination):
             if options:
                 answer = _answer(fired)
                 require_kernels(answer, WHERE)
-                require_own_arithmetic(answer.report, self._library_ops, WHERE)
+                require_own_arithmetic(answer.report, self.library_ops, WHERE)
             else:
                 self.first_call_s = fired.seconds
             self.published_error = published.verify(inputs, fired.outputs[0], strictly=True)

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,6 +23,9 @@ from evaluators.judge.expectation import fresh_weights, strides_of
 from evaluators.judge.reference import Reference, blaming, flatten_outputs
 from evaluators.judge.verdicts import Wrong, wrong_values
 from evaluators.problem import Tolerance
+
+if TYPE_CHECKING:
+    from evaluators.judge.device.protocol import Protocol
 
 _CHUNK_ELEMENTS = 1 << 26  # compared at a time: float64 temporaries of 0.5 GB each
 WHERE = "published size, on the device"
@@ -40,6 +43,7 @@ class Published:
         self.model = model.cuda()
         self.double = copy.deepcopy(self.model).double()
         self.tolerance = tolerance
+        self.protocols: dict[int, Protocol] = {}  # by calls in a batch, as far as they were calibrated
 
     @property
     def init_literal(self) -> str:

@@ -18,8 +18,16 @@
   async function fill(details) {
     const pre = details.querySelector("pre");
     if (!pre || pre.textContent) return;
+    pre.textContent = await textOf(details.dataset.text);
+  }
+
+  async function textOf(key) {
+    if (document.body.dataset.live) {  // a live page has no block: its server has the texts
+      const answer = await fetch("texts/" + key.split("/").map(encodeURIComponent).join("/"));
+      return answer.ok ? answer.text() : "cannot be read";
+    }
     texts = texts || unpack();
-    pre.textContent = (await texts)[details.dataset.text] || "not in this page";
+    return (await texts)[key] || "not in this page";
   }
 
   function go(index) {
@@ -53,6 +61,15 @@
     navigator.clipboard?.writeText(source).then(() => { event.target.textContent = "copied"; });
   });
 
+  function put(html, id) {
+    const fresh = document.createElement("template");
+    fresh.innerHTML = html;
+    const old = document.getElementById(id);
+    const open = [...(old?.querySelectorAll("details[open]") || [])].map((d) => d.dataset.text || d.dataset.key);
+    fresh.content.querySelectorAll("details").forEach((d) => { if (open.includes(d.dataset.text || d.dataset.key || 0)) d.open = true; });
+    if (old) old.replaceWith(fresh.content); else document.getElementById("articles").append(fresh.content);
+  }
+
   function follow(address) {
     const state = document.getElementById("state");
     const source = new EventSource(address);
@@ -60,18 +77,19 @@
     async function refresh() {
       if (busy) { again = true; return; }
       busy = true;
-      const open = [...document.querySelectorAll("details[open][data-text]")].map((details) => details.dataset.text);
-      const answer = await fetch(location.pathname);
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const id of ["page", "block"]) document.getElementById(id).replaceWith(page.getElementById(id));
-      texts = null;
-      document.querySelectorAll("details[data-text]").forEach((d) => { if (open.includes(d.dataset.text)) d.open = true; });
-      busy = false;
-      if (again) { again = false; refresh(); }
+      try {
+        const best = document.querySelector("article.best");
+        const answer = await fetch(`changes?shown=${articles().length}&best=${best ? best.id.slice(1) : 0}`);
+        const change = await answer.json();
+        if (change.reload) { location.reload(); return; }
+        put(`<div id="overview">${change.overview}</div>`, "overview");
+        for (const [id, html] of change.articles) put(html, id);
+      } finally { busy = false; }
+      if (again) { again = false; await refresh(); }
     }
     source.addEventListener("journal", (event) => {
       state.textContent = "live: " + JSON.parse(event.data);
-      refresh().catch(() => { busy = false; state.textContent = "the server does not answer"; });
+      refresh().catch(() => { state.textContent = "the server does not answer"; });
     });
     source.onopen = () => { state.textContent = "live"; };
     source.onerror = () => { state.textContent = "waiting for the server"; };

@@ -5,12 +5,15 @@ import ast
 import pytest
 
 from agent.proposers.errors import NothingToPropose
+from agent.proposers.playbook import PlaybookProposer
 from agent.proposers.playbook.configuration import Configuration, read_configuration
 from agent.proposers.playbook.emission import candidate_source
 from agent.proposers.playbook.family import family_of
 from agent.proposers.playbook.reference import read_reference
+from agent.reply import read_reply
 from evaluators.problem import Problem
 from evaluators.problem_catalog import all_problems
+from prompts.context import Base
 
 DIRECT = read_configuration("direct BLOCK_M=256 BLOCK_N=8 GROUP_M=1 NUM_WARPS=4")
 
@@ -89,6 +92,17 @@ def test_other_operators_are_refused_by_name(search):
     facts = search.context().facts.model_copy(update={"operator": "matmul"})
     with pytest.raises(NothingToPropose, match="no family for matmul"):
         search.propose(facts=facts)
+
+
+def test_code_the_user_brought_is_handed_on_where_no_family_fits_and_only_once(search):
+    source = 'import torch\n\n\nclass ModelNew(torch.nn.Module):\n    """Fences:\n\n    ```python\n    x\n    ```\n    """\n\n'
+    source += "    def forward(self, x):\n        return x\n"
+    facts = search.context().facts.model_copy(update={"operator": "matmul"})
+    context = search.context(facts=facts, base=Base(number=None, source=source))
+    reading = read_reply(PlaybookProposer().propose(context, "").reply)
+    assert reading.candidate is not None and reading.candidate.source == source
+    with pytest.raises(NothingToPropose, match="no family for matmul"):
+        search.propose(facts=facts, base=Base(number=1, source=source))
 
 
 def test_unknown_sizes_are_refused(search):

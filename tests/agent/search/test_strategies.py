@@ -2,24 +2,12 @@
 
 import pytest
 from scripted_llm import Step
-from search_bench import reply
+from search_bench import REPLIES, reply
 
 from agent.policy import strategy_for
 from evaluators.errors import UsageError
 
 STRATEGIES = ["linear", "beam:width=2,branching=2", "evolve:islands=2,migration=2"]
-REPLIES = [
-    reply("direct", 128, "plain"),
-    reply("gemm", 256, "tensor cores"),
-    reply("scatter", 64, "atomics"),
-    reply("gemm", -1, "wrong"),
-    reply("gemm", 128, "fixed"),
-    "I cannot.",
-    reply("direct", 64, "smaller"),
-    reply("gemm", 64, "smaller tile"),
-    reply("gemm", 64, "only a comment differs", "# again"),
-    reply("scatter", 32, "narrow"),
-]
 
 
 def trace(state):

@@ -1,10 +1,12 @@
 """Honest candidates compile for the target with the resources their cubins declare."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from evaluators.compiled import listings
 from evaluators.gpu_catalog import load_gpu
 from evaluators.rungs.estimate import estimate_of
 
@@ -21,9 +23,25 @@ def test_honest_candidates_compile_at_full_size(build, convt3d, path):
         assert 0 < kernel.theoretical_occupancy_pct <= 100
         assert kernel.sass_mix_pct and sum(kernel.sass_mix_pct.values()) == pytest.approx(100, abs=1)
         assert launch.cubin.startswith(b"\x7fELF") and "tt.func" in launch.ttir
+    for kernel in found.kernels:
+        assert f"// function {kernel.name}: " in found.listings["kernel.sass"]
+        assert f".entry {kernel.name}(" in found.listings["kernel.ptx"]
+    assert ".target sm_89" in found.listings["kernel.ptx"]
+    assert re.search(r"^/\*0000\*/ +\S.*;$", found.listings["kernel.sass"], re.MULTILINE)
+    assert "/* 0x" not in found.listings["kernel.sass"], "the encoding says nothing to a reader"
     assert found.environment["target"] == "sm_89"
     assert re.fullmatch(r"\d+\.\d+\.\d+", found.environment["triton"])
     assert "ptxas" in found.environment["ptxas"]
+
+
+def test_a_listing_is_cut_and_says_so(build, convt3d, monkeypatch):
+    monkeypatch.setattr(listings, "MAX_CHARS", 500)
+    found = build((CANDIDATES / "autotuned.py").read_text(), problem=convt3d)
+    for text in listings.listings_of(found.launches, "sm_89").values():
+        assert len(text) < 600 and text.rstrip().endswith("more letters left out")
+    broken = replace(found.launches[0], cubin=b"no binary", ptx="")
+    (name, text), *rest = listings.listings_of([broken], "sm_89").items()
+    assert name == "kernel.sass" and "cannot disassemble" in text and not rest
 
 
 def test_every_autotune_configuration_is_compiled_and_only_one_is_counted(build, convt3d):

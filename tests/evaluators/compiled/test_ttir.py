@@ -150,3 +150,15 @@ def test_text_that_is_not_ttir_counts_nothing_and_says_so(text):
     work = work_per_program(text, {}, GRID)
     assert work.unknown
     assert not work.read_bytes
+
+
+def test_functions_of_libdevice_are_arithmetic_and_inline_assembly_is_not_counted():
+    call = '%r = tt.extern_elementwise %v, %v, %v {{libname = "", libpath = "", pure = true, symbol = "{}"}} : '
+    call += "(tensor<128xf32>, tensor<128xf32>, tensor<128xf32>) -> tensor<128xf32>"
+    fused = work_per_program(module(LOAD + call.format("__nv_fmaf")), {}, GRID)
+    assert (fused.multiplies, fused.adds, fused.other_float, fused.unknown) == (128, 128, 0, set())
+    rounded = work_per_program(module(LOAD + call.format("__nv_fmul_rn")), {}, GRID)
+    assert (rounded.multiplies, rounded.adds) == (128, 0)
+    assert work_per_program(module(LOAD + call.format("__nv_expf")), {}, GRID).other_float == 128
+    assembly = '%r = tt.elementwise_inline_asm "fma.rn.f32 $0, $1, $1, $1;" {constraints = "=f,f"} %v : tensor<128xf32> -> tensor<128xf32>'
+    assert work_per_program(module(LOAD + assembly), {}, GRID).unknown == {"inline assembly, not counted"}

@@ -140,3 +140,26 @@ def test_partial_sums_of_atomics_are_not_called_wrong(check, honest, stride_one,
     values = next(c for c in found.checks if c.name == "full_size_values")
     assert values.status == "not_checked"
     assert "atomics" in values.detail
+
+
+def test_work_skipped_at_the_published_size_shows_where_torch_has_moved_it(check, honest, stride_one, replaced):
+    fewer = "for c in range(tl.where(M > 1000000, ICG // 4, ICG))"
+    found = check(replaced(honest("permuted_channels_last"), "for c in range(ICG)", fewer), stride_one)
+    assert found.failure.kind == "incorrect_numerical"
+    assert found.failure.message.startswith("published size, output index (")
+
+
+def test_half_precision_at_the_published_size_only_is_found(check, honest, stride_one, replaced):
+    half = "(xv.to(tl.float16) * wv.to(tl.float16)).to(tl.float32)"
+    text = replaced(honest("direct_triton"), "acc += xv * wv", f"acc += {half} if total > 1000000 else xv * wv")
+    assert "published size" in check(text, stride_one).failure.message
+
+
+def test_batch_items_left_out_at_the_published_size_are_not_passed(check, honest, stride_one, replaced):
+    half = "mask=live & ((offs < total // 2) | (total < 1000000)))"
+    text = replaced(
+        honest("direct_triton"), "tl.store(y_ptr + offs, acc, mask=live)", f"tl.store(y_ptr + offs, acc, {half}"
+    )
+    found = check(text, stride_one)
+    assert found.failure is None
+    assert "stay unwritten" in found.unverified

@@ -112,8 +112,8 @@ def test_names_people_and_drivers_use(name, key):
 def test_a_shared_name_takes_the_default_and_says_so(name, key, other):
     gpu = load_gpu(name)
     assert gpu.key == key
-    assert other in gpu.notes
-    assert name in gpu.notes
+    assert other in gpu.choice
+    assert name in gpu.choice
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,20 @@ def test_a_user_folder_adds_and_replaces(tmp_path, monkeypatch):
     monkeypatch.setenv("AGENT_GPUS_DIR", str(tmp_path / "absent"))
     with pytest.raises(UsageError, match="AGENT_GPUS_DIR"):
         all_gpus()
+
+
+@pytest.mark.parametrize(
+    "names", ['aliases = ["RTX 4090 "]', 'aliases = []\ndefault_for = ["h100"]', 'aliases = ["H100"]']
+)
+def test_a_name_that_two_files_claim_is_an_error_that_names_both(tmp_path, monkeypatch, names):
+    text = (BUILT_IN_DIR / "rtx-4090.toml").read_text()
+    mine = text.replace('name = "NVIDIA GeForce RTX 4090"', 'name = "Mine"').replace('aliases = ["4090"]', names)
+    (tmp_path / "mine.toml").write_text(mine)
+    monkeypatch.setenv("AGENT_GPUS_DIR", str(tmp_path))
+    with pytest.raises(UsageError) as caught:
+        load_gpu("l4")
+    assert str(tmp_path / "mine.toml") in str(caught.value) and str(BUILT_IN_DIR) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,13 @@ def test_kernelbench_without_a_checkout_names_the_variable_and_the_twin(monkeypa
 
 @pytest.mark.parametrize(
     ("key", "said"),
-    [("convt3d-69", "convt3d-6"), ("conv3d", "convt3d"), ("zzz", "nothing"), ("absent.py", "no problem file")],
+    [
+        ("convt3d-69", "convt3d-6"),
+        ("conv3d", "nearest: convt3d-68"),
+        ("convt4d", "convt3d-68"),
+        ("zzz", "nothing"),
+        ("absent.py", "no problem file"),
+    ],
 )
 def test_unknown_problems_name_the_nearest(key, said):
     with pytest.raises(UnknownProblem) as caught:

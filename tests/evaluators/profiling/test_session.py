@@ -7,8 +7,9 @@ import pytest
 from evaluators.judge.shared_bytes import on_host
 from evaluators.profiling import reasons
 from evaluators.profiling.command import options
-from evaluators.profiling.session import GRANTS, Material, profile
-from sandbox import SandboxUnavailable, Zygote
+from evaluators.profiling.place import Profiler
+from evaluators.profiling.session import Material, profile
+from sandbox import Zygote
 
 PROGRAMS = Path(__file__).parent / "programs"
 NCU = str(PROGRAMS / "stand_in" / "ncu")
@@ -16,13 +17,13 @@ DURATION = "gpu__time_duration.sum"
 
 
 @pytest.fixture(scope="module")
-def zygote():
-    with Zygote(("evaluators.inside.command",), search_path=(str(PROGRAMS),), grants=GRANTS) as server:
-        try:
-            assert server.tier
-        except SandboxUnavailable as reason:
-            pytest.skip(str(reason))
-        yield server
+def profiler():
+    with Zygote(("evaluators.inside.command",)) as server:
+        if server.tier.name != "T1":
+            pytest.skip("a profiler needs namespaces and a root of its own")
+    found = Profiler(search_path=(str(PROGRAMS),))
+    yield found
+    found.close()
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def test_the_command_line_asks_for_the_metrics_and_leaves_the_machine_alone():
     assert "--csv --page raw --print-units base" in line
 
 
-def test_figures_arrive_and_unknown_metrics_are_said(zygote, material):
-    delivered = profile(zygote, NCU, material, (DURATION, "smsp__unknown.pct", "sm__absent.pct"))
+def test_figures_arrive_and_unknown_metrics_are_said(profiler, material):
+    delivered = profile(profiler, NCU, material, (DURATION, "smsp__unknown.pct", "sm__absent.pct"))
     assert [(launch.kernel, launch.values) for launch in delivered.launches] == [("conv", {DURATION: 2000.0})]
     assert delivered.missing == {
         "smsp__unknown.pct": "this Nsight Compute does not know the metric on this GPU",
@@ -48,10 +49,24 @@ def test_figures_arrive_and_unknown_metrics_are_said(zygote, material):
     }
 
 
-def test_nothing_delivered_has_its_reason(zygote, material):
-    assert profile(zygote, NCU, material, ("forbidden",)).reason == reasons.PERMISSION
-    assert "No such file" in profile(zygote, "/nowhere/ncu", material, (DURATION,)).reason
-    assert "exit code" in profile(zygote, "/bin/false", material, (DURATION,)).reason
+def test_nothing_delivered_has_its_reason(profiler, material):
+    assert profile(profiler, NCU, material, ("forbidden",)).reason == reasons.PERMISSION
+
+
+@pytest.mark.parametrize(("ncu", "said"), [("/nowhere/ncu", "No such file"), ("/bin/false", "exit code")])
+def test_a_profiler_that_works_nowhere_has_its_reason(profiler, material, ncu, said):
+    other = Profiler()
+    assert said in profile(other, ncu, material, (DURATION,)).reason
+    assert other.place(ncu).zygote is None
+    other.close()
+
+
+def test_named_pipes_are_there_for_a_profiler_behind_every_layer(profiler, material):
+    """Nsight Compute starts its program through them; behind Landlock as it is for candidates they are refused."""
+    place = profiler.place(NCU)
+    assert place.zygote is not None
+    assert place.note == ""
+    assert "landlock" in " ".join(place.zygote.tier.layers)
 
 
 @pytest.mark.parametrize(

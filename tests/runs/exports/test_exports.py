@@ -11,6 +11,7 @@ import sys
 import tomllib
 from dataclasses import replace
 
+import measured
 import pytest
 
 from evaluators.errors import UsageError
@@ -72,26 +73,54 @@ def test_the_operator_package_passes_its_own_tests(winner, tmp_path):
     assert "4 passed" in done.stdout, done.stdout[-3000:]
 
 
-def test_the_hugging_face_tree_is_what_the_loader_reads(winner, tmp_path):
+@pytest.mark.parametrize("variant", ["torch-cuda", "torch-universal"])
+def test_the_hugging_face_tree_is_what_the_loader_reads(winner, tmp_path, variant):
     folder = write(hf.files(winner), tmp_path / "kernel")
     build = tomllib.loads((folder / "build.toml").read_text())
     assert isinstance(build["general"]["version"], int) and "torch-noarch" in build
-    built = folder / "build" / "torch-cuda"
+    built = folder / "build" / variant
     metadata = json.loads((built / "metadata.json").read_text())
     assert metadata["id"].isidentifier()
-    assert set(metadata["digest"]["files"]) == {path.name for path in built.glob("*.py")}
+    assert set(metadata["digest"]["files"]) == {str(path.relative_to(built)) for path in built.rglob("*.py")}
     for name, digest in metadata["digest"]["files"].items():
         assert base64.b64encode(hashlib.sha256((built / name).read_bytes()).digest()).decode() == digest
     assert f"torch.ops.{metadata['id']}" in (built / "_ops.py").read_text()
 
 
-def test_the_hugging_face_loader_loads_it(winner, tmp_path):
-    kernels = pytest.importorskip("kernels", reason="the package `kernels` is not installed")
+def test_a_cuda_kernel_is_no_universal_one(winner):
+    source = "from torch.utils.cpp_extension import load_inline\nmodule = load_inline(name='k')\n"
+    found = hf.files(replace(winner, source=source))
+    assert {path.split("/")[1] for path in found if path.startswith("build/")} == {"torch-cuda"}
+
+
+IN_PROCESS = """
+import importlib.util, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+if sys.argv[2] == "kernels":
+    import kernels
+    module = kernels.get_local_kernel(folder, backend="cpu")  # universal: the one variant that suits a CPU
+else:
+    (inner,) = (folder / "build" / "torch-universal").glob("*/__init__.py")
+    spec = importlib.util.spec_from_file_location("x", inner)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+import torch
+operator = module.Operator(48)
+assert not operator.uses_kernel(torch.rand(2, 3, 48)), "no GPU, no gradient-free call: the reference"
+assert operator(torch.rand(2, 3, 48)).shape == (2, 3, 48)
+"""
+
+
+@pytest.mark.parametrize("loader", ["kernels", "the folder of its name"])
+def test_the_universal_tree_is_loaded(winner, tmp_path, loader):
+    """By `kernels.get_local_kernel` where it is installed, and as earlier loaders did it; in a process of its own."""
+    if loader == "kernels":
+        pytest.importorskip("kernels", reason="the package `kernels` is not installed")
     folder = write(hf.files(winner), tmp_path / "kernel")
-    (folder / "build" / "torch-cuda").rename(folder / "build" / "torch-cpu")
-    path = folder / "build" / "torch-cpu" / "metadata.json"
-    path.write_text(path.read_text().replace('"type": "cuda"', '"type": "cpu"'))
-    assert kernels.get_local_kernel(folder, backend="cpu").Operator
+    command = [sys.executable, "-c", IN_PROCESS, str(folder), loader]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_kernelbench_reads_sample_0_and_is_told_that_nothing_was_timed(recorded, tmp_path):
@@ -110,6 +139,20 @@ def test_kernelbench_reads_sample_0_and_is_told_that_nothing_was_timed(recorded,
     assert set(entry) == {"sample_id", "compiled", "correctness", "metadata", "runtime", "runtime_stats"}
     assert (entry["sample_id"], entry["compiled"], entry["correctness"], entry["runtime"]) == (0, True, True, -1.0)
     assert entry["metadata"]["runtime"] == "not measured"
+
+
+def test_kernelbench_is_told_the_measured_median(recorded_measured):
+    entry = kernelbench.entry_of(recorded_measured.state().best.evaluation, "rtx-4090")
+    assert entry["runtime"] == 2.5 and entry["runtime_stats"]["p80"] == 2.525
+    assert entry["metadata"]["device"] == measured.TARGET and entry["metadata"]["estimated_lower_bound_ms"] == 3.25
+
+
+def test_a_card_carries_what_was_measured(recorded_measured):
+    (text,) = standalone.files(winner_of(recorded_measured)).values()
+    card = read_card(text)
+    assert card.timing == measured.timing() and card.duel.pairs == 30
+    assert card.baselines.best("tf32").name == "channels_last_3d" and card.environment["driver"] == "999.99"
+    assert read_card(standalone.files(winner_of(recorded_measured, 7)).popitem()[1]).timing is None, "not believed"
 
 
 def test_every_format_of_the_command_line_is_a_file():

@@ -3,11 +3,14 @@
 import os
 import shutil
 
+import measured
 import pytest
 from browser import Browser
 
 from evaluators.candidate import candidate_from
-from evaluators.evaluation import Check, Failed
+from evaluators.evaluation import Check, Failed, Passed
+from evaluators.measurement import Metric, Profile
+from prompts.context import Analysis, TunedPoint, Tuning
 from runs.nouns import Attempt, Attempted
 from runs.record import open_record
 from runs.store import now
@@ -16,6 +19,18 @@ PLANT = "document.documentElement.dataset.owned='yes'"
 BREAKOUT = (
     f'</script></pre></style></title>--><script>{PLANT}</script><img src=x onerror="{PLANT}">'
     f'<svg onload="{PLANT}"><a href="javascript:{PLANT}">x</a>{{{{ 7*191 }}}} \x00 \x1b[31m \u202e desrever'
+)
+
+POINT = TunedPoint(
+    values={"NUM_WARPS": 8, BREAKOUT: BREAKOUT},
+    candidate_id="0123456789abcdef",
+    verdict="failed",
+    detail=BREAKOUT,
+    registers=77,
+    spills=0,
+    shared_memory_bytes=4096,
+    theoretical_occupancy_pct=25.0,
+    estimate_ms=1.25,
 )
 
 
@@ -34,10 +49,19 @@ def planted(recorded):
         build_log=BREAKOUT,
         scope=(BREAKOUT,),
         environment={"triton": BREAKOUT},
+        timing=measured.timing(device=BREAKOUT, baselines=measured.baselines(BREAKOUT)),
+        profile=Profile(
+            source="ncu",
+            device=BREAKOUT,
+            metrics=(Metric(kernel=BREAKOUT, name=BREAKOUT, value=1.0, unit=BREAKOUT, source="ncu"),),
+            missing={BREAKOUT: BREAKOUT},
+            note=BREAKOUT,
+        ),
     )
     for name, text in (("prompt.md", BREAKOUT), ("reply.md", BREAKOUT * 3), ("kernel.py", source)):
         recorded.write(6, name, text)
-    recorded.write(6, "metrics.json", '{"<script>k</script>": {"dram__bytes.sum": 5.0}, "x": [], "y": {"z": "w"}}')
+    for name in ("kernel.ptx", "kernel.sass"):
+        recorded.write(6, name, BREAKOUT)
     attempt = Attempt(
         number=6,
         parent=2,
@@ -50,9 +74,15 @@ def planted(recorded):
         reason=BREAKOUT,
         started_at=now(),
         seconds=1.0,
+        families=(BREAKOUT, "direct"),
+        analysis=Analysis(bottleneck=BREAKOUT, method=BREAKOUT, plan=BREAKOUT, expected_gain=BREAKOUT),
+        tuning=Tuning(points=(POINT,), chosen=POINT.candidate_id, note=BREAKOUT),
     )
+    timed = Passed(**failed.model_dump(exclude={"verdict", "rung", "kind", "message"}))
+    again = {"number": 7, "evaluation": timed, "decision": "keep"}
     with open_record(recorded) as record:
         record.append(Attempted(attempt=attempt))
+        record.append(Attempted(attempt=attempt.model_copy(update=again)))
     return recorded
 
 

@@ -22,6 +22,17 @@ def test_charts_are_drawn_and_keys_move_between_attempts(browser, recorded, tmp_
     assert (tmp_path / "report.png").stat().st_size > 10_000
 
 
+def test_measured_charts_are_drawn_and_the_table_scrolls_on_a_phone(browser, recorded_measured, tmp_path):
+    browser.open(write_report(recorded_measured.path).as_uri())
+    assert browser.evaluate(CHARTS) == 3
+    heights = "[...document.querySelectorAll('.interval')].map(bar => bar.getBoundingClientRect().height)"
+    assert browser.evaluate(f"Math.max(...{heights})") >= 1
+    assert browser.evaluate("getComputedStyle(document.querySelector('td.measured')).fontWeight") == "700"
+    browser.picture(tmp_path / "measured.png")
+    browser.picture(tmp_path / "measured-phone.png", width=390)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 391
+
+
 def test_texts_are_unpacked_when_they_are_opened(browser, recorded):
     browser.open(write_report(recorded.path).as_uri())
     shown = "document.querySelector('details[data-text=\"2/prompt\"] pre').textContent"

@@ -8,12 +8,15 @@ import re
 import time
 from html.parser import HTMLParser
 
+import measured
 import pytest
 
+from evaluators.problem import ProblemFacts
 from runs.nouns import Attempted
 from runs.record import open_record
 from runs.report import write_report
 from runs.report.page import report_html
+from runs.show import attempt_lines, run_lines
 
 
 class Page(HTMLParser):
@@ -65,6 +68,72 @@ def test_the_page_says_what_won_and_what_is_not_known(recorded):
     assert not re.search(r'class="measured">\d', text), "nothing was measured in this run"
 
 
+def facts_of(recorded):
+    """The published work of the recorded problem: 0.05 ms at 1 TB/s, next to no FLOP."""
+    facts = ProblemFacts(
+        inputs=(), parameters=(), outputs=(), init_args="[48]", operator="mul", flop=10**9, bytes_moved=5 * 10**7
+    )
+    (recorded.path / "facts.json").write_text(facts.model_dump_json())
+
+
+def test_a_timed_run_says_what_the_winner_is_worth(recorded_measured):
+    facts_of(recorded_measured)
+    text = report_html(recorded_measured.path)
+    words = " ".join(" ".join(Page(text).words).split())
+    for fact in (
+        "Attempt 6 won: passed, 2.5 ms (p20 to p80: 2.475 to 2.525).",
+        "4x over eager, 2x over the best same-precision baseline (channels_last_3d); 40 % of the floor (1 ms, arithmetic).",
+        "In a duel it was 1.25x over attempt 5 (95 % interval 1.18 to 1.33, 30 interleaved pairs): faster beyond doubt.",
+        "1.6x over attempt 5, the first that was timed (4 ms to 2.5 ms).",
+        f"Baselines on {measured.TARGET}",
+        "4 of 5 timed",
+        "driver 999.99, cuda 99.9, torch 9.9.9, cudnn 9.99, triton 3.7.1, clocks SM 2520 MHz",
+        "T1: namespaces",
+        "The clocks, not believed",
+        "outside / inside 41",
+        f"time, measured on {measured.OTHER} (not the target): 3 ms",
+        "Measured on this device, which is not the target.",
+        f"measured 3 ms on {measured.OTHER}",
+    ):
+        assert fact in words, fact
+    for lie in ("No clock took part", "It was not timed", "were not measured"):
+        assert lie not in words
+    table = text[text.index('id="attempts"') : text.index('id="best"')]
+    assert '<td class="measured">2.5<' in table and 'class="estimated">3.25</span>' in table
+    assert ">0.1<" not in table, "the time of clocks that disagree is no result"
+
+
+def test_the_charts_of_a_timed_run_have_intervals_lines_and_solid_marks(recorded_measured):
+    facts_of(recorded_measured)
+    text = report_html(recorded_measured.path)
+    times = text[text.index("Measured time by attempt: the fastest took 2.5 ms") :].partition("</svg>")[0]
+    assert times.count('class="interval"') == 2 * 3, "two attempts were timed on the target, each bar has two feet"
+    for line in (">eager<", ">best baseline: channels_last_3d<", ">floor (arithmetic)<", "not timed on this device"):
+        assert line in times, line
+    roofline = text[text.index("Roofline of NVIDIA GeForce RTX 4090") :].partition("</svg>")[0]
+    assert roofline.count("TFLOP/s measured, bytes by the profiler") == 2
+    assert roofline.count("from its estimated bound, not measured") == roofline.count("hollow") > 0
+    elsewhere = text[text.index("Roofline of NVIDIA H100") :].partition("</svg>")[0]
+    assert f"measured on {measured.OTHER}, not the target, the problem's own bytes" in elsewhere.replace("&#39;", "'")
+    assert "hollow" not in elsewhere
+
+
+def test_changes_against_the_parent_are_sorted_by_size_profiler_included(recorded_measured):
+    text = report_html(recorded_measured.path)
+    article = text[text.index('id="a6"') :].partition("</article>")[0]
+    names = re.findall(r'<tr><td class="l">([^<]+)<td>', article[article.index("largest change first") :])
+    metric = "scale: dram__throughput.avg.pct_of_peak_sustained_elapsed"
+    assert {"time_ms", "speedup_over_eager", metric} <= set(names)
+    weights = [float(x.replace("+", "")) for x in re.findall(r"([+-][0-9.]+) %", article)]
+    ratios = [max(1 + x / 100, 1 / (1 + x / 100)) for x in weights]
+    assert ratios == sorted(ratios, reverse=True)
+
+
+def test_an_untimed_run_has_no_measured_column(recorded):
+    text = report_html(recorded.path)
+    assert "No clock took part in this run" in text and "x_eager" not in text and 'id="baselines"' not in text
+
+
 def test_every_link_within_the_page_has_a_target_and_nothing_is_loaded(recorded):
     page = Page(write_report(recorded.path).read_text())
     local = {href[1:] for href in page.hrefs if href.startswith("#")}
@@ -91,8 +160,30 @@ def test_hostile_texts_are_shown_and_stay_words(planted):
     assert not re.search(r"[\x00\x1b\u202e]", text)
     assert "1337" not in text, "model text must not be rendered as a template"
     assert len(text) < 400_000, "a line of 500 kB must be cut"
+    assert "attempts/006/kernel.ptx" in text and "attempts/006/kernel.sass" in text
     reply = unpacked(text)["6/reply"]
     assert "<script>" in reply and "\\x00" in reply and "<U+202E>" in reply
+
+
+def test_the_points_of_a_space_and_the_analysis_stand_with_their_attempt(planted):
+    words = " ".join(Page(report_html(planted.path)).words)
+    table = words.partition("Points of SPACE that were tried")[2]
+    assert "NUM_WARPS=8" in table
+    assert "chosen" in table
+    assert "Analysis:" in words
+    assert "Algorithm family:" in words
+    shown = "\n".join(attempt_lines(planted, 6)).partition("--- points of SPACE")[2]
+    assert "NUM_WARPS=8" in shown
+    assert "\x1b" not in shown
+
+
+def test_hostile_texts_are_words_on_the_terminal_too(planted):
+    lines = [*run_lines(planted), *(line for number in range(1, 8) for line in attempt_lines(planted, number))]
+    for line in lines:
+        assert line.isprintable() and len(line) < 3000, line[:200]
+    text = "\n".join(lines)
+    assert "<U+202E>" in text and "\\x00" in text and "more letters]" in text
+    assert "PTX: " in text and "attempts/006/kernel.ptx" in text
 
 
 def test_the_policy_runs_only_our_script_and_style(recorded):
@@ -158,6 +249,26 @@ def test_figures_that_are_no_numbers_and_incomplete_bounds_are_shown_as_such(rec
     text = report_html(recorded.path)
     assert "Relative error against float64 inf" in text and "too low to rank by" in text
     assert "Attempt 2 won" in text
+
+
+def test_times_that_are_none_are_shown_nowhere_and_break_nothing(recorded_measured):
+    state = recorded_measured.state()
+    odd = [float("inf"), 0.0, -1.0]
+    timings = [measured.timing(latency=measured.latency(ms)) for ms in odd]
+    timings += [measured.timing(floor_ms=0.0), measured.timing(inside=measured.latency(0.0))]
+    eager = measured.baselines().measured[0].model_copy(update={"latency": measured.latency(float("inf"))})
+    timings.append(measured.timing(baselines=measured.baselines().model_copy(update={"measured": (eager,)})))
+    with open_record(recorded_measured) as record:
+        for number, timing in enumerate(timings, 9):
+            evaluation = state.best.evaluation.model_copy(update={"timing": timing, "profile": None})
+            again = {"number": number, "evaluation": evaluation, "decision": "keep" if number == 14 else "discard"}
+            record.append(Attempted(attempt=state.best.model_copy(update=again)))
+    text = report_html(recorded_measured.path)
+    table = text[text.index('id="attempts"') : text.index('id="tree"')]
+    cells = [re.findall(r'<td class="measured">([^<]*)', row) for row in table.split("<tr")[-6:]]
+    assert [row[0] for row in cells] == ["", "", "", "", "2.5", "2.5"]
+    assert "Attempt 14 won: passed, 2.5 ms" in text
+    assert "\n".join(run_lines(recorded_measured)) and attempt_lines(recorded_measured, 9)
 
 
 def test_two_hundred_attempts_take_little_time_and_space(recorded):

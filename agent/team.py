@@ -1,0 +1,27 @@
+"""Who answers for which role: one model for all, or another one for the analysis and for repairs.
+
+Limits: who is asked, not what; the words of a role are prompts/templates/<role>.md.j2.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agent.proposers import Proposer
+from prompts.context import Role
+
+
+@dataclass(frozen=True)
+class Team:
+    """The author writes; the analyst, where there is one, says what to do first; the repairer mends."""
+
+    author: Proposer
+    analyst: Proposer | None = None
+    repairer: Proposer | None = None
+
+    def of(self, role: Role) -> Proposer:
+        """Who answers a prompt of this role."""
+        named = {"analyze": self.analyst, "repair": self.repairer}.get(role)
+        return named or self.author
+
+    def __iter__(self) -> Iterator[Proposer]:
+        return (member for member in (self.author, self.analyst, self.repairer) if member is not None)

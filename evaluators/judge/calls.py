@@ -1,0 +1,82 @@
+"""How a candidate is called and what every answer is held to: contract, operators, bounds, values, parameters.
+
+Limits: single calls; which are made in which order, and what that proves, is examination.py.
+"""
+
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from evaluators.judge.compare import Expected, compare
+from evaluators.judge.conversation import Answer, Conversation
+from evaluators.judge.diagnosis import hint_for
+from evaluators.judge.expectation import expect, fresh_weights, with_weights
+from evaluators.judge.geometry import Geometry, Sitting
+from evaluators.judge.own_arithmetic import require_lawful
+from evaluators.judge.tally import Tally
+from evaluators.judge.verdicts import Wrong, require_same_parameters, wrong_values
+from evaluators.problem import Tolerance
+
+
+class Calls:
+    """One conversation with a candidate. `options` go with every call."""
+
+    options: Mapping[str, Any] = {}
+
+    def __init__(
+        self, conversation: Conversation, key: str, tolerance: Tolerance, *, library_ops: tuple[str, ...] = ()
+    ) -> None:
+        self._talk = conversation
+        self._key = key
+        self._tolerance = tolerance
+        self.library_ops = library_ops
+        self._random = random.Random(os.urandom(16))  # noqa: S311 - seeded from the system, unknown to the candidate
+        self.tally = Tally()
+        self.tf32: bool | None = None  # the reference computes in TF32 at its settings on a GPU; known after one call
+
+    def sit(self, geometry: Geometry) -> Sitting:
+        """Build the model of a geometry on both sides with secret weights."""
+        model = geometry.build(self._seed())
+        weights = fresh_weights(model, self._seed())
+        require_same_parameters(self._talk.build(geometry.init_literal), weights)
+        self._talk.set_weights(weights)
+        return Sitting(geometry, with_weights(model, weights), weights)
+
+    def call(self, sitting: Sitting, inputs: list[Any], said: str, options: Mapping[str, Any] | None = None) -> Answer:
+        """One call, held to everything a call must be."""
+        expected = self._expected(sitting, inputs)
+        answer = self._talk.call(inputs, [e.own for e in expected], options={**self.options, **(options or {})})
+        where = f"{sitting.geometry.name} geometry ({sitting.geometry.description}){said}"
+        require_lawful(answer, [e.own for e in expected], self.library_ops, where)
+        for got, want in zip(answer.outputs, expected, strict=True):
+            self._require_exact(got, want, where, (sitting, inputs))
+        return answer
+
+    def _expected(self, sitting: Sitting, inputs: list[Any]) -> list[Expected]:
+        expected = expect(sitting.model, inputs, self._key, self._tolerance)
+        if self.tf32 is None:  # of the problem itself; geometries that were never published are held to it too
+            self.tf32 = expected[0].tf32
+        return [replace(e, tf32=self.tf32) for e in expected]
+
+    def _require_exact(self, got: torch.Tensor, want: Expected, where: str, case: tuple[Sitting, list[Any]]) -> None:
+        result = compare(got, want)
+        self.tally.note(result, case[0].geometry.name)
+        if not result.passed:
+            hint = hint_for(case[0].model, case[1], got, want.exact)
+            raise Wrong(case[0].geometry.name, "incorrect_numerical", wrong_values(where, result, hint))
+
+    def _require_weights_intact(self, sitting: Sitting) -> None:
+        if not self._talk.weights_intact(sitting.weights):
+            raise Wrong("parameters_unchanged", "rejected", "forward changes parameters; they are read-only")
+
+    def _give(self, sitting: Sitting, weights: dict[str, torch.Tensor], how: str) -> None:
+        sitting.weights = weights
+        sitting.model = with_weights(sitting.model, weights)
+        self._talk.set_weights(weights, how=how)
+
+    def _seed(self) -> int:
+        return self._random.getrandbits(62)

@@ -1,0 +1,107 @@
+"""What is made of samples once they are taken: no GPU needed."""
+
+import random
+
+import pytest
+
+from evaluators.floor import floor_of
+from evaluators.gpu_catalog import load_gpu
+from evaluators.judge.device.duel import duel_of
+from evaluators.judge.device.protocol import Protocol
+from evaluators.judge.device.sampling import Samples
+from evaluators.measurement import Baseline, Baselines, Latency
+from evaluators.problem import ProblemFacts, TensorFact
+
+COST = Protocol(cost_ms=2.5, spread_ms=0.05, null_ms=2.2)
+
+
+def sampled(inside_ms, outside_ms, calls=1, *, clocks=None, jitter=0.01):
+    rng = random.Random(3)
+    samples = Samples(COST, calls)
+    for number in range(12):
+        shake = 1 + jitter * rng.uniform(-1, 1)
+        samples.add((outside_ms * shake * calls + COST.cost_ms) / 1e3, [inside_ms * shake] * calls)
+        samples.clock_mhz.append(clocks[number] if clocks else 1980)
+        samples.slowed.append(False)
+    return samples
+
+
+@pytest.mark.parametrize(("inside", "outside", "calls"), [(341, 341.6, 1), (5.72, 5.93, 1), (0.64, 0.67, 7)])
+def test_clocks_that_agree_are_believed(inside, outside, calls):
+    assert sampled(inside, outside, calls).contradiction() == ""
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "calls"),
+    [(0.05, 5.0, 1), (3.0, 5.0, 1), (50.0, 5.0, 1), (0.0064, 0.64, 7), (float("nan"), 5.0, 1)],
+)
+def test_hidden_or_invented_time_is_found(inside, outside, calls):
+    said = sampled(inside, outside, calls).contradiction()
+    assert "judge's clock" in said
+    assert "current stream" in said
+
+
+def test_a_list_of_the_wrong_length_is_no_time():
+    samples = Samples(COST, 3)
+    samples.add(0.01, [1.0])
+    assert samples.contradiction()
+
+
+def test_throttled_samples_are_dropped_and_counted():
+    samples = sampled(5.0, 5.0, clocks=[1980] * 8 + [600] * 4)
+    latency = samples.latency(samples.outside_ms)
+    assert (latency.samples, latency.throttled) == (8, 4)
+    assert latency.p20_ms <= latency.median_ms <= latency.p80_ms
+
+
+def test_sampling_goes_on_while_the_median_is_unsure():
+    assert sampled(5.0, 5.0, jitter=0.001).is_known()
+    assert not sampled(5.0, 5.0, jitter=0.5).is_known()
+
+
+def test_a_duel_is_won_only_where_the_whole_interval_says_so():
+    rng = random.Random(1)
+    faster = duel_of([0.9 * (1 + rng.uniform(-0.02, 0.02)) for _ in range(12)], "a")
+    assert faster.low < faster.ratio < faster.high < 1
+    equal = duel_of([1 + rng.uniform(-0.03, 0.03) for _ in range(12)], "a")
+    assert equal.low < 1 < equal.high
+
+
+def facts(flop, moved):
+    tensor = TensorFact(name="y", shape=(1,), dtype="float32")
+    return ProblemFacts(
+        inputs=(tensor,),
+        parameters=(),
+        outputs=(tensor,),
+        init_args="",
+        operator="conv_transpose3d",
+        operators=("conv_transpose3d",),
+        hyperparameters={},
+        flop=flop,
+        bytes_moved=moved,
+        warnings=(),
+    )
+
+
+def test_the_floor_is_the_larger_of_bytes_and_flop_and_the_impossible_is_below_it():
+    gpu = load_gpu("h200")
+    memory = floor_of(facts(1, 48 * 10**9), gpu, "tf32")
+    assert (memory.limiter, memory.ms) == ("memory", pytest.approx(10.0))
+    work = floor_of(facts(10**12, 1), gpu, "tf32")
+    assert work.limiter == "arithmetic"
+    assert work.impossible_ms == pytest.approx(work.ms / 4)
+    assert floor_of(facts(10**12, 1), gpu, "fp32").ms > work.ms
+    assert memory.impossible_ms < memory.ms  # what stays in the L2 cache need not reach memory
+
+
+def test_the_best_baseline_is_as_exact_as_the_class():
+    def timed(name, ms, precision):
+        return Baseline(
+            name=name, latency=Latency(median_ms=ms, p20_ms=ms, p80_ms=ms, samples=9), error=1e-7, precision=precision
+        )
+
+    measured = (timed("eager", 4.0, "tf32"), timed("fp32_highest", 9.0, "fp32"), timed("bf16", 1.0, "bf16"))
+    found = Baselines(device="x", precision="tf32", measured=(*measured, Baseline(name="compile", note="failed")))
+    assert found.best("tf32").name == "eager"
+    assert found.best("fp32").name == "fp32_highest"
+    assert found.best("bf16").name == "bf16"
