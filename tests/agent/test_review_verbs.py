@@ -6,13 +6,14 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.commands.verify import held_against
 from agent.exits import final_words, summary
-from evaluators.evaluation import evaluation_adapter
+from evaluators.evaluation import Unverified, evaluation_adapter
 from evaluators.problem import ProblemFacts, TensorFact
 from evaluators.problem_catalog import load_problem
 from runs.exports.card import kernel_code, read_card
@@ -125,6 +126,19 @@ def test_the_end_of_a_run_holds_the_best_against_the_floor_of_the_problem(record
     assert floor.startswith("floor of the problem (estimated from vendor figures): 1 ms for 1008 MB at 1.01 TB/s")
     assert "8 GFLOP: 0.0969 ms at 82.6 TFLOP/s fp32" in floor
     assert summary(recorded, recorded.state(), "done")["floor"]["kind"] == "estimated"
+
+
+def test_the_end_of_a_run_names_what_this_machine_could_not_verify(recorded):
+    state = recorded.state()
+    other = next(a for a in state.attempts if a.evaluation and a.reused_from is None and a.number != state.best.number)
+    judged = {"candidate_id": "c", "problem": "p", "gpu": "h200", "rung": "correctness", "message": "no Gluon here"}
+    unverified = other.model_copy(update={"evaluation": Unverified(**judged), "plan": "slab: expected 2.4 ms"})
+    attempts = tuple(unverified if a.number == other.number else a for a in state.attempts)
+    words = final_words(recorded, replace(state, attempts=attempts), "done")
+    (said,) = [line for line in words if line.startswith("unverified here, may be faster")]
+    assert "slab: expected 2.4 ms" in said
+    assert f"agent evaluate {recorded.path}/attempts/{other.number:03d}/kernel.py --problem" in said
+    assert not any("unverified here" in line for line in final_words(recorded, state, "done"))
 
 
 def test_export_run_without_its_extra_says_what_to_install(recorded):
