@@ -64,7 +64,7 @@ def _unverified_words(directory: RunDirectory, attempts: tuple[Attempt, ...], be
     """Other candidates that may be better and that this machine could not verify, with the command that can."""
     config = directory.run.config
     return [
-        f"unverified here, may be faster: attempt {attempt.number}, {one_line(attempt.plan, 160)}; on a machine with "
+        f"unverified here, may be faster: attempt {attempt.number}, {one_line(attempt.plan, 320)}; on a machine with "
         f"this GPU: agent evaluate {directory.path}/attempts/{attempt.number:03d}/kernel.py "
         f"--problem {config.problem} --gpu {config.gpu}"
         for attempt in attempts

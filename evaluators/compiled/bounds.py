@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from evaluators.compiled import sass
 from evaluators.compiled.opcodes import class_of, mma_flop
-from evaluators.compiled.ttir import work_per_program
+from evaluators.compiled.ttir import AVERAGED, DATA_BRANCH, work_per_program
 from evaluators.compiled.work import Work
 from evaluators.gpu import GpuSpec
 from evaluators.rungs import CapturedLaunch
@@ -28,11 +28,15 @@ _PEAKS = {"tf32": "tf32", "f16": "fp16", "bf16": "bf16", "f8E4M3FN": "fp8", "f8E
 
 @dataclass(frozen=True)
 class Bound:
-    """The bounds of one launch by component; `notes` say what could not be evaluated exactly."""
+    """The bounds of one launch by component; `notes` say what could not be evaluated exactly.
+
+    most_ms: the same bound with every branch on data at its dearer side; None where none is taken.
+    """
 
     components_ms: dict[str, float]
     hottest_mix_pct: dict[str, float]
     notes: tuple[str, ...] = ()
+    most_ms: float | None = None
 
     @property
     def value_ms(self) -> float:
@@ -49,9 +53,25 @@ def bound(launch: CapturedLaunch, gpu: GpuSpec) -> Bound:
     """Lower bounds of one execution of `launch` on `gpu`."""
     work = work_per_program(launch.ttir, launch.arguments, launch.grid)
     code = sass.listing(launch.cubin, launch.name)
+    notes = set(work.unknown)
+    components = _components_ms(launch, gpu, work, notes)
+    most_ms = _most_ms(launch, gpu) if DATA_BRANCH in notes else None
+    return Bound(components, code.mix_pct(), tuple(sorted(notes)), most_ms)
+
+
+def _most_ms(launch: CapturedLaunch, gpu: GpuSpec) -> float | None:
+    """The bound with every branch on data at its dearer side; None where something else was left out too."""
+    work = work_per_program(launch.ttir, launch.arguments, launch.grid, dearer=True)
+    notes = set(work.unknown)
+    components = _components_ms(launch, gpu, work, notes)
+    others = {note for note in notes if note != DATA_BRANCH and not note.startswith(AVERAGED)}
+    return None if others else max(components.values())
+
+
+def _components_ms(launch: CapturedLaunch, gpu: GpuSpec, work: Work, notes: set[str]) -> dict[str, float]:
+    code = sass.listing(launch.cubin, launch.name)
     if not code.counts()["tensor"]:
         work = work.without_tensor_cores()
-    notes = set(work.unknown)
     programs = math.prod(launch.grid)
     busiest = -(-programs // gpu.sm_count)  # programs that the busiest SM has to run
     uneven = busiest * gpu.sm_count / programs
@@ -67,8 +87,7 @@ def bound(launch: CapturedLaunch, gpu: GpuSpec) -> Bound:
         "instruction issue": warp_slots_s * sum(issued.values()),
         "integer pipe": warp_slots_s * half_rate * issued.get("integer", 0.0),
     }
-    components = {name: value * 1e3 for name, value in seconds.items()}
-    return Bound(components_ms=components, hottest_mix_pct=code.mix_pct(), notes=tuple(sorted(notes)))
+    return {name: value * 1e3 for name, value in seconds.items()}
 
 
 def instructions_per_warp(code: sass.Listing, work: Work, warps: int, notes: set[str]) -> dict[str, float]:

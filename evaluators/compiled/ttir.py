@@ -4,7 +4,8 @@ Scalar integer arithmetic is computed, tensors are only counted. A loop whose co
 is walked step by step, otherwise once and multiplied. Where control depends on the program id, programs across
 the grid are averaged.
 
-Limits: a branch on loaded data counts as its cheaper side, a `while` as one pass, both named in `Work.unknown`.
+Limits: a branch on loaded data counts as its cheaper side (as its dearer one on request), a `while` as one pass, both
+named in `Work.unknown`; a loop with such a branch counts as the least of three of its steps.
 Masked lanes count as work. Redundant work that a layout adds is not in the TTIR.
 """
 
@@ -20,9 +21,11 @@ from evaluators.compiled.work import Work
 
 SAMPLED_PROGRAMS = 32
 AVERAGED = "work averaged over"  # begins the note of a launch whose programs differ; nothing was left out
+_FEW_STEPS = 4
 MAX_WALKED_TRIPS = 2048  # of one loop that has to be walked step by step
 _MAX_OPERATIONS = 200_000  # of one launch (about 1 s), so that a hostile loop cannot hold the judge
 
+DATA_BRANCH = "a branch on data or on the program id, counted as its cheaper side"
 _TOO_LONG = frozenset({"the kernel takes too long to walk, so its work was not counted"})
 
 
@@ -39,19 +42,21 @@ _WRITES = ("tt.store", "tt.descriptor_store", "tt.descriptor_reduce", "tt.descri
 _FLOAT_WEIGHT = {"f32": 1.0, "f16": 0.5, "bf16": 0.5, "f64": 1.0}  # two halves fit one instruction
 
 
-def work_per_program(text: str, arguments: Mapping[str, object], grid: tuple[int, int, int]) -> Work:
-    """Average work of one program of the launch."""
+def work_per_program(
+    text: str, arguments: Mapping[str, object], grid: tuple[int, int, int], *, dearer: bool = False
+) -> Work:
+    """Average work of one program of the launch; `dearer`: where data decide, the most it can be."""
     try:
-        return _work(functions(text), arguments, grid)
+        return _work(functions(text), arguments, grid, dearer)
     except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, RuntimeError) as error:
         # The text comes from the candidate's process: whatever it does to this reader, the judge goes on.
         return Work(unknown={f"the IR of this kernel cannot be read ({type(error).__name__})"})
 
 
-def _work(found: Sequence[Function], arguments: Mapping[str, object], grid: tuple[int, int, int]) -> Work:
+def _work(found: Sequence[Function], arguments: Mapping[str, object], grid: tuple[int, int, int], dearer: bool) -> Work:
     if not found:
         return Work(unknown={"no IR of this kernel was handed over"})
-    uniform = _Walk(found, arguments, grid, program=None, budget=_MAX_OPERATIONS // 2).run()
+    uniform = _Walk(found, arguments, grid, None, _MAX_OPERATIONS // 2, dearer).run()
     if not uniform.unknown or uniform.unknown == _TOO_LONG:
         return uniform
     count = math.prod(grid)
@@ -59,7 +64,7 @@ def _work(found: Sequence[Function], arguments: Mapping[str, object], grid: tupl
     total = Work(trips=0.0)
     for number in chosen:
         place = _position(number, grid)
-        total = total.plus(_Walk(found, arguments, grid, place, budget=_MAX_OPERATIONS // 2 // len(chosen)).run())
+        total = total.plus(_Walk(found, arguments, grid, place, _MAX_OPERATIONS // 2 // len(chosen), dearer).run())
     average = total.times(1 / len(chosen))
     average.trips = total.trips
     if len(chosen) < count:
@@ -88,6 +93,7 @@ class _Walk:
     grid: tuple[int, int, int]
     program: tuple[int, int, int] | None
     budget: int  # operations it may look at
+    dearer: bool  # where data decide, the dearer side
     values: dict[str, Value] = field(default_factory=dict)
     roots: dict[str, str] = field(default_factory=dict)  # which pointer argument a value points into
 
@@ -167,11 +173,24 @@ class _Walk:
             self.values[counter] = step
             self.values.update(zip(inside, current, strict=True))
             once, yielded = self._block(operation.regions[0])
+            if once.unknown == {DATA_BRANCH} and len(steps) > _FEW_STEPS:
+                return self._sampled_steps(operation, steps, once)
             total = total.plus(once)
             current = [self.values.get(name) for name in yielded] if yielded else current
         total.trips *= len(steps)
         self.values.update(zip(operation.results, current, strict=False))
         return total
+
+    def _sampled_steps(self, operation: Operation, steps: range, first: Work) -> Work:
+        """Data decide what a step does, so that the others say no more than these: the least (or most) of three."""
+        chosen = first
+        for step in (steps[len(steps) // 2], steps[-1]):
+            self.values[operation.operands[0]] = step
+            once = self._block(operation.regions[0])[0]
+            chosen = chosen.most(once) if self.dearer else chosen.least(once)
+        for name in operation.results:
+            self.values.pop(name, None)
+        return chosen.times(len(steps))
 
     def _owned(self, operation: Operation, work: Work, trips: int) -> Work:
         """Note the work of an innermost loop under its own name."""
@@ -188,9 +207,9 @@ class _Walk:
             self.values.update(zip(operation.results, map(self.values.get, yielded), strict=False))
             return work
         one, other_way = self._block(taken)[0], self._block(otherwise)[0]
-        least = one.least(other_way)
-        least.unknown.add("a branch on data or on the program id, counted as its cheaper side")
-        return least
+        chosen = one.most(other_way) if self.dearer else one.least(other_way)
+        chosen.unknown.add(DATA_BRANCH)
+        return chosen
 
     def _carry(self, names: Sequence[str], sources: Sequence[str]) -> None:
         pairs = zip(names, sources, strict=False)

@@ -46,6 +46,10 @@ class Work:
         """The least of both, amount by amount: a lower bound where it is not known which of them runs."""
         return self._with(other, min, min(self.trips, other.trips))
 
+    def most(self, other: "Work") -> "Work":
+        """The most of both, amount by amount: no run can need more."""
+        return self._with(other, max, max(self.trips, other.trips))
+
     def times(self, count: float) -> "Work":
         """The same, repeated."""
         return Work(

@@ -23,6 +23,7 @@ ASSUMPTIONS = (
     "what the first call of forward does, every call does",
     "every instruction of the hottest loop is issued on every pass, predicated or not",
 )
+SMALL_SHARE = 0.5  # far below the factor of two from which on bounds are told apart
 UNMODELLED = (
     "latency and occupancy",
     "repeated reads through L2 and DRAM",
@@ -69,18 +70,34 @@ def estimate_of(launches: Iterable[CapturedLaunch], gpu: GpuSpec, operators: Ite
     if operators_ms:
         components["PyTorch operators"] = operators_ms
         value_ms += operators_ms
-    notes = sorted({note for _, limits in kept for note in limits.notes})
+    notes, left_out = _notes(kept, value_ms)
     return Estimate(
         value_ms=_rounded(value_ms),
         limiter=_limiter(kept),
         components_ms={name: _rounded(value) for name, value in components.items()},
-        assumptions=(*ASSUMPTIONS, *(note for note in notes if note.startswith(AVERAGED))),
-        left_out=tuple(note for note in notes if not note.startswith(AVERAGED)),
+        assumptions=(*ASSUMPTIONS, *notes),
+        left_out=left_out,
         unmodelled=UNMODELLED,
         calibrated=False,
         target=gpu.arch,
         toolchain=f"triton {triton_version()}, {assembler(gpu.capability)} {assembler_version(gpu.capability)}",
     )
+
+
+def _notes(kept: list[tuple[CapturedLaunch, Bound]], value_ms: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(assumptions, work left out). A branch on data leaves nothing out where its dearer side adds little to the call:
+    a kernel that mends a rare case must not hide the bound of all the others."""
+    more_ms = sum(launch.launches * (limits.most_ms - limits.value_ms) for launch, limits in kept if limits.most_ms)
+    is_small = more_ms <= SMALL_SHARE * value_ms
+    assumed, left_out = set[str](), set[str]()
+    for _, limits in kept:
+        averaged = {note for note in limits.notes if note.startswith(AVERAGED)}
+        assumed |= averaged
+        if is_small and limits.most_ms is not None:
+            assumed.add(f"branches on data take the cheaper side; the dearer one adds at most {more_ms:.3g} ms")
+        else:
+            left_out |= set(limits.notes) - averaged
+    return tuple(sorted(assumed)), tuple(sorted(left_out))
 
 
 def _without_alternatives(counted: Iterable[tuple[CapturedLaunch, Bound]]) -> list[tuple[CapturedLaunch, Bound]]:

@@ -1,4 +1,4 @@
-"""Arithmetic of packed-window products: shifts, rows, padded sizes, predicted cost, the first tile and its neighbours.
+"""Arithmetic of packed-window products: shifts, rows, padded sizes, predicted cost, the first tile.
 
 Limits: as tiling.py, a coarse model that orders families and moves. The emitted text (window_text.py) computes the same
 sizes again for the arguments of every call.
@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from agent.proposers.playbook.configuration import Configuration
-from agent.proposers.playbook.family import Choice, Cost, Situation
+from agent.proposers.playbook.family import Cost, Situation
 from agent.proposers.playbook.shape import Axes, ConvShape
 from agent.proposers.playbook.tiling import power_up, shared_bytes, shared_limit
 
@@ -245,61 +245,3 @@ def _stages(tile: Configuration, situation: Situation) -> int:
         if shared_bytes(block_m, block_n, block_k, stages=stages, item_bytes=item_bytes) <= shared_limit(situation):
             return stages
     return 1
-
-
-CHOICES = (
-    *(
-        Choice(
-            "tuning",
-            lambda configuration, value=value: configuration.having(PROMOTE=value),  # type: ignore[misc]
-            when=lambda configuration, situation: configuration.word("PRECISION") == "split",
-            reason=f"sums of {value} steps on the tensor cores: fewer additions outside of them, a larger error",
-        )
-        for value in (2, 8)
-    ),
-    Choice(
-        "tiling",
-        lambda configuration: configuration.having(LEFT="pixels"),
-        when=lambda configuration, situation: (
-            configuration.word("LEFT") == "weights" and situation.gpu.capability == 90
-        ),
-        reason="pixels as the left operand: its rows fill a warp group's instruction where channels are few",
-    ),
-    Choice(
-        "tiling",
-        lambda configuration: configuration.having(LEFT="weights"),
-        when=lambda configuration, situation: configuration.word("LEFT") == "pixels",
-        reason="weights as the left operand: the sums lie as they are stored",
-    ),
-    Choice(
-        "tiling",
-        lambda configuration: configuration.having(JOIN="width"),
-        when=lambda configuration, situation: configuration.word("JOIN") == "all",
-        reason="phases of depth and height as programs of their own: no products of taps that a phase lacks",
-    ),
-    Choice(
-        "tiling",
-        lambda configuration: configuration.having(JOIN="all", BLOCK_N=128, BLOCK_M=64),
-        when=lambda configuration, situation: (
-            configuration.word("JOIN") == "width"
-            and not has_dead_phases(situation.shape)
-            and math.prod(situation.shape.stride[:2]) > 1
-            and math.prod(phase_rows(situation.shape)) * situation.shape.out_channels <= 128
-        ),
-        reason="all phases as rows of one product: x is read once for all of them",
-    ),
-    Choice(
-        "algorithm",
-        lambda configuration: configuration.having(PRECISION="tf32"),
-        when=lambda configuration, situation: (
-            configuration.word("PRECISION") == "half" and situation.precision == "tf32"
-        ),
-        reason="operands rounded to TF32 need no common scale: one pass less over x",
-    ),
-    Choice(
-        "algorithm",
-        lambda configuration: configuration.having(PRECISION="tf32x3"),
-        when=lambda configuration, situation: configuration.word("PRECISION") == "split",
-        reason="three TF32 products of unscaled operands: half the launches of the packing",
-    ),
-)

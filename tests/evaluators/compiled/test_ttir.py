@@ -25,9 +25,9 @@ LOAD = """
 """
 
 
-def loads(body: str, **arguments: int) -> tuple[float, set[str]]:
+def loads(body: str, *, dearer: bool = False, **arguments: int) -> tuple[float, set[str]]:
     """How many times a 128-element load runs, and what was not known."""
-    work = work_per_program(module(body), arguments, GRID)
+    work = work_per_program(module(body), arguments, GRID, dearer=dearer)
     return work.read_bytes.get("x_ptr", 0) / 512, work.unknown
 
 
@@ -81,6 +81,9 @@ def test_a_branch_on_data_counts_its_cheaper_side_and_says_so():
     amount, unknown = loads(body)
     assert amount == 4 / 512
     assert any("branch on data" in note for note in unknown)
+    assert loads(body, dearer=True) == (4 / 512 + 1, unknown)
+    repeated = loop("%c0", "%n", "%c1", body)
+    assert loads(repeated, n=1000, dearer=True)[0] == pytest.approx(1000 * (4 / 512 + 1))
 
 
 def test_unknown_bounds_and_while_loops_are_named():

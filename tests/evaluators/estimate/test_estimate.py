@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from evaluators.compiled.bounds import Bound
-from evaluators.compiled.ttir import AVERAGED
+from evaluators.compiled.ttir import AVERAGED, DATA_BRANCH
 from evaluators.gpu_catalog import load_gpu
 from evaluators.rungs import CapturedLaunch, Findings, OperatorCalls, Task, estimate
 
@@ -56,12 +56,22 @@ def test_a_bound_that_left_work_out_is_no_result(monkeypatch):
 
     def status(name):
         launches = (replace(LAUNCH, name=name),)
-        found = estimate.check(Task(None, None, load_gpu("4090"), None, None, Findings(launches=launches)))
+        found = estimate.check(Task(None, None, load_gpu("4090"), None, None, found=Findings(launches=launches)))
         return found.checks[0].status, found.estimate.assumptions[-1], found.estimate.left_out
 
     assert status("whole")[0] == "passed"
     assert status("averaged") == ("passed", "work averaged over 33 of 64 programs", ())
     assert status("partial")[::2] == ("not_checked", ("a while loop",))
+
+
+@pytest.mark.parametrize(("most_ms", "left_out"), [(1.1, ()), (9.0, (DATA_BRANCH,)), (None, (DATA_BRANCH,))])
+def test_a_branch_on_data_counts_where_its_dearer_side_may_be_large(monkeypatch, most_ms, left_out):
+    """A kernel that mends a rare range must not hide the bound of the others; one that hides its work there must."""
+    bounds = {"main": Bound({"memory": 2.0}, {}), "mend": Bound({"memory": 0.1}, {}, (DATA_BRANCH,), most_ms)}
+    monkeypatch.setattr(estimate, "bound", lambda launch, gpu: bounds[launch.name])
+    found = estimate.estimate_of([replace(LAUNCH, name=name) for name in bounds], load_gpu("4090"))
+    assert (found.value_ms, found.left_out) == (2.1, left_out)
+    assert ("adds at most" in found.assumptions[-1]) == (left_out == ())
 
 
 def test_of_autotuned_configurations_the_least_bound_counts(bounded):

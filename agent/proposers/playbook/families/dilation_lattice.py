@@ -15,7 +15,8 @@ from agent.proposers.playbook import window_text
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Family, Situation
 from agent.proposers.playbook.tiling import KNOBS
-from agent.proposers.playbook.windows import CHOICES, has_dead_phases, start_window, window_cost, window_extents
+from agent.proposers.playbook.window_choices import CHOICES
+from agent.proposers.playbook.windows import has_dead_phases, start_window, window_cost, window_extents
 
 MAIN = '''
 @triton.jit

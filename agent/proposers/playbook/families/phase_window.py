@@ -11,7 +11,8 @@ Limits: products of zeros where taps and windows do not match (73: one in four).
 from agent.proposers.playbook import window_text
 from agent.proposers.playbook.family import Family
 from agent.proposers.playbook.tiling import KNOBS
-from agent.proposers.playbook.windows import CHOICES, start_window, window_cost, window_extents
+from agent.proposers.playbook.window_choices import CHOICES
+from agent.proposers.playbook.windows import start_window, window_cost, window_extents
 
 MAIN = '''
 @triton.jit
