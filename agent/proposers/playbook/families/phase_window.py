@@ -12,6 +12,7 @@ from agent.proposers.playbook import window_text
 from agent.proposers.playbook.family import Family
 from agent.proposers.playbook.tiling import KNOBS
 from agent.proposers.playbook.windows import CHOICES, start_window, window_cost, window_extents
+from prompts.cards import built_in_card
 
 MAIN = '''
 @triton.jit
@@ -85,11 +86,12 @@ def launch(x, w, bias, y, m):
 '''
 
 
+CARD = built_in_card("phase_window")
 FAMILY = Family(
     name="phase_window",
     rank=4,
-    idea="the phases of the width as rows and windows of pixels as the reduction of one product, stored in whole lines",
-    pays_when="a stride above 1",
+    idea=CARD.idea,
+    pays_when=CARD.pays_when,
     knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE"),
     kernels=window_text.WINDOWS + MAIN,
     fragments=("ROUND_TF32", "FIRST_TAP"),
