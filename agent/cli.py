@@ -29,6 +29,7 @@ from agent.options import (
     EngineOption,
     GpuOption,
     JsonOption,
+    NoHintsOption,
     ParallelOption,
     PlainOption,
     Precision,
@@ -42,6 +43,7 @@ from agent.options import (
     SandboxOption,
     SecondsOption,
     StagesOption,
+    StartOption,
     StrategyOption,
     TokensOption,
     TuneOption,
@@ -85,6 +87,8 @@ def optimize(
     repair_model: RepairOption = None,
     parallel: ParallelOption = None,
     tune_points: TuneOption = None,
+    start: StartOption = None,
+    no_playbook_hints: NoHintsOption = False,
     recorded_verdicts: Annotated[
         bool, typer.Option("--recorded-verdicts", help="With replay:RUN: repeat its verdicts too, execute nothing.")
     ] = False,
@@ -118,6 +122,8 @@ def optimize(
             repair_model=repair_model,
             parallel=parallel,
             tune_points=tune_points,
+            start=start.value if start else None,
+            playbook_hints=not no_playbook_hints,
             provider=provider,
             recorded_verdicts=recorded_verdicts,
             sandbox=sandbox.value,
@@ -212,12 +218,14 @@ def prompt(
         Path | None, typer.Option("--metrics", help="JSON: kernel name -> Nsight metric -> value.")
     ] = None,
     run: Annotated[str | None, typer.Option("--run", help="Take the last attempts from this run.")] = None,
+    no_playbook_hints: NoHintsOption = False,
     runs_dir: RunsDirOption = None,
 ) -> None:
     """Print the exact text a model would be sent."""
-    from agent.commands.prompt import print_prompt
+    from agent.commands.prompt import Moment, print_prompt
 
-    print_prompt(problem, gpu, stage=stage, code=code, metrics=metrics, run=run, runs_dir=runs_dir)
+    moment = Moment(stage=stage, code=code, metrics=metrics, run=run, playbook_hints=not no_playbook_hints)
+    print_prompt(problem, gpu, moment, runs_dir=runs_dir)
 
 
 @app.command(epilog="Example: agent extract reply.md --json")

@@ -11,6 +11,7 @@ from evaluators.gpu import GpuSpec
 from evaluators.measurement import Profile
 from evaluators.problem import Problem, ProblemFacts
 from evaluators.profiling.wanted import ALWAYS, LAUNCHES
+from prompts.card import Card
 from prompts.context import Base, Context, Memory, Metrics, PastAttempt, Search
 from prompts.stage import Stage
 from prompts.stages import missing_metrics
@@ -22,7 +23,8 @@ from runs.store import RunDirectory
 
 @dataclass(frozen=True)
 class Subject:
-    """What a run is about: the problem, what is known of it, the target, what earlier runs found out."""
+    """What a run is about: the problem, what is known of it, the target, what earlier runs found out, the cards of
+    kernel families that fit."""
 
     problem: Problem
     facts: ProblemFacts | None
@@ -30,6 +32,7 @@ class Subject:
     seed_code: str | None = None
     memories: tuple[Memory, ...] = ()
     tune_points: int = 0
+    cards: tuple[Card, ...] = ()
 
 
 def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: RunState) -> Context:
@@ -53,6 +56,7 @@ def build_context(plan: Plan, subject: Subject, directory: RunDirectory, state: 
         memories=most_relevant(subject.memories, plan.stage.key) if plan.role != "repair" else (),
         tune_points=subject.tune_points,
         searches=searches(state, plan),
+        cards=subject.cards if plan.stage.shows_cards and plan.role != "repair" else (),
     )
 
 

@@ -14,7 +14,8 @@ from agent.policy import strategy_for
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
 from evaluators.problem import Problem, ProblemFacts
-from prompts.category import category_of
+from prompts.cards import cards_for
+from prompts.category import adapted
 from prompts.context import Memory
 from prompts.stages import all_stages
 from runs.memory import MemoryStore, outcomes_of, snapshot
@@ -35,18 +36,19 @@ def begin(directory: RunDirectory, judge: Judge) -> None:
 def planner_for(directory: RunDirectory) -> Planner:
     """The planner of a run that has begun."""
     config = directory.run.config
-    facts = directory.facts()
+    facts, gpu = directory.facts(), load_gpu(config.gpu)
     stages = all_stages(Path(config.stages_dir) if config.stages_dir else None)
     return Planner(
         Subject(
             problem=Problem.model_validate_json(config.problem_source),
             facts=facts,
-            gpu=load_gpu(config.gpu),
+            gpu=gpu,
             seed_code=config.seed_code,
             memories=directory.memories(),
             tune_points=config.tune_points,
+            cards=cards_for(facts, gpu) if config.playbook_hints else (),
         ),
-        tuple(stage.for_category(category_of(facts)) for stage in stages),
+        tuple(adapted(stage, facts) for stage in stages),
         strategy_for(config.strategy),
     )
 

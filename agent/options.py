@@ -110,3 +110,18 @@ DevicesOption = Annotated[
 JobsOption = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Judges at once (default: one per core, as memory allows).")
 ]
+
+
+class Start(StrEnum):
+    """Who makes the first attempt in place of the model."""
+
+    playbook = "playbook"
+
+
+StartOption = Annotated[
+    Start | None,
+    typer.Option("--start", help="playbook: its best guess is the first attempt, --model goes on from it."),
+]
+NoHintsOption = Annotated[
+    bool, typer.Option("--no-playbook-hints", help="Leave the cards of kernel families out of the algorithm stage.")
+]

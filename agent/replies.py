@@ -48,13 +48,14 @@ class Replies:
         worst, analysis = WorstCase(), None
         if self._is_analyzed(order):
             analysis = FULLEST
-            worst += self._asking("analyze", purse).worst_case(self._draft(order, role="analyze").fitted.prompt)
-        reply = self._asking(order.plan.role, purse).worst_case(self._draft(order, analysis=analysis).fitted.prompt)
+            draft = self._draft(order, role="analyze")
+            worst += self._asking(draft, purse).worst_case(draft.fitted.prompt)
+        draft = self._draft(order, analysis=analysis)
+        reply = self._asking(draft, purse).worst_case(draft.fitted.prompt)
         return worst + reply + reply
 
     def _is_analyzed(self, order: Order) -> bool:
-        """A repair has its verdict to go by; everything else is analysed first, where there is an analyst."""
-        return self.team.analyst is not None and order.plan.role != "repair"
+        return self.team.analyzes(order.plan.role, order.number)
 
     def _analysis(self, order: Order, purse: Purse) -> Analysis | None:
         """What the analyst says, or said before the run was interrupted."""
@@ -84,12 +85,12 @@ class Replies:
         return self.planner.draft(self.record.directory, order, role=role, analysis=analysis)
 
     def _ask(self, draft: Draft, purse: Purse) -> Proposal:
-        asking = self._asking(draft.fitted.context.role, purse)
+        asking = self._asking(draft, purse)
         self.view.phase(draft.number, draft.plan.stage.key, f"asking {asking.proposer.name}")
         return asking.ask(draft)
 
-    def _asking(self, role: Role, purse: Purse) -> Asking:
-        proposer: Proposer = self.team.of(role)
+    def _asking(self, draft: Draft, purse: Purse) -> Asking:
+        proposer: Proposer = self.team.of(draft.fitted.context.role, draft.number)
         return Asking(proposer, purse, self.record, self.view.note)
 
 

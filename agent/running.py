@@ -15,6 +15,7 @@ from agent.draft import Planner
 from agent.loop import Loop
 from agent.opening import begin, planner_for, remember
 from agent.proposers import NO_LIMITS, Caller, Proposer, proposer_for
+from agent.proposers.start import PlaybookStart
 from agent.team import Team
 from evaluators.errors import AgentError
 from evaluators.gpu import GpuSpec
@@ -113,4 +114,5 @@ def members(config: RunConfig, runs_dir: Path, caller: Caller = NO_LIMITS) -> Te
         return proposer_for(model, config.base_url, runs_dir=runs_dir, caller=caller) if model else None
 
     author = proposer_for(config.model, config.base_url, runs_dir=runs_dir, caller=caller)
-    return Team(author, member(config.analyst_model), member(config.repair_model))
+    starter = PlaybookStart(author, note=caller.on_note) if config.start else None
+    return Team(author, member(config.analyst_model), member(config.repair_model), starter)

@@ -9,6 +9,7 @@ from evaluators.evaluation import Evaluation
 from evaluators.frozen import Frozen
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
+from prompts.card import Card
 from prompts.stage import Stage
 
 Role = Literal["propose", "optimize", "repair", "analyze"]
@@ -109,7 +110,7 @@ class Context(Frozen):
     `analyze`: say what to do, for whoever writes. metrics: profiler figures of `base` (origin: measured).
     missing_metrics: wanted by the stage and not delivered, by name with the reason where it is known.
     partners: other candidates to take over from. memories: outcomes of earlier runs that are about this problem.
-    tune_points: how many points of a SPACE are tried, 0: none.
+    tune_points: how many points of a SPACE are tried, 0: none. cards: kernel families that fit the problem.
     """
 
     role: Role
@@ -128,3 +129,4 @@ class Context(Frozen):
     analysis: Analysis | None = None
     tune_points: int = 0
     searches: tuple[Search, ...] = ()
+    cards: tuple[Card, ...] = ()

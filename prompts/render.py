@@ -18,6 +18,7 @@ from evaluators.errors import UsageError
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem, ProblemFacts
 from evaluators.roofline import position_of
+from prompts.category import adapted, categories_in
 from prompts.context import Base, Context, Metrics, TunedPoint, Tuning
 from prompts.stage import Stage
 from prompts.stages import missing_metrics, user_directory
@@ -54,7 +55,7 @@ def prompt_for(
     metrics: Metrics | None = None,
 ) -> str:
     """The prompt outside a run: `optimize` when there is code, else `propose`; without history."""
-    profile = metrics or {}
+    profile, stage = metrics or {}, adapted(stage, facts)
     context = Context(
         role="propose" if code is None else "optimize",
         problem=problem,
@@ -121,8 +122,15 @@ def _template_name(context: Context) -> str:
 
 
 def _variables(context: Context) -> dict[str, Any]:
-    """The fields of the context as they are (models, not dictionaries: templates use their properties)."""
-    return {name: getattr(context, name) for name in type(context).model_fields}
+    """The fields of the context as they are (models, not dictionaries: templates use their properties), and which kinds
+    of operators the problem has: advice about others misleads. Where nothing is known of it, all of them."""
+    fields = {name: getattr(context, name) for name in type(context).model_fields}
+    inside = categories_in(context.facts)
+    transposes, convolves, multiplies = (
+        context.facts is None or not kinds.isdisjoint(inside)
+        for kinds in ({"transposed_conv"}, {"transposed_conv", "conv"}, {"matmul"})
+    )
+    return {**fields, "transposes": transposes, "convolves": convolves, "multiplies": multiplies}
 
 
 @lru_cache(maxsize=4)

@@ -1,11 +1,11 @@
 """Make a prompt shorter by leaving out its least useful parts, in a stated order.
 
-    1 outcomes of earlier runs      4 attempts older than the last four     7 ideas of the stage
-    2 partners' code                5 the build log                         8 all earlier attempts
-    3 tables of points              6 evidence of kernels beyond four
+    1 outcomes of earlier runs      4 cards of kernel families              7 evidence of kernels beyond four
+    2 partners' code                5 attempts older than the last four     8 ideas of the stage
+    3 tables of points              6 the build log                         9 all earlier attempts
 
 Limits: never the reference, the rules, the current code, the verdict or the analysis. A prompt that is too long without
-all eight stays too long.
+all nine stays too long.
 """
 
 from collections.abc import Callable
@@ -81,6 +81,7 @@ ORDER: tuple[tuple[str, Callable[[Context], Context]], ...] = (
     ("outcomes of earlier runs", lambda context: context.model_copy(update={"memories": ()})),
     ("partners", lambda context: context.model_copy(update={"partners": ()})),
     ("tables of points", lambda context: context.model_copy(update={"searches": ()})),
+    ("cards", lambda context: context.model_copy(update={"cards": ()})),
     ("older attempts", _without_old_attempts),
     ("build log", _without_build_log),
     ("evidence of further kernels", _without_many_kernels),

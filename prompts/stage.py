@@ -1,7 +1,7 @@
 """Stages of optimization as data: one TOML file in prompts/stages/ per stage, its stem is its key.
 
 A gate is a list of conditions on figures of the code a stage would start from; agent/gates.py holds them against the
-evidence. `overrides` replaces or adds to fields for a category of operators.
+evidence. `overrides` replaces or adds to fields for a category of operators or a group of categories.
 
 Limits: no code in a stage. Order is the `order` field, so a new stage is one new file.
 """
@@ -15,6 +15,8 @@ from evaluators.frozen import Frozen
 Knob = Literal["algorithm", "layout", "access", "grid", "block", "block_k", "num_warps", "num_stages"]
 Origin = Literal["measured", "compiled", "estimated"]
 Category = Literal["matmul", "conv", "transposed_conv", "normalization", "activation", "reduction", "fusion", "other"]
+Group = Literal["convolution", "product"]  # several categories that share advice: convolutions, and all of tl.dot
+EVERY_GROUP: frozenset[Group] = frozenset(("convolution", "product"))
 COMPILED_FIGURES = (
     "registers",
     "spills",
@@ -72,7 +74,7 @@ class Condition(Frozen):
 
 
 class StageOverride(Frozen):
-    """What a category of operators changes of a stage: texts and gates replace, `rules` and `ideas` are put first."""
+    """What a category or a group of them changes of a stage: texts and gates replace, rules and ideas come first."""
 
     focus: str | None = None
     rules: tuple[str, ...] = ()
@@ -110,7 +112,8 @@ class Stage(Frozen):
     skip_when: tuple[tuple[Condition, ...], ...] = ()
     done_when: tuple[Condition, ...] = ()
     skip: str = ""
-    overrides: dict[Category, StageOverride] = {}
+    overrides: dict[Category | Group, StageOverride] = {}
+    shows_cards: bool = False  # the cards of kernel families that fit the problem stand in its prompts
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -127,11 +130,23 @@ class Stage(Frozen):
         asked_by_gates = [condition.figure for condition in gates if condition.origin == "measured"]
         return tuple(dict.fromkeys((*looked_at, *asked_by_gates)))
 
-    def for_category(self, category: Category) -> "Stage":
-        """The stage as it is for operators of this category."""
-        override = self.overrides.get(category)
-        if override is None:
-            return self
+    def for_category(self, category: Category, groups: frozenset[Group] | None = None) -> "Stage":
+        """The stage as it is for operators of this category; `groups`: of a fusion, the groups of what is in it."""
+        stage = self
+        named = groups_of_category(category) if groups is None else groups
+        for key in (*sorted(named), category):  # the category last, so that its rules come first
+            override = self.overrides.get(key)
+            stage = stage._with(override) if override else stage
+        return stage
+
+    def _with(self, override: StageOverride) -> "Stage":
         given = {name: getattr(override, name) for name in override.model_fields_set if name not in ("rules", "ideas")}
         added = {"rules": override.rules + self.rules, "ideas": override.ideas + self.ideas}
         return self.model_copy(update={**given, **added})
+
+
+def groups_of_category(category: Category) -> frozenset[Group]:
+    """The groups a category belongs to."""
+    if category in ("conv", "transposed_conv"):
+        return EVERY_GROUP
+    return frozenset(("product",)) if category == "matmul" else frozenset()

@@ -69,6 +69,8 @@ class RunConfig(Frozen):
     repair_model: str | None = None  # None: the author repairs
     parallel: int = 1  # proposals asked for at the same time
     tune_points: int = 0  # most points of a candidate's SPACE that are tried beside its own values
+    playbook_hints: bool = True  # prompts of the algorithm stage show the cards of kernel families that fit
+    start: str | None = None  # who makes the first attempt where that is not `model`: "playbook"
 
 
 class Run(Frozen):

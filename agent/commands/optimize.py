@@ -50,6 +50,8 @@ class Request:
     repair_model: str | None
     parallel: int | None
     tune_points: int | None
+    start: str | None
+    playbook_hints: bool
     provider: str | None
     recorded_verdicts: bool
     sandbox: str
@@ -91,7 +93,7 @@ def optimize(request: Request) -> None:
     with ExitStack() as stack:
         judge = _judge(request, config, directory, stack)
         created = create_run(directory, run)
-        if config.model == "manual" and not sys.stdin.isatty():
+        if config.model == "manual" and not sys.stdin.isatty() and not config.start:
             begin(created, judge)
             print(created.id if not request.as_json else json.dumps({"run": created.id, "path": str(created.path)}))
             print(f"run {created.id} waits for replies: agent ask {created.id}", file=sys.stderr)
@@ -133,7 +135,11 @@ def _config(request: Request) -> RunConfig:
         sandbox=request.sandbox,
         device=request.device,
         stages_dir=str(request.stages_dir.resolve()) if request.stages_dir else None,
+        start=request.start,
+        playbook_hints=request.playbook_hints,
     )
+    if config.start and (config.seed_code or replayed_run(config) is not None):
+        raise UsageError("--start makes the first attempt, and so do --code and a replayed run: choose one of them")
     replayed = replayed_run(config)
     recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config if replayed else None
     return config.model_copy(update=_search(request, config, recorded))
@@ -149,8 +155,9 @@ def _search(request: Request, config: RunConfig, recorded: RunConfig | None) -> 
         "repair_model": request.repair_model,
         "parallel": request.parallel,
         "tune_points": request.tune_points,
+        "playbook_hints": None if request.playbook_hints else False,
     }
-    usual = {"strategy": "linear", "parallel": 1, "tune_points": TUNE_POINTS}
+    usual = {"strategy": "linear", "parallel": 1, "tune_points": TUNE_POINTS, "playbook_hints": True}
     if recorded is not None:
         usual = recorded.model_dump(include=told.keys() - {"analyst_model", "repair_model"})
         usual["analyst_model"] = config.model if recorded.analyst_model else None

@@ -4,6 +4,7 @@ Limits: prints only; the words are prompts/templates and prompts/stages.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.commands.choice import chosen
@@ -11,32 +12,35 @@ from agent.context import past_attempts
 from agent.tuner import TUNE_POINTS
 from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
-from prompts.category import category_of
+from prompts.cards import cards_for
+from prompts.category import adapted
 from prompts.context import Base, Context, Metrics
 from prompts.render import render
 from prompts.stages import load_stage, missing_metrics
 from runs.store import open_run, runs_directory
 
 
-def print_prompt(
-    problem: str,
-    gpu: str,
-    *,
-    stage: str,
-    code: Path | None,
-    metrics: Path | None,
-    run: str | None,
-    runs_dir: Path | None,
-) -> None:
+@dataclass(frozen=True)
+class Moment:
+    """The moment of a run that a prompt is for."""
+
+    stage: str
+    code: Path | None
+    metrics: Path | None
+    run: str | None
+    playbook_hints: bool
+
+
+def print_prompt(problem: str, gpu: str, moment: Moment, *, runs_dir: Path | None) -> None:
     """Render the prompt for these choices and print it."""
-    step = load_stage(stage)
+    step = load_stage(moment.stage)
     subject, target = chosen(problem, gpu)
-    source = _read(code, "--code") if code else None
-    measured = _metrics(metrics) if metrics else {}
-    history = past_attempts(open_run(run, runs_directory(runs_dir)).state()) if run else ()
+    source = _read(moment.code, "--code") if moment.code else None
+    measured = _metrics(moment.metrics) if moment.metrics else {}
+    history = past_attempts(open_run(moment.run, runs_directory(runs_dir)).state()) if moment.run else ()
     with JudgeClient(facts_only=True) as judge:
         facts = judge.facts(subject)
-    step = step.for_category(category_of(facts))
+    step = adapted(step, facts)
     context = Context(
         role="optimize" if source else "propose",
         problem=subject,
@@ -48,6 +52,7 @@ def print_prompt(
         missing_metrics=missing_metrics(step, measured),
         history=history,
         tune_points=TUNE_POINTS,
+        cards=cards_for(facts, target) if moment.playbook_hints and step.shows_cards else (),
     )
     print(render(context), end="")
 

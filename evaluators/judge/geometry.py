@@ -23,6 +23,7 @@ from evaluators.judge.reference import Reference, Workload, literal
 
 SMALL_ELEMENTS = 200_000  # outputs of a small geometry; the interpreter needs about 1 us per element and tap
 
+_GROWTHS = (*range(6), 8, 16, 32)  # three taps a dilation of 4 apart reach over 9 positions
 UNSHRUNK_PARAMETERS = 16_000_000  # a model with more is not built at its own width for a small input
 
 
@@ -83,8 +84,8 @@ def geometries_of(reference: Reference) -> Geometries:
 
 
 def _first_running(reference: Reference, name: str, channels: tuple[int, int] | None, size: int) -> Geometry | None:
-    """The smallest legal version: sizes grow by one until the reference accepts them; at last the sizes as they are."""
-    for growth in range(6):
+    """The smallest legal version: sizes grow until the reference accepts them; at last the sizes as they are."""
+    for growth in _GROWTHS:
         for source in reference.resizable_sources:
             constants = _shrunk(source, channels, size + growth)
             of_model = names_used_by(source, "get_init_inputs")

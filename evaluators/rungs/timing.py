@@ -4,6 +4,8 @@ Limits: one GPU, the first one CUDA shows, under a lease; where it is not the ta
 say so. Without a GPU nothing is timed, and the check says that.
 """
 
+import math
+from dataclasses import replace
 from functools import lru_cache
 from statistics import median
 
@@ -51,25 +53,27 @@ def _timed(task: Task, bench: Bench) -> Findings:
     seat.sit()
     samples = take(bench, seat)
     timing = _timing(task, bench, samples)
-    _require_possible(timing, _floor(task, samples))
-    duel = _duel(task, bench, samples)
+    if said := samples.contradiction() or _impossible(timing, _floor(task, samples)):
+        return replace(_failed(Failure("untrustworthy_timing", said), CHECK), timing=timing)
     return Findings(
         checks=(Check(name=CHECK, status="passed", detail=_said(timing)), *_shared_with(bench)),
         timing=timing,
-        duel=duel,
+        duel=_duel(task, bench, samples),
         environment=bench.card.fingerprint,
     )
 
 
 def _timing(task: Task, bench: Bench, samples: Samples) -> Timing:
     spec, floor = _spec_of(bench.card.name, task.gpu), _floor(task, samples)
+    outside = samples.latency(samples.outside_ms)
+    inside = samples.latency(samples.inside_ms) if all(map(math.isfinite, samples.inside_ms)) else None
     return Timing(
         device=bench.card.name,
         is_target=spec.key == task.gpu.key,
-        latency=samples.latency(samples.inside_ms),
-        clock="device events",
-        outside=samples.latency(samples.outside_ms),
-        inside=samples.latency(samples.inside_ms),
+        latency=inside or outside,
+        clock="device events" if inside else "judge's clock",
+        outside=outside,
+        inside=inside,
         protocol_ms=samples.protocol.cost_ms,
         protocol_spread_ms=samples.protocol.spread_ms,
         null_protocol_ms=samples.protocol.null_ms,
@@ -89,14 +93,14 @@ def _floor(task: Task, samples: Samples) -> Floor:
     return floor_of(_facts(task.problem), spec, samples.precision)
 
 
-def _require_possible(timing: Timing, floor: Floor) -> None:
-    if timing.latency.median_ms < floor.impossible_ms:
-        raise Wrong(
-            CHECK,
-            "untrustworthy_timing",
-            f"{timing.latency.median_ms:.4g} ms is less than the {floor.impossible_ms:.4g} ms that the problem's bytes "
-            f"and FLOP need on {timing.device}: the work was not done in that time",
-        )
+def _impossible(timing: Timing, floor: Floor) -> str:
+    """Why nothing that did the work can have been so fast; empty where it can."""
+    if timing.latency.median_ms >= floor.impossible_ms:
+        return ""
+    return (
+        f"{timing.latency.median_ms:.4g} ms is less than the {floor.impossible_ms:.4g} ms that the problem's bytes and "
+        f"FLOP need on {timing.device}: the work was not done in that time"
+    )
 
 
 def _duel(task: Task, bench: Bench, samples: Samples) -> Duel | None:

@@ -12,15 +12,17 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from evaluators.errors import UsageError
+from evaluators.frozen import Frozen
 from prompts.stage import Stage
 
 BUILT_IN_DIR = Path(__file__).parent
 USER_DIR_VARIABLE = "AGENT_PROMPTS_DIR"
+Noun = TypeVar("Noun", bound=Frozen)
 
 
 def all_stages(own: Path | None = None) -> tuple[Stage, ...]:
@@ -28,8 +30,9 @@ def all_stages(own: Path | None = None) -> tuple[Stage, ...]:
     if own is not None and not own.is_dir():
         raise UsageError(f"--stages {own} is not a folder; point it at a folder of stage files (*.toml)")
     folders = [*_folders(), *([own] if own else [])]
-    stages = {path.stem: _read(path) for folder in folders for path in sorted(folder.glob("*.toml"))}
-    return tuple(sorted(stages.values(), key=lambda stage: (stage.order, stage.key)))
+    paths = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+    stages = [read_toml(path, Stage, "stage") for path in paths.values()]
+    return tuple(sorted(stages, key=lambda stage: (stage.order, stage.key)))
 
 
 def load_stage(key: str) -> Stage:
@@ -73,13 +76,14 @@ def _folders() -> list[Path]:
     return [BUILT_IN_DIR] if user is None else [BUILT_IN_DIR, user / "stages"]
 
 
-def _read(path: Path) -> Stage:
+def read_toml(path: Path, noun: type[Noun], what: str) -> Noun:
+    """The noun a TOML file holds, its key the file's stem. A damaged file is a UsageError that names file and field."""
     try:
         fields: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"stage file {path}: {error}") from None
+        raise UsageError(f"{what} file {path}: {error}") from None
     try:
-        return Stage(**{**fields, "key": path.stem})
+        return noun(**{**fields, "key": path.stem})
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"stage file {path}: field {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise UsageError(f"{what} file {path}: field {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -13,7 +13,7 @@ from evaluators.errors import UsageError
 from evaluators.evaluation import Estimate, KernelResources, Passed
 from evaluators.measurement import DURATION, Metric, Profile
 from evaluators.problem import ProblemFacts
-from prompts.category import category_of
+from prompts.category import adapted, category_of
 from prompts.stage import Condition, Stage
 from prompts.stages import all_stages, load_stage
 from runs.nouns import Attempt, Attempted
@@ -120,7 +120,7 @@ def test_overrides_by_category():
     assert len(fused.rules) == len(grid.rules) + 1
     assert fused.rules[1:] == grid.rules
     assert not entry(grid.for_category("activation"), evidence_of(None)).enters
-    assert grid.for_category("matmul") == grid
+    assert grid.for_category("reduction") == grid
     assert load_stage("algorithm").for_category("activation").proposals == 1
 
 
@@ -135,11 +135,27 @@ def test_overrides_by_category():
         ("gelu", ("gelu",), "activation"),
         ("sum", ("sum",), "reduction"),
         ("sort", ("sort",), "other"),
+        ("softmax", ("softmax",), "reduction"),
+        ("mul", ("mul",), "activation"),
     ],
 )
 def test_categories(operator, operators, category):
     empty = {"inputs": (), "parameters": (), "outputs": (), "init_args": "", "flop": None, "bytes_moved": 1}
     assert category_of(ProblemFacts(operator=operator, operators=operators, **empty)) == category
+
+
+def test_a_fusion_gets_the_advice_of_what_is_in_it_and_no_other():
+    empty = {"inputs": (), "parameters": (), "outputs": (), "init_args": "", "flop": None, "bytes_moved": 1}
+    tiling = load_stage("tiling")
+    fused = {
+        operator: adapted(tiling, ProblemFacts(operator=operator, operators=(operator, "relu"), **empty))
+        for operator in ("conv2d", "matmul", "softmax")
+    }
+    channels = {name: "channel counts" in " ".join(stage.ideas) for name, stage in fused.items()}
+    tiles = {name: "tl.dot wants" in " ".join(stage.rules) for name, stage in fused.items()}
+    assert channels == {"conv2d": True, "matmul": False, "softmax": False}
+    assert tiles == {"conv2d": True, "matmul": True, "softmax": False}
+    assert adapted(tiling, None).rules != tiling.rules, "all advice where nothing is known"
 
 
 def test_the_walk_says_what_it_passes_over_and_takes_one_where_all_are_shut():

@@ -10,9 +10,12 @@ from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.facts import facts_of
 from evaluators.measurement import Baseline, Baselines, Duel, Latency, Metric, Profile, Timing
 from evaluators.problem_catalog import load_problem
+from prompts.cards import cards_for
+from prompts.category import adapted
 from prompts.context import Analysis, Base, Context, PastAttempt, Search, TunedPoint, Tuning
 from prompts.stages import load_stage, missing_metrics
 
+PROBLEMS = Path(__file__).parents[1] / "agent" / "playbook" / "data"
 CODE = '''import torch
 import torch.nn as nn
 import triton
@@ -190,10 +193,12 @@ TUNING = Tuning(
 
 
 def build(role, *, problem="convt3d", gpu="4090", stage="memory", **fields):
-    subject = load_problem(problem)
-    return Context(
-        role=role, problem=subject, facts=facts_of(subject), gpu=load_gpu(gpu), stage=load_stage(stage), **fields
-    )
+    """As a run builds it: the stage for the problem's operators, the cards where the stage shows them."""
+    subject, target = load_problem(problem), load_gpu(gpu)
+    facts = facts_of(subject)
+    step = adapted(load_stage(stage), facts)
+    cards = cards_for(facts, target) if step.shows_cards and role != "repair" else ()
+    return Context(role=role, problem=subject, facts=facts, gpu=target, stage=step, cards=cards, **fields)
 
 
 @pytest.fixture(scope="session")
@@ -232,6 +237,8 @@ def contexts():
             tune_points=8,
             searches=(Search(attempt=1, tuning=TUNING),),
         ),
+        "propose-softmax": build("propose", problem=str(PROBLEMS / "softmax.py"), stage="algorithm"),
+        "propose-matmul-memory": build("propose", problem=str(PROBLEMS / "square_matmul.py"), gpu="h100-sxm"),
     }
 
 

@@ -17,7 +17,7 @@ from prompts.stages import load_stage
 GOLDEN = Path(__file__).parents[1] / "golden" / "prompts"
 NAMES = [
     *("propose-algorithm", "propose-from-user-code", "optimize-memory", "optimize-measured", "optimize-tuned"),
-    *("analyze-algorithm", "repair-tiling", "repair-no-code"),
+    *("analyze-algorithm", "repair-tiling", "repair-no-code", "propose-softmax", "propose-matmul-memory"),
 ]
 
 

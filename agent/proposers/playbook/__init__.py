@@ -1,25 +1,26 @@
 """The playbook: a rule-based author of kernels that answers the same prompt as a model, in the same format, for free.
 
-    reference.py, shape.py    what is to be computed       family.py, families/   what can be written, a file each
+    recognition.py            what is to be computed       family.py, families/   what can be written, a file each
+    reference.py, shape.py    of one convolution           formulas/              of elementwise chains, rows, products
     record.py, evidence.py    what was tried and found     search.py, repair.py   what is written next
     emission.py               the file and the reply
 
 It reads the context value instead of the rendered prompt. It knows nothing of verdicts: its kernels are judged like any
 other.
 
-Limits: single transposed convolutions. Any other problem ends with NothingToPropose and the reason.
+Limits: references that are one convolution of either kind, an elementwise chain, reductions over neighbouring
+dimensions or one matrix product with what follows it. Any other problem ends with NothingToPropose and the reason.
 """
 
 from agent.proposers import Proposal
 from agent.proposers.errors import NothingToPropose
-from agent.proposers.playbook.emission import candidate_source, given_reply, reply_text
+from agent.proposers.playbook.emission import given_reply, reply_text
 from agent.proposers.playbook.evidence import evidence_about
 from agent.proposers.playbook.family import Move, Situation, family_of
+from agent.proposers.playbook.recognition import Subject, recognise
 from agent.proposers.playbook.record import Record, configuration_of, record_of
-from agent.proposers.playbook.reference import read_reference
 from agent.proposers.playbook.repair import repair
-from agent.proposers.playbook.search import next_move
-from agent.proposers.playbook.shape import shape_from
+from agent.proposers.playbook.search import best_guess, next_move
 from evaluators.evaluation import Failed
 from prompts.context import Context
 from runs.nouns import Usage
@@ -35,29 +36,17 @@ class PlaybookProposer:
     def propose(self, context: Context, prompt: str) -> Proposal:
         """The next kernel with its plan. Raises NothingToPropose, with the reason, when there is none."""
         try:
-            return _proposal(self._reply(context))
+            subject, record = _subject(context), record_of(context)
+            return _proposal(_reply(subject, _move(context, _situation(context, subject, record), record)))
         except NothingToPropose:
             if context.history or context.base is None or context.base.number is not None:
                 raise
             return _proposal(given_reply(context.base.source))  # what the user brought is judged all the same
 
-    def _reply(self, context: Context) -> str:
-        if context.facts is None:
-            raise NothingToPropose("nothing is known about the reference's sizes; the playbook cannot choose a kernel")
-        reference = read_reference(context.problem.source)
-        tolerance = context.problem.tolerance
-        record = record_of(context)
-        situation = Situation(
-            shape=shape_from(context.facts, reference.layer),
-            gpu=context.gpu,
-            allowed_error=tolerance.error_multiple * tolerance.tf32_floor,
-            too_coarse=record.too_coarse,
-        )
-        move = _move(context, situation, record)
-        family = family_of(move.configuration)
-        assert family is not None, "moves name families that exist"
-        source = candidate_source(move.configuration, family, reference)
-        return reply_text(move.configuration, move.reason, source)
+    def best_guess(self, context: Context) -> Proposal:
+        """The kernel expected to take least, where propose() begins with the plainest. Raises NothingToPropose."""
+        subject = _subject(context)
+        return _proposal(_reply(subject, best_guess(_situation(context, subject, record_of(context)))))
 
     def worst_case_cost_usd(self, prompt: str) -> float | None:
         """Free."""
@@ -70,6 +59,24 @@ class PlaybookProposer:
 
 def _proposal(reply: str) -> Proposal:
     return Proposal(reply=reply, model=PlaybookProposer.name, usage=Usage(requests=0, cost_usd=0.0, cost_source="free"))
+
+
+def _reply(subject: Subject, move: Move) -> str:
+    family = family_of(move.configuration)
+    assert family is not None, "moves name families that exist"
+    return reply_text(move.configuration, move.reason, subject.write(move.configuration, family))
+
+
+def _subject(context: Context) -> Subject:
+    if context.facts is None:
+        raise NothingToPropose("nothing is known about the reference's sizes; the playbook cannot choose a kernel")
+    return recognise(context.problem, context.facts)
+
+
+def _situation(context: Context, subject: Subject, record: Record) -> Situation:
+    tolerance = context.problem.tolerance
+    floor = tolerance.tf32_floor if tolerance.allows_tf32(subject.is_tf32) else tolerance.floor
+    return Situation(subject.shape, context.gpu, tolerance.error_multiple * floor, record.too_coarse)
 
 
 def _move(context: Context, situation: Situation, record: Record) -> Move:

@@ -5,6 +5,7 @@ Limits: text. A configuration of a reference always gives the same file, so equa
 
 import re
 import textwrap
+from dataclasses import dataclass
 
 from agent.proposers.playbook import kernel_text
 from agent.proposers.playbook.configuration import Configuration
@@ -18,23 +19,41 @@ class ModelNew(nn.Module):
 {constructor}
 
     def forward(self, {input_name}):
-        return conv_transpose({input_name}, self.{layer})
+        return {function}({input_name}, self.{layer})
 '''
 
 
-def candidate_source(configuration: Configuration, family: Family, reference: ReferenceText) -> str:
+@dataclass(frozen=True)
+class Operator:
+    """What forward calls, and the text that defines it around a family's kernels."""
+
+    function: str
+    wrapper: str
+
+
+TRANSPOSED = Operator("conv_transpose", kernel_text.WRAPPER)
+
+
+def candidate_source(
+    configuration: Configuration, family: Family, reference: ReferenceText, operator: Operator = TRANSPOSED
+) -> str:
     """The complete file. Its first line names the configuration, by which the playbook knows its own work again."""
-    constants = "\n".join(f"{name} = {value!r}" for name, value in configuration.knobs)
     fragments = [getattr(kernel_text, name) for name in ("PLACE", *family.fragments)]
     module = _MODULE.format(
         constructor=textwrap.indent(reference.constructor, "    "),
         input_name=reference.input_name,
         layer=reference.layer,
+        function=operator.function,
     )
+    head = head_of(configuration, family, reference.preamble)
+    return "\n".join((head, *fragments, family.kernels, operator.wrapper, module))
+
+
+def head_of(configuration: Configuration, family: Family, preamble: str) -> str:
+    """What every file begins with: the configuration, imports, what the constructor needs, the knobs."""
     head = f'"""{configuration}: {family.idea}."""\n\n{kernel_text.IMPORTS}{family.imports}'
-    preamble = f"{reference.preamble}\n" if reference.preamble else ""
-    parts = (head, preamble, f"{constants}\n", *fragments, family.kernels, kernel_text.WRAPPER, module)
-    return "\n".join(part for part in parts if part)
+    constants = "\n".join(f"{name} = {value!r}" for name, value in configuration.knobs)
+    return "\n".join(part for part in (head, f"{preamble}\n" if preamble else "", f"{constants}\n") if part)
 
 
 def reply_text(configuration: Configuration, reason: str, source: str) -> str:

@@ -1,4 +1,6 @@
-"""What a kernel family declares, and how they are found: one file in families/ per family, `FAMILY` declares it.
+"""What a kernel family declares, and how they are found: one file per family, in families/ or a folder there.
+
+`FAMILY` in the file declares it. A folder in families/ serves another kind of workload than transposed convolutions.
 
 Limits: declarations. Which family is written when is search.py and repair.py; the text around the kernels emission.py.
 """
@@ -155,13 +157,21 @@ class Family:
 
 
 @cache
-def known_families() -> tuple[Family, ...]:
-    """Every family in families/, from the plainest on."""
-    names = [module.name for module in pkgutil.iter_modules(families.__path__)]
-    found = [importlib.import_module(f"{families.__name__}.{name}").FAMILY for name in names]
+def known_families(kind: str = "") -> tuple[Family, ...]:
+    """Every family for a kind of workload (a folder of families/), from the plainest on."""
+    package = importlib.import_module(f"{families.__name__}.{kind}" if kind else families.__name__)
+    names = [module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg]
+    found = [importlib.import_module(f"{package.__name__}.{name}").FAMILY for name in names]
     return tuple(sorted(found, key=lambda family: family.rank))
+
+
+@cache
+def every_family() -> tuple[Family, ...]:
+    """The families for all kinds of workload."""
+    kinds = [module.name for module in pkgutil.iter_modules(families.__path__) if module.ispkg]
+    return tuple(family for kind in ("", *kinds) for family in known_families(kind))
 
 
 def family_of(configuration: Configuration) -> Family | None:
     """The family of this name; None for a name that is not ours."""
-    return next((family for family in known_families() if family.name == configuration.family), None)
+    return next((family for family in every_family() if family.name == configuration.family), None)

@@ -65,27 +65,35 @@ def _second_line(current: Configuration, situation: Situation, record: Record) -
 
 
 def _promising(families: list[Family], situation: Situation, incumbent_ms: float | None, gain: float) -> Move | None:
-    """The family with the least expected time, if it is so much less than the current code's; the plainest where
-    nothing is known of that."""
-    starts = [(family, family.start(situation)) for family in families]
-    if not starts:
+    """The family with the least expected time, if it is so much less than the current code's; where nothing is known of
+    that, for transposed convolutions the plainest, for the rest, where all are plain, still the one with the least."""
+    if not families:
         return None
+    if incumbent_ms is None and not situation.shape.kind:
+        return Move(families[0].start(situation), f"{families[0].idea}; pays with {families[0].pays_when}")
+    move, expected_ms = _quickest(families, situation)
     if incumbent_ms is None:
-        family, start = starts[0]
-        return Move(start, f"{family.idea}; pays with {family.pays_when}")
-    family, start = min(starts, key=lambda pair: pair[0].expected_ms(pair[1], situation))
-    expected_ms, limiter = family.expected_ms(start, situation), family.cost(start, situation).limiter
+        return move
     if expected_ms * gain > incumbent_ms:
         return None
-    return Move(
-        start,
-        f"{family.idea}; expected {expected_ms:.3g} ms ({limiter}), {incumbent_ms:.3g} ms for the current code",
-    )
+    return Move(move.configuration, f"{move.reason}, {incumbent_ms:.3g} ms for the current code")
+
+
+def best_guess(situation: Situation) -> Move:
+    """The first configuration of the family expected to take least; of equals the plainest."""
+    return _quickest(fitting(situation), situation)[0]
+
+
+def _quickest(families: list[Family], situation: Situation) -> tuple[Move, float]:
+    starts = [(family, family.start(situation)) for family in families]
+    family, start = min(starts, key=lambda pair: pair[0].expected_ms(pair[1], situation))
+    expected_ms, limiter = family.expected_ms(start, situation), family.cost(start, situation).limiter
+    return Move(start, f"{family.idea}; expected {expected_ms:.3g} ms ({limiter})"), expected_ms
 
 
 def fitting(situation: Situation) -> list[Family]:
     """The families with a use for this workload, from the plainest on."""
-    return [family for family in known_families() if not family.misfit(situation)]
+    return [family for family in known_families(situation.shape.kind) if not family.misfit(situation)]
 
 
 def _expected_ms(current: Configuration | None, situation: Situation, evidence: Evidence) -> float | None:

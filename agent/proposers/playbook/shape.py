@@ -1,4 +1,4 @@
-"""The published workload of a transposed convolution as (depth, height, width); fewer dimensions get leading ones.
+"""The published workload of a convolution as (depth, height, width); fewer dimensions get leading ones.
 
 Limits: sizes only. A kernel handles every legal argument; these sizes choose which kernel and which tile.
 """
@@ -6,18 +6,20 @@ Limits: sizes only. A kernel handles every legal argument; these sizes choose wh
 import ast
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from agent.proposers.errors import NothingToPropose
 from evaluators.problem import ProblemFacts
 
 Axes = tuple[int, int, int]
-_ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
 class ConvShape:
-    """Sizes of one transposed convolution as the reference runs it."""
+    """Sizes of one transposed convolution as the reference runs it. `kind`: the folder in families/ that serves it."""
 
+    kind: ClassVar[str] = ""
     batch: int
     in_channels: int  # of one group
     out_channels: int  # of one group
@@ -33,7 +35,7 @@ class ConvShape:
     @property
     def item_bytes(self) -> int:
         """Bytes of one element."""
-        return _ITEM_BYTES[self.dtype]
+        return ITEM_BYTES[self.dtype]
 
     @property
     def taps(self) -> int:
@@ -75,28 +77,54 @@ class ConvShape:
         return self.batch * self.groups * self.out_channels * math.prod(self.output) * self.item_bytes
 
 
+@dataclass(frozen=True)
+class GatherShape(ConvShape):
+    """Sizes of a convolution with a stride: every output uses every tap."""
+
+    kind: ClassVar[str] = "convolutions"
+
+    @property
+    def phases(self) -> int:
+        """One."""
+        return 1
+
+
 def shape_from(facts: ProblemFacts, layer: str) -> ConvShape:
-    """The sizes in the facts of a problem. Raises NothingToPropose for an operator without a family."""
+    """The sizes in the facts of a transposed convolution. Raises NothingToPropose for other operators."""
     if not facts.operator.startswith("conv_transpose"):
         raise NothingToPropose(f"the playbook has no family for {facts.operator}; give a --model")
+    weight, sizes = _sizes(facts, layer)
+    return ConvShape(**sizes, in_channels=weight[0] // sizes["groups"], out_channels=weight[1])
+
+
+def convolution_shape(facts: ProblemFacts, layer: str) -> ConvShape:
+    """The sizes of a convolution; with stride 1 those of the transposed one that has the same values."""
+    weight, sizes = _sizes(facts, layer)
+    sizes |= {"in_channels": weight[1], "out_channels": weight[0] // sizes["groups"]}
+    reach = tuple(d * (k - 1) for d, k in zip(sizes["dilation"], sizes["kernel"], strict=True))
+    turned = tuple(r - p for r, p in zip(reach, sizes["padding"], strict=True))
+    if sizes["stride"] != (1, 1, 1) or min(turned) < 0:
+        return GatherShape(**sizes)
+    return ConvShape(**{**sizes, "padding": turned})
+
+
+def _sizes(facts: ProblemFacts, layer: str) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """(shape of the weight, what both kinds of convolution have in common)."""
     weight = next((fact.shape for fact in facts.parameters if fact.name == f"{layer}.weight"), None)
-    if weight is None or not facts.inputs or facts.inputs[0].dtype not in _ITEM_BYTES:
+    if weight is None or not facts.inputs or not facts.outputs or facts.inputs[0].dtype not in ITEM_BYTES:
         raise NothingToPropose(f"the playbook needs one fp32, fp16 or bf16 input and a parameter {layer}.weight")
-    groups = int(facts.hyperparameters.get("groups", "1"))
     rank = len(weight) - 2
-    return ConvShape(
-        batch=facts.inputs[0].shape[0] if len(facts.inputs[0].shape) == rank + 2 else 1,
-        in_channels=weight[0] // groups,
-        out_channels=weight[1],
-        groups=groups,
-        source=_axes(facts.inputs[0].shape[-rank:], 1),
-        output=_axes(facts.outputs[0].shape[-rank:], 1),
-        kernel=_axes(weight[2:], 1),
-        stride=_hyperparameter(facts, "stride", rank, 1),
-        padding=_hyperparameter(facts, "padding", rank, 0),
-        dilation=_hyperparameter(facts, "dilation", rank, 1),
-        dtype=facts.inputs[0].dtype,
-    )
+    return weight, {
+        "batch": facts.inputs[0].shape[0] if len(facts.inputs[0].shape) == rank + 2 else 1,
+        "groups": int(facts.hyperparameters.get("groups", "1")),
+        "source": _axes(facts.inputs[0].shape[-rank:], 1),
+        "output": _axes(facts.outputs[0].shape[-rank:], 1),
+        "kernel": _axes(weight[2:], 1),
+        "stride": _hyperparameter(facts, "stride", rank, 1),
+        "padding": _hyperparameter(facts, "padding", rank, 0),
+        "dilation": _hyperparameter(facts, "dilation", rank, 1),
+        "dtype": facts.inputs[0].dtype,
+    }
 
 
 def _hyperparameter(facts: ProblemFacts, name: str, rank: int, default: int) -> Axes:

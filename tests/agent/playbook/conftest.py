@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -242,17 +243,34 @@ def reference() -> str:
 @pytest.fixture(scope="module")
 def interpret():
     """Answers of one interpreting process for (sources, cases)."""
+    with interpreting() as ask:
+
+        def answers_of(sources, cases):
+            answers = ask({"sources": sources, "cases": cases})
+            assert len(answers) == len(sources) * len(cases)
+            return answers
+
+        yield answers_of
+
+
+@pytest.fixture(scope="module")
+def compare():
+    """Answers of one interpreting process for pairs of an emitted file and its reference."""
+    with interpreting() as ask:
+        yield lambda pairs: ask({"pairs": pairs})
+
+
+@contextmanager
+def interpreting():
     script = Path(__file__).parent / "interpreted.py"
     process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def ask(sources, cases):
-        process.stdin.write(json.dumps({"sources": sources, "cases": cases}) + "\n")
+    def ask(request):
+        process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
         assert line, f"the interpreting process ended with {process.wait()}; its error is on stderr"
-        answers = json.loads(line)
-        assert len(answers) == len(sources) * len(cases)
-        return answers
+        return json.loads(line)
 
     with process:
         yield ask

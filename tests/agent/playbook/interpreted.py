@@ -1,11 +1,13 @@
 """Run emitted files in the Triton interpreter; one JSON request per line on stdin, one JSON answer per line on stdout.
 
     {"sources": [text, ...], "cases": [...]}  ->  [{"case": ..., "error": against float64, "same_shape": ...}, ...]
+    {"pairs": [{"source": text, "reference": text}, ...]}  ->  [{"error": ..., "own": of the reference, ...}, ...]
 
 A process of its own: Triton reads TRITON_INTERPRET once, and the tests' process does not load torch. Outputs are filled with NaN
 before every call, products are exact in fp32, and every access is checked against the arguments' storages.
 """
 
+import copy
 import dataclasses
 import json
 import os
@@ -141,7 +143,42 @@ def poisoned(model, layer, x, value):
     return {"missed": int((theirs & ~ours).sum()), "spread": spread, "batch": int(ours[1:].sum())}
 
 
+def compare(pair):
+    """An emitted file against the reference it was emitted for, both with the reference's weights and inputs."""
+    torch.manual_seed(0)
+    reference, module = load("reference", pair["reference"]), load("kernel", pair["source"])
+    model, new = (part(*reference.get_init_inputs()) for part in (reference.Model, module.ModelNew))
+    new.load_state_dict(model.state_dict())
+    inputs = [scaled(value, pair) for value in reference.get_inputs()]
+    with torch.no_grad():
+        got = new(*inputs)
+        own = copy.deepcopy(model)(*inputs)
+        exact = model.double()(*[v.double() if isinstance(v, torch.Tensor) else v for v in inputs])
+    is_nan = exact.isnan()
+    left_out = is_nan | (exact.isinf() & (got == exact))
+    exact, y, own = (torch.where(left_out, 0.0, v.double()) for v in (exact, got, own))
+    norm = exact.norm().clamp_min(1e-300)
+    return {
+        "error": float((y - exact).norm() / norm),
+        "own": float((own - exact).norm() / norm),
+        "same_nan": bool((got.isnan() == is_nan).all()),
+        "same_shape": got.shape == exact.shape and got.dtype == inputs[0].dtype,
+        "contiguous": got.is_contiguous(),
+    }
+
+
+def scaled(value, pair):
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value * pair.get("scale", 1.0)
+    if pair.get("nan"):
+        value.view(-1)[1] = float("nan")
+    return value.transpose(-1, -2).contiguous().transpose(-1, -2) if pair.get("strided") else value
+
+
 def answer(request):
+    if "pairs" in request:
+        return [compare(pair) for pair in request["pairs"]]
     modules = [load(f"kernel{number}", source) for number, source in enumerate(request["sources"])]
     return [
         {"kernel": number, "case": case} | call(m, case)

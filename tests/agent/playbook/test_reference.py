@@ -88,9 +88,9 @@ def test_a_forward_that_is_more_than_one_call_is_refused(forward):
         read_reference(UNUSUAL.replace("return self.up(volume)", forward))
 
 
-def test_other_operators_are_refused_by_name(search):
-    facts = search.context().facts.model_copy(update={"operator": "matmul"})
-    with pytest.raises(NothingToPropose, match="no family for matmul"):
+def test_other_layers_are_refused_by_name(search):
+    facts = search.context().facts.model_copy(update={"operator": "lstm"})
+    with pytest.raises(NothingToPropose, match=r"line 18 .*`self.conv_transpose3d` is not known"):
         search.propose(facts=facts)
 
 

@@ -57,9 +57,11 @@ def test_a_flood_of_heartbeats_ends_at_the_limit(check, honest, small, replaced,
     assert found.failure is not None or "still running" in found.unverified
 
 
-def test_a_claim_that_the_harness_cannot_is_unverified_not_passed(check, honest, small, replaced):
+def test_a_claim_that_the_harness_cannot_is_never_passed(check, honest, small, replaced, monkeypatch):
+    """The other geometries are asked all the same, and the process that claimed it is asleep then."""
+    monkeypatch.setattr(correctness, "CALL_LIMIT_S", 3.0)
     claim = {"fault": "NotImplementedError", "message": "", "unsupported": "cannot", "report": {}}
     forward = FORGED.replace("{message}", repr(claim))
     text = replaced(honest("direct_triton"), "    def forward(self, x):\n", forward + "    def compute(self, x):\n")
     found = check(text, small)
-    assert (found.failure, found.unverified) == (None, "cannot")
+    assert found.unverified == "cannot" or found.failure.kind == "timeout"

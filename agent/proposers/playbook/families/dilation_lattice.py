@@ -17,6 +17,7 @@ from agent.proposers.playbook.family import Family, Situation
 from agent.proposers.playbook.tiling import KNOBS
 from agent.proposers.playbook.window_choices import CHOICES
 from agent.proposers.playbook.windows import has_dead_phases, start_window, window_cost, window_extents
+from prompts.cards import built_in_card
 
 MAIN = '''
 @triton.jit
@@ -137,11 +138,12 @@ def _start(situation: Situation) -> Configuration:
     return start_window(situation, "dilation_lattice")
 
 
+CARD = built_in_card("dilation_lattice")
 FAMILY = Family(
     name="dilation_lattice",
     rank=5,
-    idea="only the outputs that taps reach are computed, the others are filled by programs among the computing ones",
-    pays_when="a dilation that shares a factor with the stride",
+    idea=CARD.idea,
+    pays_when=CARD.pays_when,
     knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE"),
     kernels=window_text.WINDOWS + MAIN,
     fragments=("ROUND_TF32", "FIRST_TAP"),

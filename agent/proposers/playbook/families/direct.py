@@ -9,6 +9,7 @@ import math
 
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Cost, Family, Situation
+from prompts.cards import built_in_card
 
 KERNELS = '''
 @triton.jit
@@ -88,11 +89,12 @@ def _cost(configuration: Configuration, situation: Situation) -> Cost:
     return Cost(bounds[limiter], limiter, steps * (block_m + block_n) * shape.item_bytes)
 
 
+CARD = built_in_card("direct")
 FAMILY = Family(
     name="direct",
     rank=0,
-    idea="multiply-adds of scalar weights with blocks of x, read as they lie",
-    pays_when="very few channels, or as a first kernel that is easy to trust",
+    idea=CARD.idea,
+    pays_when=CARD.pays_when,
     knobs=("BLOCK_M", "BLOCK_N", "GROUP_M", "NUM_WARPS"),
     kernels=KERNELS,
     fragments=(),

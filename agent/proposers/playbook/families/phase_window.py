@@ -13,6 +13,7 @@ from agent.proposers.playbook.family import Family
 from agent.proposers.playbook.tiling import KNOBS
 from agent.proposers.playbook.window_choices import CHOICES
 from agent.proposers.playbook.windows import start_window, window_cost, window_extents
+from prompts.cards import built_in_card
 
 MAIN = '''
 @triton.jit
@@ -86,11 +87,12 @@ def launch(x, w, bias, y, m):
 '''
 
 
+CARD = built_in_card("phase_window")
 FAMILY = Family(
     name="phase_window",
     rank=4,
-    idea="the phases of the width as rows and windows of pixels as the reduction of one product, stored in whole lines",
-    pays_when="a stride above 1",
+    idea=CARD.idea,
+    pays_when=CARD.pays_when,
     knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE"),
     kernels=window_text.WINDOWS + MAIN,
     fragments=("ROUND_TF32", "FIRST_TAP"),

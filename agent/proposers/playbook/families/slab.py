@@ -21,6 +21,7 @@ from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.families import direct
 from agent.proposers.playbook.family import Choice, Cost, Family, Situation
 from agent.proposers.playbook.tiling import shared_limit
+from prompts.cards import built_in_card
 
 LAUNCH = '''
 def channel_chunks(channels):
@@ -232,11 +233,12 @@ def _cost(configuration: Configuration, situation: Situation) -> Cost:
     return Cost(bounds[limiter], limiter, slab_bytes).after(situation.memory_ms(shape.read_bytes + packed_bytes))
 
 
+CARD = built_in_card("slab")
 FAMILY = Family(
     name="slab",
     rank=5,
-    idea="a slab of packed rows in shared memory feeds every tap of a kernel plane through Hopper's warpgroup products",
-    pays_when="stride 1 and many taps x channels, on sm_90",
+    idea=CARD.idea,
+    pays_when=CARD.pays_when,
     knobs=("PRECISION", "PIXELS", "POSITIONS", "SLABS", "STAGES"),
     kernels="\n".join(
         (
