@@ -1,6 +1,6 @@
 """One kernel the playbook can write: a family and its knobs. Its text form opens every plan and every emitted file.
 
-    packed_gemm BLOCK_M=128 BLOCK_N=64 NUM_WARPS=4
+    phase_window BLOCK_M=128 BLOCK_N=64 NUM_WARPS=4
 
 The playbook keeps no state: what it has tried is what it reads back from the plans in the record.
 
