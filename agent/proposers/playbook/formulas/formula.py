@@ -7,7 +7,7 @@ Limits: floating-point tensors. Shapes choose kernels and blocks; the emitted co
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import zip_longest
 from typing import TypeVar
@@ -15,9 +15,22 @@ from typing import TypeVar
 Shape = tuple[int, ...]
 
 
+class _Tree:
+    """Remembers its hash: a value used twice in each of thirty steps would be walked 2**30 times to compute it."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))  # type: ignore[arg-type]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 @dataclass(frozen=True)
-class Tensor:
+class Tensor(_Tree):
     """A tensor a kernel reads: an argument of forward, a parameter, or a view of one. `text`: forward's name for it."""
+
+    __hash__ = _Tree.__hash__
 
     text: str
     shape: Shape
@@ -31,8 +44,10 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(_Tree):
     """A scalar. `text` is a Python expression that forward can evaluate: `0.01`, `self.eps`, `x.size(1)`."""
+
+    __hash__ = _Tree.__hash__
 
     text: str
     shape: Shape = ()
@@ -48,8 +63,10 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Pointwise:
+class Pointwise(_Tree):
     """An elementwise operator (a key of pointwise.TEXTS) on operands that broadcast."""
+
+    __hash__ = _Tree.__hash__
 
     operator: str
     parts: tuple["Node", ...]
@@ -69,8 +86,10 @@ class Dims:
 
 
 @dataclass(frozen=True)
-class Reduction:
+class Reduction(_Tree):
     """sum, max, min; `top`: a maximum that is only subtracted; `exp_sum`: the sum of exp(part - top of part)."""
+
+    __hash__ = _Tree.__hash__
 
     kind: str
     part: "Node"
@@ -90,8 +109,10 @@ class Reduction:
 
 
 @dataclass(frozen=True)
-class Product:
+class Product(_Tree):
     """`left @ right` as torch.matmul broadcasts it."""
+
+    __hash__ = _Tree.__hash__
 
     left: Tensor
     right: Tensor

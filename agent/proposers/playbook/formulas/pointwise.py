@@ -52,6 +52,8 @@ TEXTS = {
     "minimum": "tl.minimum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)",
     "hardsigmoid": "tl.where({0} < -3.0, 0.0, tl.where({0} > 3.0, 1.0, ({0} + 3.0) / 6.0))",
     "hardswish": "{0} * tl.where({0} < -3.0, 0.0, tl.where({0} > 3.0, 1.0, ({0} + 3.0) / 6.0))",
+    "smooth_l1": "tl.where(tl.abs({0}) < {1}, 0.5 * {0} * {0} / {1}, tl.abs({0}) - 0.5 * {1})",
+    "relative_entropy": "tl.where({1} > 0.0, {1} * tl.log({1}), {1} * 0.0) - {1} * {0}",
     "gelu": "0.5 * {0} * (1.0 + tl.erf({0} * 0.7071067811865476))",
     "gelu_tanh": "0.5 * {0} * (1.0 + tanh(0.7978845608028654 * ({0} + 0.044715 * {0} * {0} * {0})))",
 }

@@ -7,6 +7,8 @@ level is one pass over the row.
 Limits: text. Sums are made in fp32, lane by lane and then across the lanes.
 """
 
+from functools import lru_cache
+
 from agent.proposers.playbook.formulas.evaluation import Evaluation, Operands, indented, operands_of
 from agent.proposers.playbook.formulas.formula import Node, Reduction, of_kind
 from agent.proposers.playbook.formulas.host_text import CHECKED
@@ -163,6 +165,7 @@ class Passes:
         return indented(body, depth)
 
 
+@lru_cache(maxsize=4096)
 def _reads(node: Node, tensor: Node) -> bool:
     """Whether a tensor is needed for a node beside the values of the row, which are known by then."""
     return node == tensor or (not is_of_the_row(node) and any(_reads(part, tensor) for part in node.parts))

@@ -1,13 +1,14 @@
 """What torch's functions compute, as nodes: linear is a product and a sum.
 
-Limits: elementwise operators and products; reductions.py has the others that signatures.py lists. Arguments that are
-not served (a dtype, a beta) are refused by name.
+Limits: elementwise operators and products; reductions.py and losses.py have the others that signatures.py lists.
+Arguments that are not served (a dtype, a beta) are refused by name.
 """
 
 from collections.abc import Callable
 
 from agent.proposers.playbook.formulas.call import Call, NotKnown, Value
 from agent.proposers.playbook.formulas.formula import Node, Number, Pointwise, Product
+from agent.proposers.playbook.formulas.losses import LOSSES
 from agent.proposers.playbook.formulas.reductions import REDUCTIONS
 from agent.proposers.playbook.formulas.signatures import ELEMENTWISE
 
@@ -91,6 +92,7 @@ def _transpose(call: Call) -> Node:
 
 _BUILDERS: dict[str, Callable[[Call], Value]] = {
     **REDUCTIONS,
+    **LOSSES,
     **dict.fromkeys(("add", "sub"), _add),
     **dict.fromkeys(("matmul", "mm", "bmm", "mv"), _matmul),
     **dict.fromkeys(("t", "transpose"), _transpose),

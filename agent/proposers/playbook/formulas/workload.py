@@ -13,6 +13,7 @@ Limits: one kind per formula. A product with a single column is taken as a reduc
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from agent.proposers.errors import NothingToPropose
@@ -118,12 +119,14 @@ def workload_of(formula: Node, dtype: str) -> FormulaShape:
     return ElementwiseShape(**_sizes(dtype, positions=elements(formula.shape)), formula=formula)
 
 
+@lru_cache(maxsize=4096)
 def level_of(node: Node) -> int:
     """How many reductions, one needing the other, stand between a value and the inputs."""
     below = max((level_of(part) for part in node.parts), default=0)
     return below + isinstance(node, Reduction)
 
 
+@lru_cache(maxsize=4096)
 def is_of_the_row(node: Node) -> bool:
     """Whether there is one value for the whole row: it is made of reductions and numbers only."""
     if isinstance(node, Reduction | Number):
@@ -218,12 +221,13 @@ def _refuse_lost_dims(formula: Node) -> None:
         if not isinstance(node, Pointwise):
             continue
         for part in node.parts:
-            lost = any(not r.keeps_dims and r.shape for r in _outermost(part))  # a single number lines up with all
-            if lost and not all(map(is_of_the_row, node.parts)):
+            if _has_lost_dims(part) and not all(map(is_of_the_row, node.parts)):
                 raise NothingToPropose("a reduction without keepdim meets a whole tensor; give a --model")
 
 
-def _outermost(node: Node) -> list[Reduction]:
+@lru_cache(maxsize=4096)
+def _has_lost_dims(node: Node) -> bool:
+    """Whether a reduction in it dropped its dimension; a single number lines up with everything all the same."""
     if isinstance(node, Reduction):
-        return [node]
-    return [found for part in node.parts for found in _outermost(part)]
+        return not node.keeps_dims and node.shape != ()
+    return isinstance(node, Pointwise) and any(map(_has_lost_dims, node.parts))

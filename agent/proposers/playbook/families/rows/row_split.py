@@ -47,7 +47,7 @@ def {name}({parameters}, CHUNK, SPLITS: tl.constexpr):
 _LAUNCH = '''
 def launch(operands, y, numbers, COUNT, R, INNER):
     """One launch for each level of reductions, one for the result."""
-    splits = min(SPLITS, triton.next_power_of_2(triton.cdiv(R, BLOCK)))
+    splits = max(1, min(SPLITS, triton.next_power_of_2(triton.cdiv(R, BLOCK))))
     chunk = triton.cdiv(triton.cdiv(R, splits), BLOCK) * BLOCK
     tiles = tiles_of(COUNT, INNER, ROWS)
     q = torch.empty(({reductions}, COUNT, splits), device=y.device, dtype=torch.float32)
