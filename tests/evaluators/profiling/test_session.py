@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from evaluators.judge.shared_bytes import on_host
 from evaluators.profiling import reasons
@@ -74,6 +75,15 @@ def test_named_pipes_are_there_for_a_profiler_behind_every_layer(profiler, mater
     assert place.zygote is not None
     assert place.note == ""
     assert "landlock" in " ".join(place.zygote.tier.layers)
+
+
+@pytest.mark.usefixtures("profiler")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_what_the_tiny_kernel_says_goes_before_what_its_profiler_says():
+    other = Profiler(search_path=(str(PROGRAMS),))
+    assert other.place(str(PROGRAMS / "stand_in" / "ncu_of_nothing")).reason.startswith(
+        "under Nsight Compute: no CUDA driver"
+    )
 
 
 @pytest.mark.usefixtures("profiler")
