@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from evaluators import errors
 from evaluators.candidate import Candidate
+from evaluators.device_report import DeviceReport
 from evaluators.evaluation import Evaluation, Failed, Rung, evaluation_adapter
 from evaluators.gpu import GpuSpec
 from evaluators.measurement import Baselines
@@ -71,12 +72,15 @@ class JudgeClient:
         device: str = "auto",
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py. `facts_only`: no fork server is started ahead.
+        """`sandbox`: auto, strict or unsafe, see sandbox/tiers.py.
+
+        facts_only: no fork server is started ahead, and no GPU is used unless `device` says cuda.
 
         device: auto | cpu | cuda, whether a GPU of this machine is used; cuda: it must be. `environment` is added to
         what the judge inherits, e.g. CUDA_VISIBLE_DEVICES.
         """
-        self._arguments = (sandbox, "cold", "cpu") if facts_only else (sandbox, "warm", device)
+        used = "cpu" if facts_only and device != "cuda" else device
+        self._arguments = (sandbox, "cold" if facts_only else "warm", used)
         self._environment = dict(environment or {})
         self._is_aborted = False
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
@@ -129,6 +133,11 @@ class JudgeClient:
         request = {"op": "baselines", "problem": problem.model_dump(mode="json")}
         answer = self._ask_twice(request, lambda name: None)
         return Baselines.model_validate(answer["baselines"]), dict(answer["environment"])
+
+    def device_report(self) -> DeviceReport:
+        """Its GPU, looked at now. Raises MachineError where it has none, with the reason."""
+        answer = self._ask_twice({"op": "device"}, lambda name: None)
+        return DeviceReport.model_validate(answer["report"])
 
     def device(self) -> str | None:
         """Name of the GPU the judge measures on; None where it has none."""

@@ -24,43 +24,8 @@ METRICS = (
     "smsp__warp_issue_stalled_long_scoreboard_per_warp_active.pct",
 )
 CHIPS = "ga100,ga102,ad102,gh100,gb100,gb202"
-PTX = """
-.version 7.0
-.target sm_70
-.address_size 64
-.visible .entry add_one(.param .u64 x)
-{
-    .reg .b64 %rd<4>; .reg .b32 %r<5>; .reg .f32 %f<3>;
-    ld.param.u64 %rd1, [x];
-    mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mov.u32 %r3, %tid.x;
-    mad.lo.s32 %r4, %r1, %r2, %r3;
-    mul.wide.s32 %rd2, %r4, 4;
-    add.s64 %rd3, %rd1, %rd2;
-    ld.global.f32 %f1, [%rd3];
-    add.f32 %f2, %f1, 0f3F800000;
-    st.global.f32 [%rd3], %f2;
-    ret;
-}
-"""
-# A launch through the driver alone: starting takes 0.2 s, where importing torch takes seconds.
-TINY = f"""
-import ctypes as c
-cu = c.CDLL("libcuda.so.1")
-def do(name, *a):
-    code = getattr(cu, name)(*a)
-    assert code == 0, (name, code)
-device, context, module, kernel, x = c.c_int(), c.c_void_p(), c.c_void_p(), c.c_void_p(), c.c_uint64()
-do("cuInit", 0); do("cuDeviceGet", c.byref(device), 0); do("cuCtxCreate_v2", c.byref(context), 0, device)
-do("cuModuleLoadData", c.byref(module), {PTX.encode()!r} + bytes(1))
-do("cuModuleGetFunction", c.byref(kernel), module, b"add_one"); do("cuMemAlloc_v2", c.byref(x), 1 << 20)
-do("cuMemsetD32_v2", x, 0, 1 << 18)
-pointers = (c.c_void_p * 1)(c.cast(c.byref(x), c.c_void_p))
-def launch():
-    do("cuLaunchKernel", kernel, 1024, 1, 1, 256, 1, 1, 0, None, pointers, None)
-    do("cuCtxSynchronize")
-launch(); do("cuProfilerStart"); launch(); do("cuProfilerStop"); print("ran")
-"""
-ALL = ["sockets", "tmp", "tracing", "counters"]
+TINY = (ROOT / "evaluators/inside/tiny_kernel.py").read_text()
+ALL = ["sockets", "children", "tmp", "tracing", "counters"]
 COMBINATIONS = [
     {"name": "no sandbox at all"},
     {"name": "all layers", "grants": []},
@@ -69,6 +34,7 @@ COMBINATIONS = [
     {"name": "all + sockets + counters", "grants": ["sockets", "counters"]},
     {"name": "all + sockets + counters, by tcp", "grants": ["sockets", "counters"], "connection": "tcp"},
     {"name": "all + sockets + counters + tmp", "grants": ["sockets", "counters", "tmp"]},
+    {"name": "as the rung tries first", "grants": ["sockets", "children", "counters"]},
     {"name": "all + everything granted", "grants": ALL},
     {"name": "everything granted, uid 0", "grants": ALL, "without": ["own_user"]},
     {"name": "everything granted, no seccomp", "grants": ALL, "without": ["seccomp"]},
@@ -89,6 +55,7 @@ def main():
             continue  # nothing needs to be dropped
         said = run({"do": "layers", **each})
         bears_all = bears_all or ("grants" in each and said.startswith("WORKS"))
+    run({"do": "place"})
     run({"do": "profile"}, limit_s=150)
     run({"do": "profile", "cupti": True}, limit_s=100)
     run({"do": "unknown metric"})
@@ -183,6 +150,17 @@ def boxed(step, line, environment):
         return answer, report.decode(), zygote.tier.name
 
 
+def place(step):
+    """The combination that the rung itself settles on."""
+    from evaluators.profiling.command import find_ncu
+    from evaluators.profiling.place import Profiler
+
+    profiler = Profiler()
+    found = profiler.place(find_ncu() or "ncu")
+    print(found.zygote.tier if found.zygote else "nowhere", found.note, found.reason)
+    profiler.close()
+
+
 def unknown_metric(step):
     """What ncu says of a name it does not know."""
     from evaluators.profiling import command, reasons
@@ -249,7 +227,7 @@ def profile(step):
         print("    missing", found.profile.missing, "note", found.profile.note)
 
 
-STEPS = {"layers": layers, "unknown metric": unknown_metric, "names": names, "profile": profile}
+STEPS = {"layers": layers, "place": place, "unknown metric": unknown_metric, "names": names, "profile": profile}
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))

@@ -1,7 +1,7 @@
 """`agent doctor`: what works on this machine, and what follows for a run.
 
-Every line is the result of trying it now. Limits: it repairs nothing; versions that merely look wrong are reported,
-not judged.
+Every line is the result of trying it now. Limits: it repairs nothing; of versions only pairs known to be bad are judged
+(evaluators/known_bad.py).
 """
 
 import importlib.util
@@ -12,27 +12,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from agent.commands.doctor_gpu import examine_gpu
+from agent.commands.finding import Finding
 from evaluators.client import JudgeClient
 from evaluators.errors import AgentError
-from evaluators.gpu_catalog import detect_gpu
 from evaluators.problem_catalog import load_problem
 from runs.store import runs_directory
 
 _WALL_S = 20
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was tried: whether it works, what was seen, what it limits when it does not."""
-
-    name: str
-    works: bool
-    seen: str
-    limits: str = ""
 
 
 def doctor(*, as_json: bool) -> None:
@@ -49,14 +40,17 @@ def print_findings(found: Sequence[Finding]) -> None:
     """One line each, and a second one for what a failure limits."""
     for finding in found:
         print(f"{'ok' if finding.works else 'NO':4}{finding.name:22}{finding.seen}")
-        if not finding.works:
+        if not finding.works and finding.limits:
             print(f"{'':26}-> {finding.limits}")
 
 
 def examine() -> Iterator[Finding]:
     """Try everything, cheap things first."""
-    for check in (_python, _torch, _ptxas, _nvcc, _gxx, _sandbox, _judge, _gpu, _profiler, _key, _record):
+    for check in (_python, _torch, _ptxas, _nvcc, _gxx, _sandbox):
         yield check()
+    yield from _judged()
+    yield _key()
+    yield _record()
 
 
 def _python() -> Finding:
@@ -100,29 +94,20 @@ def _sandbox() -> Finding:
     return Finding("sandbox", True, f"{tier.name}: {', '.join(tier.layers)}; not covered: {', '.join(tier.residual)}")
 
 
-def _judge() -> Finding:
+def _judged() -> Iterator[Finding]:
+    """One judge says whether a candidate can be judged, and all about its GPU."""
+    with JudgeClient(facts_only=True, device="cuda") as judge:
+        yield _judge(judge)
+        yield from examine_gpu(judge)
+
+
+def _judge(judge: JudgeClient) -> Finding:
     limits = "no candidate can be judged"
     try:
-        with JudgeClient(facts_only=True) as judge:
-            facts = judge.facts(load_problem("convt3d-72"))
+        facts = judge.facts(load_problem("convt3d-72"))
     except AgentError as error:
         return Finding("judge", False, str(error), limits)
     return Finding("judge", bool(facts.outputs), f"loaded a reference, {facts.operator}", limits)
-
-
-def _gpu() -> Finding:
-    try:
-        gpu = detect_gpu()
-    except AgentError as error:
-        return Finding(
-            "gpu", False, str(error), "speed is estimated, never measured; correctness runs in the interpreter"
-        )
-    return Finding("gpu", True, f"{gpu.name} ({gpu.arch})")
-
-
-def _profiler() -> Finding:
-    limits = "no Nsight metrics in prompts; compiled figures are shown instead"
-    return _tool("ncu", [shutil.which("ncu") or "ncu", "--version"], limits)
 
 
 def _key() -> Finding:

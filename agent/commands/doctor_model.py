@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from agent.commands.doctor import Finding, print_findings
+from agent.commands.doctor import print_findings
+from agent.commands.finding import Finding
 from agent.proposers import Caller, Proposal
 from agent.proposers.openai import OpenAIProposer
 from agent.proposers.providers import base_url_of, provider

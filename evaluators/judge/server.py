@@ -9,6 +9,7 @@ answer).
         also "rungs", "incumbent": {"candidate", "latency_ms"}, "metrics": names for a profiler
     {"op": "baselines", "problem"}                         -> {"event": "baselines", "baselines", "environment"}
     (at the start)                                         -> {"event": "ready", "device"}
+    {"op": "device"}                                       -> {"event": "device", "report"}
     {"op": "hello"}                                        -> {"event": "hello"}
     any                                                    -> {"event": "error", "type", "message"}
 
@@ -92,20 +93,7 @@ def serve(request: dict[str, Any], machine: Machine, answers: TextIO) -> None:
         say({"event": "hello"})
         return
     try:
-        problem = Problem.model_validate(request["problem"])
-        if request["op"] == "facts":
-            from evaluators.judge.facts import facts_of
-
-            with _loading(problem):
-                facts = facts_of(problem)
-            say({"event": "facts", "facts": facts.model_dump(mode="json")})
-            return
-        if request["op"] == "baselines":
-            say({"event": "baselines", **_baselines(problem, machine)})
-            return
-        evaluation = _evaluate(problem, request, machine, lambda rung: say({"event": "rung", "name": rung}))
-        listings = evaluation.listings  # which no dump of an evaluation holds
-        say({"event": "evaluation", "evaluation": evaluation.model_dump(mode="json"), "listings": listings})
+        say(_answer(request, machine, lambda rung: say({"event": "rung", "name": rung})))
     except SandboxUnavailable as error:
         say({"event": "error", "type": "MachineError", "message": f"sandbox: {error}"})
     except AgentError as error:
@@ -113,6 +101,24 @@ def serve(request: dict[str, Any], machine: Machine, answers: TextIO) -> None:
     except Exception as error:  # noqa: BLE001 - a bug of ours must reach the host with its traceback, not kill the night's run
         traceback.print_exc()
         say({"event": "error", "type": "Bug", "message": f"{type(error).__name__}: {error}"})
+
+
+def _answer(request: dict[str, Any], machine: Machine, announce: Callable[[Rung], None]) -> dict[str, object]:
+    """The event that ends a request."""
+    if request["op"] == "device":
+        return {"event": "device", "report": _device_report(machine)}
+    problem = Problem.model_validate(request["problem"])
+    if request["op"] == "facts":
+        from evaluators.judge.facts import facts_of
+
+        with _loading(problem):
+            facts = facts_of(problem)
+        return {"event": "facts", "facts": facts.model_dump(mode="json")}
+    if request["op"] == "baselines":
+        return {"event": "baselines", **_baselines(problem, machine)}
+    evaluation = _evaluate(problem, request, machine, announce)
+    listings = evaluation.listings  # which no dump of an evaluation holds
+    return {"event": "evaluation", "evaluation": evaluation.model_dump(mode="json"), "listings": listings}
 
 
 def _evaluate(
@@ -146,6 +152,13 @@ def _bench(machine: Machine, reference: Reference) -> "AbstractContextManager[Be
     from evaluators.judge.device.bench import Bench
 
     return Bench(machine.card, machine.zygotes, reference)
+
+
+def _device_report(machine: Machine) -> dict[str, Any]:
+    card = machine.require_gpu()
+    from evaluators.judge.device.report import report_of
+
+    return report_of(card, machine.zygotes).model_dump(mode="json")
 
 
 def _baselines(problem: Problem, machine: Machine) -> dict[str, Any]:

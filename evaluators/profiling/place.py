@@ -8,6 +8,7 @@ Limits: asks for namespaces and a root of its own in every case, since they keep
 without them nothing is profiled this way. What failed once is not tried again by this judge.
 """
 
+import re
 from dataclasses import dataclass
 
 from evaluators.measurement import DRAM_BYTES, DURATION
@@ -17,6 +18,7 @@ from sandbox import ChildEnded, SandboxUnavailable, Zygote
 from sandbox.tiers import Grant, Strictness
 
 _TRIAL_S = 20.0  # 2.5 s on an H100
+_SAID = re.compile(r"no CUDA driver: .*|cu\w+ failed with CUDA error \d+")  # the tiny kernel's own words
 _TRIAL_METRICS = (DURATION, DRAM_BYTES)  # the second is a counter: it needs the permission
 _NARROW: tuple[Grant, ...] = ("sockets", "children", "counters")
 _WIDE: tuple[Grant, ...] = (*_NARROW, "tmp", "tracing")
@@ -106,4 +108,5 @@ def _problem(zygote: Zygote, ncu: str) -> str:
     launches = table.read(printed.report, _TRIAL_METRICS)
     if launches and not table.refusals(launches, _TRIAL_METRICS):
         return ""
-    return reasons.reason_in(printed.everything, printed.exit_code)
+    own = _SAID.search(printed.everything)
+    return f"under Nsight Compute: {own.group()}" if own else reasons.reason_in(printed.everything, printed.exit_code)

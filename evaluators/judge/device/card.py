@@ -16,7 +16,18 @@ from typing import Any
 
 import torch
 
-_SLOWED = 0x8 | 0x20 | 0x40 | 0x80  # hardware slowdown, software thermal, hardware thermal, power brake (nvml.h)
+# nvmlClocksEventReasons of nvml.h; being idle is no reason to name.
+_LOWERED = {
+    0x2: "application clocks are set",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost with another GPU",
+    0x20: "temperature (software)",
+    0x40: "temperature (hardware)",
+    0x80: "power brake",
+    0x100: "display clocks are set",
+}
+_SLOWED = 0x8 | 0x20 | 0x40 | 0x80
 _SM_CLOCK = 1
 _AHEAD_MB = 1024  # 0.35 ms on an H100, 1 ms on a 4090
 
@@ -26,7 +37,8 @@ class Clocks:
     """One reading; None where NVML does not say."""
 
     sm_mhz: int | None = None
-    slowed_by: str = ""
+    slowed_by: str = ""  # what makes a sample worthless
+    lowered_by: tuple[str, ...] = ()  # all that keeps the clock below its maximum
 
 
 class Card:
@@ -41,6 +53,11 @@ class Card:
     def uuid(self) -> str:
         """The vendor's identity of this very card."""
         return str(getattr(self.properties, "uuid", "unknown"))
+
+    @property
+    def has_nvml(self) -> bool:
+        """Whether clocks and other processes can be known."""
+        return self._nvml is not None
 
     @property
     def capability(self) -> int:
@@ -84,7 +101,7 @@ class Card:
             mhz = int(self._nvml.nvmlDeviceGetClockInfo(self._handle, _SM_CLOCK))
         except self._nvml.NVMLError:
             return Clocks()
-        return Clocks(mhz, f"clock event reasons {reasons & _SLOWED:#x}" if reasons & _SLOWED else "")
+        return Clocks(mhz, ", ".join(_names(reasons & _SLOWED)), _names(reasons))
 
     def others(self) -> list[str]:
         """Other processes on this GPU as `pid N (M MiB)`; ours and what we started are left out."""
@@ -97,12 +114,15 @@ class Card:
         return [f"pid {p.pid} ({(p.usedGpuMemory or 0) >> 20} MiB)" for p in found if not _is_ours(p.pid)]
 
     @contextmanager
-    def leased(self) -> Iterator[None]:
-        """Nobody else of this program measures on this GPU meanwhile, whatever process it is in."""
+    def leased(self, *, waits: bool = True) -> Iterator[None]:
+        """Nobody else of this program measures on this GPU meanwhile, whatever process it is in.
+
+        Raises BlockingIOError where somebody does and this does not wait.
+        """
         path = Path(tempfile.gettempdir()) / f"kernel-agent-{self.uuid}.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
             yield
         finally:
             os.close(descriptor)
@@ -120,6 +140,10 @@ class Card:
 def card() -> Card | None:
     """The GPU of this process; None where there is none that CUDA can use."""
     return Card() if torch.cuda.is_available() else None
+
+
+def _names(reasons: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in _LOWERED.items() if reasons & bit)
 
 
 def _nvml(uuid: str) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ def require_healthy(card: Card, zygotes: Zygotes) -> None:
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(5)
-        said = _probe(zygotes)
+        said = problem_with_a_kernel(zygotes)
         if not said:
             return
     raise MachineError(
@@ -30,8 +30,8 @@ def require_healthy(card: Card, zygotes: Zygotes) -> None:
     )
 
 
-def _probe(zygotes: Zygotes) -> str:
-    """What went wrong, or an empty text."""
+def problem_with_a_kernel(zygotes: Zygotes) -> str:
+    """What went wrong with a small kernel in a fresh process, or an empty text. Raises SandboxUnavailable."""
     try:
         with zygotes.device.start(ENTRY, {}, Limits(wall_s=_TIMEOUT_S), shared=()) as child:
             answer, _ = child.receive(_TIMEOUT_S)

@@ -3,17 +3,19 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from evaluators.judge.shared_bytes import on_host
 from evaluators.profiling import reasons
 from evaluators.profiling.command import options
-from evaluators.profiling.place import Profiler
+from evaluators.profiling.place import COMBINATIONS, Profiler
 from evaluators.profiling.session import Material, profile
 from sandbox import Zygote
 
 PROGRAMS = Path(__file__).parent / "programs"
 NCU = str(PROGRAMS / "stand_in" / "ncu")
-DURATION = "gpu__time_duration.sum"
+BEYOND_LANDLOCK = str(PROGRAMS / "stand_in" / "ncu_beyond_landlock")
+DURATION, BYTES = "gpu__time_duration.sum", "dram__bytes.sum"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,12 @@ def test_figures_arrive_and_unknown_metrics_are_said(profiler, material):
     }
 
 
+def test_a_metric_that_silences_everything_costs_only_the_stage_its_own(profiler, material):
+    delivered = profile(profiler, NCU, material, (DURATION, BYTES, "sm__unmentioned.pct"))
+    assert delivered.launches[0].values == {DURATION: 2000.0, BYTES: 1000.0}
+    assert "said nothing" in delivered.missing["sm__unmentioned.pct"]
+
+
 def test_nothing_delivered_has_its_reason(profiler, material):
     assert profile(profiler, NCU, material, ("forbidden",)).reason == reasons.PERMISSION
 
@@ -67,6 +75,35 @@ def test_named_pipes_are_there_for_a_profiler_behind_every_layer(profiler, mater
     assert place.zygote is not None
     assert place.note == ""
     assert "landlock" in " ".join(place.zygote.tier.layers)
+
+
+@pytest.mark.usefixtures("profiler")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_what_the_tiny_kernel_says_goes_before_what_its_profiler_says():
+    other = Profiler(search_path=(str(PROGRAMS),))
+    assert other.place(str(PROGRAMS / "stand_in" / "ncu_of_nothing")).reason.startswith(
+        "under Nsight Compute: no CUDA driver"
+    )
+
+
+@pytest.mark.usefixtures("profiler")
+def test_landlock_is_left_off_last_and_the_figures_say_so(material):
+    other = Profiler(search_path=(str(PROGRAMS),))
+    place = other.place(BEYOND_LANDLOCK)
+    assert place.zygote is not None, place.reason
+    assert "own root" in place.zygote.tier.layers
+    assert "landlock" not in " ".join(place.zygote.tier.layers)
+    assert profile(other, BEYOND_LANDLOCK, material, (DURATION,)).note == COMBINATIONS[-1].note
+    assert other.place("/another/ncu") is place
+    other.close()
+
+
+@pytest.mark.usefixtures("profiler")
+def test_strict_does_without_a_profiler_rather_than_without_landlock():
+    strict = Profiler("strict", search_path=(str(PROGRAMS),))
+    place = strict.place(BEYOND_LANDLOCK)
+    assert place.zygote is None
+    assert "'strict' refuses" in place.reason
 
 
 @pytest.mark.parametrize(
