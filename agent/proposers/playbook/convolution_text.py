@@ -2,10 +2,13 @@
 
 With stride 1 a convolution is the transposed one with its taps reversed (k' = K - 1 - k) and its padding turned: what
 `o - p + k d` reads, `o + (d (K - 1) - p) - k' d` reads. So every family for transposed convolutions serves it; other
-strides go to the gather kernel.
+strides go to the direct kernel.
 
 Limits: padding with zeros. Weights are rearranged in every call, so they follow every change of the parameter.
 """
+
+from agent.proposers.playbook.families import direct
+from agent.proposers.playbook.family import Family
 
 WRAPPER = '''
 def lead(values, fill):
@@ -45,30 +48,36 @@ def convolution(x, m):
     return y if x.dim() == rank + 2 else y.squeeze(0)
 '''
 
-# The weights as a transposed convolution has them; the kernels that pack weights know only this order.
-INPUTS_FIRST = '''
-def inputs_first(w, groups):
-    """[out channel, in channel of a group, tap] as [in channel, out channel of a group, tap]."""
-    by_group = w.unflatten(0, (groups, w.shape[0] // groups)).transpose(1, 2)
-    return by_group.flatten(0, 1).contiguous()
-'''
-
-MIRRORED = '''
+_MIRRORED = '''
 class Mirrored:
-    """A convolution with stride 1 as the transposed one that has the same values."""
+    """A convolution as the transposed one that has the same values: taps reversed, outputs `steps` positions apart."""
 
     def __init__(self, m, before):
         self.in_channels, self.out_channels, self.groups = m.in_channels, m.out_channels, m.groups
-        self.kernel_size, self.stride, self.dilation = m.kernel_size, m.stride, m.dilation
+        self.kernel_size, self.dilation, self.steps = m.kernel_size, m.dilation, m.stride
+        self.stride = (1,) * len(m.stride)
         self.padding = tuple(d * (k - 1) - p for d, k, p in zip(m.dilation, m.kernel_size, before))
 
 
+def mirrored(w, groups):
+    """[out channel, in channel of a group, tap] as [in channel, out channel of a group, reversed tap]."""
+    by_group = w.unflatten(0, (groups, w.shape[0] // groups)).transpose(1, 2)
+    return by_group.flatten(0, 1).flip(tuple(range(2, w.dim()))).contiguous()
+
+
 def convolve(x, y, m, before):
-    """The transposed kernels where they serve this, otherwise the gather kernel."""
+    """The kernels for transposed convolutions where they serve this, otherwise the direct one."""
     turned = Mirrored(m, before)
-    if set(m.stride) == {1} and min(turned.padding) >= 0:
-        taps = tuple(range(2, m.weight.dim()))
-        launch(x, inputs_first(m.weight, m.groups).flip(taps), m.bias, y, turned)
-    else:
-        launch_gather(x, y, m, before)
+    serves = set(m.stride) == {1} and min(turned.padding) >= 0
+    (launch if serves else launch_direct)(x, mirrored(m.weight, m.groups), m.bias, y, turned)
 '''
+
+
+def wrapper_for(family: Family) -> str:
+    """What stands after a family's kernels: the way to them, and the direct kernel for what they do not serve."""
+    if "def convolve(" in family.kernels:
+        return WRAPPER
+    general = direct.KERNELS.replace("def launch(", "def launch_direct(")
+    if family.kernels == direct.KERNELS:
+        general = "launch_direct = launch"
+    return "\n".join(("" if "def launch_direct(" in family.kernels else general, _MIRRORED, WRAPPER))

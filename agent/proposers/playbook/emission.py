@@ -5,6 +5,7 @@ Limits: text. A configuration of a reference always gives the same file, so equa
 
 import re
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.proposers.playbook import kernel_text
@@ -25,13 +26,13 @@ class ModelNew(nn.Module):
 
 @dataclass(frozen=True)
 class Operator:
-    """What forward calls, and the text that defines it around a family's kernels."""
+    """What forward calls, and the text that defines it after a family's kernels."""
 
     function: str
-    wrapper: str
+    wrapper: Callable[[Family], str]
 
 
-TRANSPOSED = Operator("conv_transpose", kernel_text.WRAPPER)
+TRANSPOSED = Operator("conv_transpose", lambda family: kernel_text.WRAPPER)
 
 
 def candidate_source(
@@ -46,7 +47,7 @@ def candidate_source(
         function=operator.function,
     )
     head = head_of(configuration, family, reference.preamble)
-    return "\n".join((head, *fragments, family.kernels, operator.wrapper, module))
+    return "\n".join((head, *fragments, family.kernels, operator.wrapper(family), module))
 
 
 def head_of(configuration: Configuration, family: Family, preamble: str) -> str:

@@ -12,7 +12,6 @@ from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook import convolution_text
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.emission import TRANSPOSED, Operator, candidate_source
-from agent.proposers.playbook.families.convolutions import gather
 from agent.proposers.playbook.family import Family
 from agent.proposers.playbook.formulas.author import FormulaFamily, formula_source
 from agent.proposers.playbook.formulas.formula import Node
@@ -24,11 +23,7 @@ from agent.proposers.playbook.shape import ITEM_BYTES, ConvShape, convolution_sh
 from evaluators.problem import Problem, ProblemFacts
 
 Write = Callable[[Configuration, Family], str]
-STRIDED = Operator("convolution", convolution_text.WRAPPER)
-MIRRORED = Operator(
-    "convolution",
-    "\n".join((convolution_text.INPUTS_FIRST, gather.FALLBACK, convolution_text.MIRRORED, convolution_text.WRAPPER)),
-)
+CONVOLUTION = Operator("convolution", convolution_text.wrapper_for)
 
 
 @dataclass(frozen=True)
@@ -48,8 +43,7 @@ def recognise(problem: Problem, facts: ProblemFacts) -> Subject:
     if facts.operator.startswith("conv_transpose"):
         shape, operator = shape_from(facts, reference.layer), TRANSPOSED
     else:
-        shape = convolution_shape(facts, reference.layer)
-        operator = STRIDED if shape.kind else MIRRORED
+        shape, operator = convolution_shape(facts, reference.layer), CONVOLUTION
     return Subject(
         shape,
         is_tf32=shape.groups == 1,  # cuDNN runs groups in fp32

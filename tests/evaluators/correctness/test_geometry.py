@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from evaluators.errors import BadProblem
+from evaluators.judge.conversation import CandidateFault
+from evaluators.judge.full_size import full_size_of
 from evaluators.judge.geometry import geometries_of
 from evaluators.judge.reference import Reference
+from evaluators.judge.sampling import _after_fault
 from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
+from evaluators.rungs import Findings
 
 CONV2D = """
 import torch
@@ -181,3 +185,39 @@ def test_sizes_written_as_arithmetic_chains_or_annotations_are_reduced_too():
     source = "width = height = 64\nn: int = 1 << 20\nm = 4 * 25 + 8\nname = 'a' * 3\nhuge = 2 ** 10 ** 9\n"
     constants = module_constants(plain_sizes(source))
     assert constants == {"width": 64, "height": 64, "n": 1 << 20, "m": 108}
+
+
+SQUARE = """
+import torch
+import torch.nn as nn
+
+class Model(nn.Module):
+    def forward(self, A, B):
+        return torch.matmul(A, B)
+
+N = 4096
+
+def get_inputs():
+    return [torch.rand(N, N), torch.rand(N, N)]
+
+def get_init_inputs():
+    return []
+"""
+FAR_TAPS = CONV2D.replace("dilation=1", "dilation=4").replace("kernel_size = 3", "kernel_size = 5")
+
+
+def test_square_matrices_have_no_batch_although_all_first_dimensions_agree():
+    plan = full_size_of(Reference(Problem(key="square", title="", source=SQUARE)))
+    assert plan is not None and not plan.items and not plan.valued
+
+
+def test_an_input_grows_until_far_taps_fit_it():
+    reduced = geometries_of(Reference(Problem(key="far", title="", source=FAR_TAPS))).reduced
+    assert reduced.draw(0)[0].shape[-1] >= 17
+
+
+def test_a_host_too_small_for_the_published_size_is_no_fault_of_the_candidate():
+    small = CandidateFault("runtime_error", "RuntimeError: DefaultCPUAllocator: can't allocate memory")
+    found = _after_fault(Findings(), small)
+    assert found.failure is None and found.checks[0].status == "not_checked"
+    assert _after_fault(Findings(), CandidateFault("runtime_error", "ValueError: no")).failure is not None

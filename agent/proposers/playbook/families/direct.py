@@ -16,6 +16,7 @@ KERNELS = '''
 def direct(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, ID, IH, IW, OD, OH, OW,
            KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
            PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
+           UD: tl.constexpr, UH: tl.constexpr, UW: tl.constexpr,
            HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr,
            BLOCK_N: tl.constexpr):
     """BLOCK_N output channels x BLOCK_M output pixels; each input value is used for all the channels of the tile."""
@@ -33,13 +34,13 @@ def direct(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, ID, IH, 
     w_base = w_ptr + g.to(tl.int64) * ICG * OCG * (KD * KH * KW)
     acc = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     for kd in range(KD):
-        td = od + PD - kd * DD
+        td = od * UD + PD - kd * DD
         d_live = (od < OD) & (td >= 0) & (td % SD == 0) & (td // SD < ID)
         for kh in range(KH):
-            th = oh + PH - kh * DH
+            th = oh * UH + PH - kh * DH
             h_live = d_live & (th >= 0) & (th % SH == 0) & (th // SH < IH)
             for kw in range(KW):
-                tw = ow + PW - kw * DW
+                tw = ow * UW + PW - kw * DW
                 reached = h_live & (tw >= 0) & (tw % SW == 0) & (tw // SW < IW)
                 x_tap = x_base + (td // SD * IH + th // SH) * IW + tw // SW
                 w_tap = w_base + oc * (KD * KH * KW) + (kd * KH + kh) * KW + kw
@@ -59,11 +60,12 @@ def launch(x, w, bias, y, m):
     """One launch: pixel tiles x channel tiles; weights and input are read as they lie."""
     I, O = lead(x.shape[2:], 1), lead(y.shape[2:], 1)
     K, S, P, D = lead(m.kernel_size, 1), lead(m.stride, 1), lead(m.padding, 0), lead(m.dilation, 1)
+    U = lead(getattr(m, "steps", ()), 1)  # input positions from one output to the next, where m is a convolution
     ICG, OCG = m.in_channels // m.groups, m.out_channels // m.groups
     tiles = triton.cdiv(math.prod(O), BLOCK_M)
     rows, cols = x.shape[0] * tiles, m.groups * triton.cdiv(OCG, BLOCK_N)
     direct[(rows * cols,)](
-        x, w, w if bias is None else bias, y, rows, cols, tiles, m.out_channels, ICG, OCG, *I, *O, *K, *S, *P, *D,
+        x, w, w if bias is None else bias, y, rows, cols, tiles, m.out_channels, ICG, OCG, *I, *O, *K, *S, *P, *D, *U,
         HAS_BIAS=bias is not None, WIDE=OCG * math.prod(O) >= 2**31, GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
         num_warps=NUM_WARPS)
 '''

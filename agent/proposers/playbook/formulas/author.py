@@ -7,6 +7,7 @@ import ast
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.emission import head_of
@@ -14,6 +15,7 @@ from agent.proposers.playbook.family import Choice, Family
 from agent.proposers.playbook.formulas.formula import COUNT, Node, Number, of_kind
 from agent.proposers.playbook.formulas.workload import FormulaShape
 from agent.proposers.playbook.reference import ModelText
+from prompts.cards import built_in_card
 
 _MODULE = '''
 class ModelNew(nn.Module):
@@ -24,12 +26,16 @@ class ModelNew(nn.Module):
 '''
 
 
+Text = Callable[[Configuration, FormulaShape], str]
+Call = Callable[[FormulaShape], str]
+
+
 @dataclass(frozen=True)
 class FormulaFamily(Family):
     """`text` gives the kernels and host functions for a workload; `call` what forward calls."""
 
-    text: Callable[[Configuration, FormulaShape], str] = field(kw_only=True)
-    call: Callable[[FormulaShape], str] = field(kw_only=True)
+    text: Text = field(kw_only=True)
+    call: Call = field(kw_only=True)
 
 
 def neighbours(stage: str, knob: str, within: tuple[int, int], *, more: str, fewer: str) -> tuple[Choice, Choice]:
@@ -43,6 +49,22 @@ def neighbours(stage: str, knob: str, within: tuple[int, int], *, more: str, few
         Choice(stage, lambda c: scaled(c, 2, 1), when=lambda c, situation: c.number(knob) * 2 <= most, reason=more),
         Choice(stage, lambda c: scaled(c, 1, 2), when=lambda c, situation: c.number(knob) // 2 >= least, reason=fewer),
     )
+
+
+WARPS = neighbours(
+    "tuning",
+    "NUM_WARPS",
+    (1, 16),
+    more="more warps hold fewer values each",
+    fewer="fewer warps reduce with fewer barriers",
+)
+
+
+def declared(name: str, *, text: Text, call: Call, **more: Any) -> FormulaFamily:
+    """A family whose words are those of the card of its name; `more`: what else Family has."""
+    card = built_in_card(name)
+    words: dict[str, Any] = {"idea": card.idea, "pays_when": card.pays_when, "misfit": lambda situation: ""}
+    return FormulaFamily(name=name, kernels="", fragments=(), text=text, call=call, **(words | more))
 
 
 def formula_source(configuration: Configuration, family: FormulaFamily, shape: FormulaShape, model: ModelText) -> str:

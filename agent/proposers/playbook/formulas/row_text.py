@@ -13,7 +13,7 @@ from agent.proposers.playbook.formulas.evaluation import Evaluation, Operands, i
 from agent.proposers.playbook.formulas.formula import Node, Reduction, of_kind
 from agent.proposers.playbook.formulas.host_text import CHECKED
 from agent.proposers.playbook.formulas.pointwise import FUNCTIONS, functions_for
-from agent.proposers.playbook.formulas.workload import RowShape, is_column, is_of_the_row, level_of
+from agent.proposers.playbook.formulas.workload import FormulaShape, RowShape, is_column, is_of_the_row, level_of
 
 ROWS_OF_TILE = """\
     tile = {tile}
@@ -91,8 +91,9 @@ def host_text(shape: RowShape, kernels: str) -> str:
     return "\n".join((functions_for(kernels, FUNCTIONS | _FUNCTIONS), kernels, CHECKED, HOST.format(shape=sizes)))
 
 
-def row_call(shape: RowShape) -> str:
+def row_call(shape: FormulaShape) -> str:
     """What forward calls."""
+    assert isinstance(shape, RowShape)
     return f"computed({row_operands(shape).arguments}, {shape.dims.text})"
 
 

@@ -7,12 +7,11 @@ Limits: tensors of other shapes are written out at the broadcast shape first.
 
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Cost, Situation
-from agent.proposers.playbook.formulas.author import FormulaFamily, neighbours
+from agent.proposers.playbook.formulas.author import WARPS, declared, neighbours
 from agent.proposers.playbook.formulas.evaluation import Evaluation, Operands, indented, operands_of
 from agent.proposers.playbook.formulas.host_text import CHECKED
 from agent.proposers.playbook.formulas.pointwise import functions_for
 from agent.proposers.playbook.formulas.workload import FormulaShape
-from prompts.cards import built_in_card
 
 _KERNELS = '''{functions}
 @triton.jit
@@ -69,16 +68,10 @@ def _cost(configuration: Configuration, situation: Situation) -> Cost:
     return Cost(situation.memory_ms(situation.shape.moved_bytes), "memory")
 
 
-CARD = built_in_card("elementwise")
-FAMILY = FormulaFamily(
-    name="elementwise",
+FAMILY = declared(
+    "elementwise",
     rank=0,
-    idea=CARD.idea,
-    pays_when=CARD.pays_when,
     knobs=("BLOCK", "NUM_WARPS"),
-    kernels="",
-    fragments=(),
-    misfit=lambda situation: "",
     start=_start,
     cost=_cost,
     text=_text,
@@ -91,12 +84,6 @@ FAMILY = FormulaFamily(
             more="more values a thread: more loads in flight",
             fewer="fewer values a thread: more blocks to hide latency",
         ),
-        *neighbours(
-            "tuning",
-            "NUM_WARPS",
-            (1, 16),
-            more="more warps hold fewer values each",
-            fewer="fewer warps hold more values each, so wider accesses",
-        ),
+        *WARPS,
     ),
 )

@@ -14,7 +14,7 @@ from dataclasses import replace
 from agent.proposers.playbook import kernel_text
 from agent.proposers.playbook.configuration import Configuration, Knob
 from agent.proposers.playbook.family import Choice, Cost, Situation
-from agent.proposers.playbook.formulas.author import FormulaFamily
+from agent.proposers.playbook.formulas.author import declared
 from agent.proposers.playbook.formulas.evaluation import Evaluation, Operands, indented, operands_of
 from agent.proposers.playbook.formulas.formula import Product, Tensor, of_kind
 from agent.proposers.playbook.formulas.host_text import CHECKED
@@ -22,7 +22,6 @@ from agent.proposers.playbook.formulas.pointwise import functions_for
 from agent.proposers.playbook.formulas.workload import FormulaShape, ProductShape
 from agent.proposers.playbook.gemm import ACCUMULATORS, Gemm, gemm_cost, start_tile
 from agent.proposers.playbook.tiling import KNOBS
-from prompts.cards import built_in_card
 
 KERNELS = '''
 @triton.jit
@@ -224,16 +223,10 @@ def _splitting_pays(configuration: Configuration, situation: Situation) -> bool:
     return may and tf32 / 3 > situation.gpu.dense_peak_tflops.fp32 and configuration.word("PRECISION") == "ieee"
 
 
-CARD = built_in_card("matrix_product")
-FAMILY = FormulaFamily(
-    name="matrix_product",
+FAMILY = declared(
+    "matrix_product",
     rank=0,
-    idea=CARD.idea,
-    pays_when=CARD.pays_when,
     knobs=(*KNOBS, "SPLIT_K"),
-    kernels="",
-    fragments=(),
-    misfit=lambda situation: "",
     start=_start,
     cost=_cost,
     accumulators=ACCUMULATORS,

@@ -9,12 +9,11 @@ Limits: rows of at most MOST values; longer ones go to the loop over the row.
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.families.rows import row_loop
 from agent.proposers.playbook.family import Cost, Situation
-from agent.proposers.playbook.formulas.author import FormulaFamily, neighbours
+from agent.proposers.playbook.formulas.author import WARPS, declared, neighbours
 from agent.proposers.playbook.formulas.evaluation import indented
 from agent.proposers.playbook.formulas.formula import Reduction
 from agent.proposers.playbook.formulas.row_text import PLACES, ROWS_OF_TILE, Passes, host_text, row_call
 from agent.proposers.playbook.formulas.workload import FormulaShape, RowShape
-from prompts.cards import built_in_card
 
 MOST = 16384  # values of a tile: 32 a thread with 16 warps
 _REDUCED = {
@@ -98,20 +97,15 @@ def _cost(configuration: Configuration, situation: Situation) -> Cost:
     return row_loop.bound(situation, shape.moved_bytes, programs=shape.rows / configuration.number("ROWS"))
 
 
-CARD = built_in_card("row_block")
-FAMILY = FormulaFamily(
-    name="row_block",
+FAMILY = declared(
+    "row_block",
     rank=0,
-    idea=CARD.idea,
-    pays_when=CARD.pays_when,
     knobs=("ROWS", "NUM_WARPS"),
-    kernels="",
-    fragments=(),
     misfit=_misfit,
     start=_start,
     cost=_cost,
     text=_text,
-    call=lambda shape: row_call(shape) if isinstance(shape, RowShape) else "",
+    call=row_call,
     choices=(
         *neighbours(
             "tiling",
@@ -120,12 +114,6 @@ FAMILY = FormulaFamily(
             more="more rows a program: fewer programs, more loads in flight",
             fewer="fewer rows a program: more programs resident",
         ),
-        *neighbours(
-            "tuning",
-            "NUM_WARPS",
-            (1, 16),
-            more="more warps hold fewer values each",
-            fewer="fewer warps reduce with fewer barriers",
-        ),
+        *WARPS,
     ),
 )

@@ -8,12 +8,11 @@ Limits: as many passes as the formula has levels, plus one for a result as long 
 
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.family import Cost, Situation
-from agent.proposers.playbook.formulas.author import FormulaFamily, neighbours
+from agent.proposers.playbook.formulas.author import WARPS, declared, neighbours
 from agent.proposers.playbook.formulas.evaluation import indented
 from agent.proposers.playbook.formulas.formula import Reduction
 from agent.proposers.playbook.formulas.row_text import PLACES, ROWS_OF_TILE, Passes, host_text, row_call
 from agent.proposers.playbook.formulas.workload import FormulaShape, RowShape
-from prompts.cards import built_in_card
 
 _ZEROS, _LOWEST = "tl.zeros((ROWS, BLOCK), tl.float32)", 'tl.full((ROWS, BLOCK), float("-inf"), tl.float32)'
 _BEGIN = {"sum": _ZEROS, "exp_sum": _ZEROS, "max": _LOWEST, "min": _LOWEST, "top": _LOWEST}
@@ -128,20 +127,14 @@ def _cost(configuration: Configuration, situation: Situation) -> Cost:
     return bound(situation, shape.moved_bytes + again, programs=shape.rows / configuration.number("ROWS"))
 
 
-CARD = built_in_card("row_loop")
-FAMILY = FormulaFamily(
-    name="row_loop",
+FAMILY = declared(
+    "row_loop",
     rank=1,
-    idea=CARD.idea,
-    pays_when=CARD.pays_when,
     knobs=("ROWS", "BLOCK", "NUM_WARPS"),
-    kernels="",
-    fragments=(),
-    misfit=lambda situation: "",
     start=_start,
     cost=_cost,
     text=_text,
-    call=lambda shape: row_call(shape) if isinstance(shape, RowShape) else "",
+    call=row_call,
     choices=(
         *neighbours(
             "tiling",
@@ -150,12 +143,6 @@ FAMILY = FormulaFamily(
             more="longer blocks: more loads in flight",
             fewer="shorter blocks: fewer registers for the lanes' own sums",
         ),
-        *neighbours(
-            "tuning",
-            "NUM_WARPS",
-            (1, 16),
-            more="more warps hold fewer values each",
-            fewer="fewer warps reduce with fewer barriers",
-        ),
+        *WARPS,
     ),
 )

@@ -11,12 +11,11 @@ import math
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.families.rows import row_loop
 from agent.proposers.playbook.family import Cost, Situation
-from agent.proposers.playbook.formulas.author import FormulaFamily, neighbours
+from agent.proposers.playbook.formulas.author import WARPS, declared, neighbours
 from agent.proposers.playbook.formulas.evaluation import indented
 from agent.proposers.playbook.formulas.formula import Reduction
 from agent.proposers.playbook.formulas.row_text import ROWS_OF_TILE, Passes, host_text, row_call
 from agent.proposers.playbook.formulas.workload import FormulaShape, RowShape
-from prompts.cards import built_in_card
 
 _MOST_SPLITS = 256
 # What a program leaves of its part (from its lanes), and how the parts make the value of the row.
@@ -162,20 +161,15 @@ def _cost(configuration: Configuration, situation: Situation) -> Cost:
     return row_loop.bound(situation, shape.moved_bytes + again, programs=programs)
 
 
-CARD = built_in_card("row_split")
-FAMILY = FormulaFamily(
-    name="row_split",
+FAMILY = declared(
+    "row_split",
     rank=2,
-    idea=CARD.idea,
-    pays_when=CARD.pays_when,
     knobs=("ROWS", "BLOCK", "SPLITS", "NUM_WARPS"),
-    kernels="",
-    fragments=(),
     misfit=_misfit,
     start=_start,
     cost=_cost,
     text=_text,
-    call=lambda shape: row_call(shape) if isinstance(shape, RowShape) else "",
+    call=row_call,
     choices=(
         *neighbours(
             "grid",
@@ -184,12 +178,6 @@ FAMILY = FormulaFamily(
             more="more parts of a row: more programs",
             fewer="fewer parts of a row: less to put together",
         ),
-        *neighbours(
-            "tuning",
-            "NUM_WARPS",
-            (1, 16),
-            more="more warps hold fewer values each",
-            fewer="fewer warps reduce with fewer barriers",
-        ),
+        *WARPS,
     ),
 )
