@@ -8,6 +8,7 @@ Limits: one candidate; work that hides less than `_SLACK` of the time or `_SLACK
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil, log2
 from statistics import median
 from typing import Any, Literal
 
@@ -132,8 +133,9 @@ def _require_no_leak(bench: Bench, free_before: int, calls: int) -> None:
 
 
 def _calls_for(bench: Bench, seat: Seat) -> int:
-    """How many calls make a batch long enough to be timed from outside."""
+    """How many calls make a batch long enough to be timed from outside: a power of two, as each is calibrated anew."""
     protocol = protocol_of(bench, 1)
     warm = [1e3 * seat.timed([bench.published.draw()]).seconds - protocol.cost_ms for _ in range(3)]
     latency_ms = max(0.01, min(warm))
-    return max(1, min(bench.most_sets, int(np.ceil(SHORT_MS / latency_ms))))
+    wanted = 1 << max(0, ceil(log2(SHORT_MS / latency_ms)))
+    return min(wanted, 1 << (bench.most_sets.bit_length() - 1))
