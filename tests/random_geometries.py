@@ -2,7 +2,7 @@
 
     python -m tests.random_geometries --count 10 --seed 0 --directory /tmp/random     # the files, for `agent evaluate`
     python -m tests.random_geometries --count 10 --seed 0 --judge 4090    # every family's first kernel, no GPU needed
-    python3 tests/gpu_families.py --random 10 --seed 0 --classes tf32     # on a GPU: errors, times, eager beside
+    python3 tests/gpu_playbook_bench.py --random 10 --seconds 100         # on a GPU: errors, times, eager beside
 
 Channels 8 to 128, kernels 1 to 7, strides 1 to 3, dilations 1 and 2, groups, odd sizes; equal seeds give equal
 problems, and the first of a longer list are those of a shorter one.

@@ -1,0 +1,43 @@
+"""The order in which the playbook would try configurations of a problem, were each measured a little slower than the first.
+
+Limits: what a clock says changes the order; this is the search's opinion before it has asked one.
+"""
+
+from agent.proposers.errors import NothingToPropose
+from agent.proposers.playbook.configuration import Configuration
+from agent.proposers.playbook.evidence import Evidence
+from agent.proposers.playbook.family import Situation
+from agent.proposers.playbook.record import Record
+from agent.proposers.playbook.search import best_guess, fitting, next_move
+from prompts.context import PastAttempt
+
+
+def expected_order(situation: Situation, count: int, families: frozenset[str] = frozenset()) -> list[Configuration]:
+    """The first configuration and what the search proposes after it; with `families` their first ones instead."""
+    if families:
+        return [family.start(situation) for family in fitting(situation) if family.name in families]
+    first = best_guess(situation).configuration
+    found, entries = [first], [(_past(0, first, 1.0), first)]
+    evidence = Evidence(measured_ms=1e-9)  # nothing is expected to be faster
+    while len(found) < count:
+        try:
+            move = next_move("tuning", first, situation, Record(tuple(entries)), evidence)
+        except NothingToPropose:
+            break
+        found.append(move.configuration)
+        entries.append((_past(len(entries), move.configuration, 1.05), move.configuration))
+    return found
+
+
+def _past(number: int, configuration: Configuration, measured_ms: float) -> PastAttempt:
+    return PastAttempt(
+        number=number,
+        stage="tuning",
+        plan=f"Plan: {configuration}: because",
+        verdict="passed",
+        kind=None,
+        message="",
+        estimate_ms=None,
+        decision="discard" if number else "keep",
+        measured_ms=measured_ms,
+    )
