@@ -85,17 +85,20 @@ def clear_rows(xp_ptr, block, LOW, FIRST, SPAN, LAST, ID, IH, IW, QH, QW, CHANNE
 
 
 @triton.jit
-def repack_input(x_ptr, xp_ptr, bits_ptr, PLANES, BLOCKS, PROGRAMS, LOW, FIRST, SPAN, ICG, POSITIONS, IH, IW, QH, QW,
+def settle_scale(x_ptr, xp_ptr, state_ptr, e_ptr, plane, top, BLOCKS, LOW, FIRST, SPAN, ICG, POSITIONS, IH, IW, QH, QW,
                  CHANNELS: tl.constexpr, SPLIT: tl.constexpr, WIDE: tl.constexpr, BLOCK_R: tl.constexpr,
                  BLOCK_C: tl.constexpr):
-    """Nothing for planes whose range fits the guessed scale; the others are packed again."""
-    for block in range(tl.program_id(0), PLANES * BLOCKS, PROGRAMS):
-        exponent = scale_exponent(tl.load(bits_ptr + block // BLOCKS), True)
+    """The program that is the last of a plane knows its range: it leaves the exponent of the scale and packs the plane
+    again where the guess was wrong. `state_ptr`: largest magnitude and programs done, of every plane, zero before."""
+    tl.atomic_max(state_ptr + 2 * plane, top, sem="relaxed")
+    tl.debug_barrier()  # what all threads of this program stored lies before the count
+    if tl.atomic_add(state_ptr + 2 * plane + 1, 1, sem="acq_rel") == BLOCKS - 1:
+        exponent = scale_exponent(tl.atomic_max(state_ptr + 2 * plane, 0, sem="relaxed"), True)
+        tl.store(e_ptr + plane, exponent)
         if exponent != 8:
-            pack_block(x_ptr, xp_ptr, block // BLOCKS, block % BLOCKS, power_of_two(exponent), LOW, FIRST, SPAN, ICG,
-                       POSITIONS, IH, IW, QH, QW, CHANNELS, False, True, SPLIT, WIDE, BLOCK_R, BLOCK_C)
-
-
+            for block in range(BLOCKS):
+                pack_block(x_ptr, xp_ptr, plane, block, power_of_two(exponent), LOW, FIRST, SPAN, ICG, POSITIONS, IH,
+                           IW, QH, QW, CHANNELS, False, True, SPLIT, WIDE, BLOCK_R, BLOCK_C)
 '''
 
 PACK_WEIGHTS = '''
@@ -161,7 +164,7 @@ def pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW, ICG, OCG, OCP, KD: tl.constexpr,
 
 
 @triton.jit
-def pack(x_ptr, xp_ptr, w_ptr, wp_ptr, e_ptr, bits_ptr, FILTERS, PLANES, BLOCKS, LOW_X, LOW_W, FIRST, SPAN, LAST, ICG,
+def pack(x_ptr, xp_ptr, w_ptr, wp_ptr, e_ptr, state_ptr, FILTERS, PLANES, BLOCKS, LOW_X, LOW_W, FIRST, SPAN, LAST, ICG,
          OCG, OCP, POSITIONS, ID, IH, IW, QH, QW, KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
          SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
          DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr,
@@ -170,18 +173,19 @@ def pack(x_ptr, xp_ptr, w_ptr, wp_ptr, e_ptr, bits_ptr, FILTERS, PLANES, BLOCKS,
          WIDTH: tl.constexpr, ROUND: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr, WIDE: tl.constexpr,
          BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_Z: tl.constexpr):
     """Both operands in one launch: programs for filters, for positions, for rows of zeros. x is scaled by a guess of
-    2**8, the true range of every plane is found on the way, and repack_input mends a wrong guess."""
+    2**8; settle_scale mends a wrong one. `e_ptr`: exponents of the filters, then of the planes."""
     pid = tl.program_id(0)
     if pid < FILTERS:
         pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW_W, ICG, OCG, OCP, KD, KH, KW, SD, SH, SW, PD, PH, PW, DD, DH, DW,
                     A_D, A_H, A_W, STEP_W, STEPS, STEPS_H, PHASES_D, PHASES_H, PHASES_W, G, ALL, CHANNELS, WIDTH, ROUND,
                     SCALE, SPLIT, 1024)
     elif pid < FILTERS + PLANES * BLOCKS:
-        at = pid - FILTERS
-        top = pack_block(x_ptr, xp_ptr, at // BLOCKS, at % BLOCKS, 256.0, LOW_X, FIRST, SPAN, ICG, POSITIONS, IH, IW,
-                         QH, QW, CHANNELS, ROUND, SCALE, SPLIT, WIDE, BLOCK_R, BLOCK_C)
+        plane = (pid - FILTERS) // BLOCKS
+        top = pack_block(x_ptr, xp_ptr, plane, (pid - FILTERS) % BLOCKS, 256.0, LOW_X, FIRST, SPAN, ICG, POSITIONS, IH,
+                         IW, QH, QW, CHANNELS, ROUND, SCALE, SPLIT, WIDE, BLOCK_R, BLOCK_C)
         if SCALE:
-            tl.atomic_max(bits_ptr + at // BLOCKS, top, sem="relaxed")
+            settle_scale(x_ptr, xp_ptr, state_ptr, e_ptr + FILTERS, plane, top, BLOCKS, LOW_X, FIRST, SPAN, ICG,
+                         POSITIONS, IH, IW, QH, QW, CHANNELS, SPLIT, WIDE, BLOCK_R, BLOCK_C)
     else:
         clear_rows(xp_ptr, pid - FILTERS - PLANES * BLOCKS, LOW_X, FIRST, SPAN, LAST, ID, IH, IW, QH, QW, CHANNELS,
                    SPLIT, BLOCK_C, BLOCK_Z)

@@ -7,6 +7,8 @@ Limits: text. The loop loads with pointers; a step has no masks and no index ari
 
 from agent.proposers.playbook.window_packing_text import PACK_INPUT, PACK_WEIGHTS, SCALES
 
+IMPORTS = "from functools import lru_cache\n"
+
 PRODUCT = '''
 @triton.jit
 def step_at(i, rd, rh, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, PD: tl.constexpr,
@@ -101,10 +103,10 @@ def window_product(x_base, w_base, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD: tl.con
 
 
 @triton.jit
-def unscaled(acc, bits_ptr, e_ptr, ROWS: tl.constexpr, BLOCK_O: tl.constexpr):
+def unscaled(acc, plane_ptr, filter_ptr, ROWS: tl.constexpr, BLOCK_O: tl.constexpr):
     """Sums of scaled operands as they are without the scales of the plane and of the output channels."""
-    exponent = tl.load(e_ptr + tl.arange(0, ROWS * BLOCK_O) % BLOCK_O)
-    return acc * power_of_two(-scale_exponent(tl.load(bits_ptr), True)) * power_of_two(-exponent)[:, None]
+    exponent = tl.load(filter_ptr + tl.arange(0, ROWS * BLOCK_O) % BLOCK_O)
+    return acc * power_of_two(-tl.load(plane_ptr)) * power_of_two(-exponent)[:, None]
 
 
 @triton.jit
@@ -134,16 +136,27 @@ def power_up(value):
     return 1 << max(0, value - 1).bit_length()
 
 
-def windows(x, y, m, dtype, join):
-    """Sizes of the packed x and of the tiles: how far taps reach, rows per axis with zeros, channels of a window."""
-    I, O = lead(x.shape[2:], 1), lead(y.shape[2:], 1)
-    K, S, P, D = lead(m.kernel_size, 1), lead(m.stride, 1), lead(m.padding, 0), lead(m.dilation, 1)
+def layer_of(m):
+    """What sizes follow from, beside those of the tensors."""
+    return m.kernel_size, m.stride, m.padding, m.dilation, m.groups
+
+
+@lru_cache(maxsize=64)
+def windows(x_shape, y_shape, layer, kind, join):
+    """Sizes of the packed x and of the tiles: how far taps reach, rows per axis with zeros, channels of a window; what
+    is packed, and how it is launched. Computed once per geometry: Python's time before a launch is part of a call."""
+    kernel, stride, padding, dilation, groups = layer
+    I, O = lead(x_shape[2:], 1), lead(y_shape[2:], 1)
+    K, S, P, D = lead(kernel, 1), lead(stride, 1), lead(padding, 0), lead(dilation, 1)
+    split = PRECISION == "split" and kind == torch.float32
+    scaled = split or PRECISION == "half" and kind == torch.float32
+    dtype = torch.float16 if scaled else kind
     A, B = zip(*map(shifts, K, S, P, D))
     J = [triton.cdiv(o, s) for o, s in zip(O, S)]
     Q = [max(i + max(0, -a), j + max(0, b)) for i, j, a, b in zip(I, J, A, B)]
     jump = D[2] // S[2] if D[2] % S[2] == 0 else 1  # one phase: pixels between its taps are passed over
     unit = 16 // dtype.itemsize if jump == 1 else 16
-    ICG, OCG = m.in_channels // m.groups, m.out_channels // m.groups
+    ICG, OCG = x_shape[1] // groups, y_shape[1] // groups
     channels = triton.cdiv(ICG, unit) * unit
     jump = jump if channels % BLOCK_K == 0 else 1
     width = triton.cdiv(((B[2] - A[2]) // jump + 1) * channels, BLOCK_K) * BLOCK_K
@@ -156,44 +169,53 @@ def windows(x, y, m, dtype, join):
     columns = max(16, min(BLOCK_M, BLOCK_M * BLOCK_N // (rows * channels_out)))
     back, ahead = ((at[0] * Q[1] + at[1]) * Q[2] + at[2] for at in (A, B))
     first = triton.cdiv(max(0, -back), ZERO_ROWS) * ZERO_ROWS
-    end = first + x.shape[0] * m.groups * math.prod(Q) + max(0, ahead) + columns + triton.cdiv(width, channels)
+    planes = x_shape[0] * groups
+    end = first + planes * math.prod(Q) + max(0, ahead) + columns + triton.cdiv(width, channels)
     steps_h = B[1] - A[1] + 1 if ALL else K[1]
     layout = dict(A_D=A[0], A_H=A[1], A_W=A[2], STEP_W=jump, STEPS=(B[0] - A[0] + 1) * steps_h if ALL else K[0] * K[1],
                   STEPS_H=steps_h, PHASES_D=phases[0], PHASES_H=phases[1], PHASES_W=phases[2],
                   G=math.gcd(S[2], D[2]), ALL=ALL, CHANNELS=channels, WIDTH=width)
-    return dict(I=I, O=O, K=K, S=S, P=P, D=D, J=J, Q=Q, ICG=ICG, OCG=OCG, columns=columns, channels_out=channels_out,
-                OCP=triton.cdiv(OCG, channels_out) * channels_out, planes=x.shape[0] * m.groups, first=first,
-                rows=triton.cdiv(end, ZERO_ROWS) * ZERO_ROWS, layout=layout)
+    v = dict(I=I, O=O, K=K, S=S, P=P, D=D, J=J, Q=Q, ICG=ICG, OC=y_shape[1], OCG=OCG, columns=columns, layout=layout,
+             channels_out=channels_out, OCP=triton.cdiv(OCG, channels_out) * channels_out, planes=planes, first=first,
+             rows=triton.cdiv(end, ZERO_ROWS) * ZERO_ROWS, groups=groups, split=split, scaled=scaled, dtype=dtype,
+             rounded=PRECISION == "tf32" and kind == torch.float32)
+    return dict(v, **packing(v))
 
 
-def packed_operands(x, w, y, m, join):
-    """Sizes, packed weights and packed input of one call; nothing is cached, so they follow every change."""
-    split = PRECISION == "split" and x.dtype == torch.float32
-    scaled = split or PRECISION == "half" and x.dtype == torch.float32
-    rounded = PRECISION == "tf32" and x.dtype == torch.float32
-    dtype = torch.float16 if scaled else x.dtype
-    v = windows(x, y, m, dtype, join)
-    layout, filters, I, Q = v["layout"], m.groups * v["OCP"], v["I"], v["Q"]
+def packing(v):
+    """Shapes of what is packed and the arguments of the launch that packs it."""
+    layout, filters, I, Q, copies = v["layout"], v["groups"] * v["OCP"], v["I"], v["Q"], 2 if v["split"] else 1
     rows = layout["STEPS"] * layout["PHASES_D"] * layout["PHASES_H"] * layout["PHASES_W"] * filters
-    wp = torch.empty((2 if split else 1, rows, layout["WIDTH"]), device=x.device, dtype=dtype)
-    xp = torch.empty((2 if split else 1, v["rows"], layout["CHANNELS"]), device=x.device, dtype=dtype)
-    exponents = torch.empty(filters, device=x.device, dtype=torch.int32)
-    bits = torch.zeros(v["planes"], device=x.device, dtype=torch.int32) if scaled else exponents
     block_c = math.gcd(layout["CHANNELS"], 32)
-    block_r = (2048 if split else 4096) // block_c
+    block_r = (2048 if v["split"] else 4096) // block_c
     span, blocks = math.prod(Q), triton.cdiv(math.prod(I), block_r)
-    counts = (v["planes"], blocks)
-    flags = dict(SPLIT=split, WIDE=max(span, math.prod(I)) * layout["CHANNELS"] >= 2**31, BLOCK_R=block_r,
-                 BLOCK_C=block_c, num_warps=4)
-    pack[(filters + v["planes"] * blocks + v["rows"] // ZERO_ROWS,)](
-        x, xp, w, wp, exponents, bits, filters, *counts, xp.stride(0), wp.stride(0), v["first"], span,
-        v["first"] + v["planes"] * span, v["ICG"], v["OCG"], v["OCP"], math.prod(I), *I, *Q[1:], *v["K"], *v["S"],
-        *v["P"], *v["D"], **layout, ROUND=rounded, SCALE=scaled, BLOCK_Z=ZERO_ROWS, **flags)
-    if scaled:
-        programs = min(v["planes"] * blocks, 528)
-        repack_input[(programs,)](x, xp, bits, *counts, programs, xp.stride(0), v["first"], span, v["ICG"],
-                                  math.prod(I), *I[1:], *Q[1:], CHANNELS=layout["CHANNELS"], **flags)
-    return dict(v, xp=xp, wp=wp, bits=bits, exponents=exponents, scaled=scaled, split=split)
+    low_x, low_w = v["rows"] * layout["CHANNELS"], rows * layout["WIDTH"]
+    sizes = (filters, v["planes"], blocks, low_x, low_w, v["first"], span, v["first"] + v["planes"] * span, v["ICG"],
+             v["OCG"], v["OCP"], math.prod(I), *I, *Q[1:], *v["K"], *v["S"], *v["P"], *v["D"])
+    flags = dict(layout, ROUND=v["rounded"], SCALE=v["scaled"], SPLIT=v["split"], BLOCK_R=block_r, BLOCK_C=block_c,
+                 WIDE=max(span, math.prod(I)) * layout["CHANNELS"] >= 2**31, BLOCK_Z=ZERO_ROWS, num_warps=4)
+    return dict(pack_grid=(filters + v["planes"] * blocks + v["rows"] // ZERO_ROWS,), pack_sizes=sizes,
+                pack_flags=flags, w_packed=(copies, rows, layout["WIDTH"]), filters=filters, low_x=low_x, low_w=low_w,
+                x_packed=(copies, v["rows"], layout["CHANNELS"]))
+
+
+def packed_operands(x, w, v):
+    """Packed input, packed weights, exponents of their scales, in one launch; nothing is kept from call to call."""
+    xp = torch.empty(v["x_packed"], device=x.device, dtype=v["dtype"])
+    wp = torch.empty(v["w_packed"], device=x.device, dtype=v["dtype"])
+    exponents = torch.empty(v["filters"] + v["planes"], device=x.device, dtype=torch.int32)
+    state = torch.zeros(2 * v["planes"], device=x.device, dtype=torch.int32) if v["scaled"] else exponents
+    pack[v["pack_grid"]](x, xp, w, wp, exponents, state, *v["pack_sizes"], **v["pack_flags"])
+    return xp, wp, exponents
+
+
+def product_flags(v, has_bias):
+    """Compile-time values of the product that both families have."""
+    return dict(v["layout"], LANES=power_up(v["layout"]["G"]), HAS_BIAS=has_bias, SCALE=v["scaled"], SPLIT=v["split"],
+                WIDE=v["channels_out"] * math.prod(v["O"]) >= 2**31, PROMOTE=PROMOTE, SWAP=LEFT == "pixels",
+                PRECISION=PRECISION if PRECISION in ("ieee", "tf32x3") else "tf32", GROUP_M=GROUP_M,
+                BLOCK_M=v["columns"], BLOCK_O=v["channels_out"], BLOCK_K=BLOCK_K, num_warps=NUM_WARPS,
+                num_stages=NUM_STAGES)
 '''
 
 WINDOWS = SCALES + PACK_INPUT + PACK_WEIGHTS + PRODUCT + GEOMETRY

@@ -48,7 +48,7 @@ def fill_planes(y_ptr, b_ptr, z, TOTAL, OC, OD, PLANE, DEAD, ALIVE: tl.constexpr
 
 
 @triton.jit
-def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, bits_ptr, e_ptr, VALUES, PERIOD, FILLS, DEAD, COLUMNS, COLS, TILES,
+def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, VALUES, PERIOD, FILLS, DEAD, COLUMNS, COLS, TILES,
                      LOW_X, LOW_W, FIRST, SPAN, OC, OCG, OCP, OD, OH, OW, QH, QW, GROUPS: tl.constexpr,
                      KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
                      PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr,
@@ -77,7 +77,7 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, bits_ptr, e_ptr, VALUES, PERIO
                              DH, SD // GD, SH // GH, A_D, A_H, A_W, STEP_W, STEPS, STEPS_H, False, PHASES_W, CHANNELS,
                              WIDTH, SPLIT, PRECISION, PROMOTE, SWAP, BLOCK_M, BLOCK_O, BLOCK_K)
         if SCALE:
-            acc = unscaled(acc, bits_ptr + plane, e_ptr + g * OCP + oc0, PHASES_W, BLOCK_O)
+            acc = unscaled(acc, e_ptr + GROUPS * OCP + plane, e_ptr + g * OCP + oc0, PHASES_W, BLOCK_O)
         out = interleaved(acc, 1, PHASES_W, (G - PW % G) % G, LANES, BLOCK_M, BLOCK_O)
         o = tl.arange(0, BLOCK_O)
         q = tl.arange(0, BLOCK_M * PHASES_W * LANES)
@@ -104,29 +104,31 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, bits_ptr, e_ptr, VALUES, PERIO
                         ALIVE_D, GD, HAS_BIAS, 1024)
 
 
-def launch(x, w, bias, y, m):
-    """Weights packed, input packed (again where its range asks for it), then one launch that computes and fills."""
-    v = packed_operands(x, w, y, m, "width")
+@lru_cache(maxsize=64)
+def product_launch(x_shape, y_shape, layer, kind, has_bias):
+    """(sizes of the operands, grid, arguments, compile-time values) of the launch that computes and fills."""
+    v = windows(x_shape, y_shape, layer, kind, "width")
     O, K, S, P, D, Q = (v[name] for name in "OKSPDQ")
-    GD, GH, GW = map(math.gcd, S, D)
+    GD, GH, _ = map(math.gcd, S, D)
     alive = (GD - P[0] % GD) % GD  # the first depth phase with a tap
     depth = max(triton.cdiv(O[0] - r, S[0]) for r in range(alive, S[0], GD))
     tiles = max(0, triton.cdiv(((depth - 1) * Q[1] + v["J"][1] - 1) * Q[2] + v["J"][2], v["columns"]))
     cols = v["OCP"] // v["channels_out"] * (S[0] // GD) * (S[1] // GH)
     values = v["planes"] * tiles * cols
     dead = triton.cdiv(O[0], GD) * (GD - 1)
-    fills = x.shape[0] * m.out_channels * dead
+    fills = x_shape[0] * v["OC"] * dead
     total = values + triton.cdiv(fills, 4)
-    period = max(1, total // max(1, values))
-    dilation_lattice[(total,)](
-        v["xp"], v["wp"], w if bias is None else bias, y, v["bits"], v["exponents"], values, period, fills,
-        max(1, dead), v["planes"] * tiles, cols, max(1, tiles), v["xp"].stride(0), v["wp"].stride(0), v["first"],
-        math.prod(Q), m.out_channels, v["OCG"], v["OCP"], *O, *Q[1:], m.groups, *K[:2], *S, *P, *D[:2], GD, GH,
-        **v["layout"], LANES=power_up(GW), HAS_BIAS=bias is not None,
-        WIDE=v["channels_out"] * math.prod(O) >= 2**31, SCALE=v["scaled"], SPLIT=v["split"],
-        PRECISION=PRECISION if PRECISION in ("ieee", "tf32x3") else "tf32", PROMOTE=PROMOTE,
-        SWAP=LEFT == "pixels", GROUP_M=GROUP_M, BLOCK_M=v["columns"], BLOCK_O=v["channels_out"],
-        BLOCK_K=BLOCK_K, num_warps=NUM_WARPS, num_stages=NUM_STAGES)
+    sizes = (values, max(1, total // max(1, values)), fills, max(1, dead), v["planes"] * tiles, cols, max(1, tiles),
+             v["low_x"], v["low_w"], v["first"], math.prod(Q), v["OC"], v["OCG"], v["OCP"], *O, *Q[1:], v["groups"],
+             *K[:2], *S, *P, *D[:2], GD, GH)
+    return v, (total,), sizes, product_flags(v, has_bias)
+
+
+def launch(x, w, bias, y, m):
+    """Both operands packed in one launch, multiplied in the other."""
+    v, grid, sizes, flags = product_launch(x.shape, y.shape, layer_of(m), x.dtype, bias is not None)
+    xp, wp, exponents = packed_operands(x, w, v)
+    dilation_lattice[grid](xp, wp, w if bias is None else bias, y, exponents, *sizes, **flags)
 '''
 
 
@@ -147,6 +149,7 @@ FAMILY = Family(
     knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE"),
     kernels=window_text.WINDOWS + MAIN,
     fragments=("ROUND_TF32", "FIRST_TAP"),
+    imports=window_text.IMPORTS,
     misfit=_misfit,
     start=_start,
     cost=window_cost,

@@ -17,7 +17,7 @@ from prompts.cards import built_in_card
 
 MAIN = '''
 @triton.jit
-def phase_window(xp_ptr, w_ptr, b_ptr, y_ptr, bits_ptr, e_ptr, COLUMNS, COLS, TILES, LOW_X, LOW_W, FIRST, SPAN, OC, OCG,
+def phase_window(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, COLUMNS, COLS, TILES, LOW_X, LOW_W, FIRST, SPAN, OC, OCG,
                  OCP, OD, OH, OW, QH, QW, GROUPS: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr,
                  SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
                  DD: tl.constexpr, DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr, A_D: tl.constexpr,
@@ -42,7 +42,7 @@ def phase_window(xp_ptr, w_ptr, b_ptr, y_ptr, bits_ptr, e_ptr, COLUMNS, COLS, TI
                          STEP_H, A_D, A_H, A_W, STEP_W, STEPS, STEPS_H, ALL, ROWS, CHANNELS, WIDTH, SPLIT, PRECISION,
                          PROMOTE, SWAP, BLOCK_M, BLOCK_O, BLOCK_K)
     if SCALE:
-        acc = unscaled(acc, bits_ptr + plane, e_ptr + g * OCP + oc0, ROWS, BLOCK_O)
+        acc = unscaled(acc, e_ptr + GROUPS * OCP + plane, e_ptr + g * OCP + oc0, ROWS, BLOCK_O)
     LINES: tl.constexpr = PHASES_D * PHASES_H * BLOCK_O  # rows of the tile to store: (depth and height phase, channel)
     out = interleaved(acc, PHASES_D * PHASES_H, PHASES_W, (G - PW % G) % G, LANES, BLOCK_M, BLOCK_O)
     q = tl.arange(0, BLOCK_M * PHASES_W * LANES)
@@ -69,21 +69,24 @@ def phase_window(xp_ptr, w_ptr, b_ptr, y_ptr, bits_ptr, e_ptr, COLUMNS, COLS, TI
     tl.store(y_base + row[:, None] + ((jd * SD * OH + jh * SH) * OW + ow)[None, :], out, mask=live)
 
 
-def launch(x, w, bias, y, m):
-    """Weights packed, input packed (again where its range asks for it), then one launch over columns x row tiles."""
-    v = packed_operands(x, w, y, m, JOIN)
-    S, D, J, Q, layout = v["S"], v["D"], v["J"], v["Q"], v["layout"]
+@lru_cache(maxsize=64)
+def product_launch(x_shape, y_shape, layer, kind, has_bias):
+    """(sizes of the operands, grid, arguments, compile-time values) of the product: columns x row tiles."""
+    v = windows(x_shape, y_shape, layer, kind, JOIN)
+    S, D, J, Q = v["S"], v["D"], v["J"], v["Q"]
     tiles = triton.cdiv(((J[0] - 1) * Q[1] + J[1] - 1) * Q[2] + J[2], v["columns"])
-    cols = v["OCP"] // v["channels_out"] * (1 if layout["ALL"] else S[0] * S[1])
-    phase_window[(v["planes"] * tiles * cols,)](
-        v["xp"], v["wp"], w if bias is None else bias, y, v["bits"], v["exponents"], v["planes"] * tiles, cols, tiles,
-        v["xp"].stride(0), v["wp"].stride(0), v["first"], math.prod(Q), m.out_channels, v["OCG"], v["OCP"], *v["O"],
-        *Q[1:], m.groups, *v["K"][:2], *S, *v["P"], *D[:2], S[0] // math.gcd(S[0], D[0]), S[1] // math.gcd(S[1], D[1]),
-        **layout, LANES=power_up(layout["G"]), HAS_BIAS=bias is not None,
-        WIDE=v["channels_out"] * math.prod(v["O"]) >= 2**31, SCALE=v["scaled"], SPLIT=v["split"],
-        PRECISION=PRECISION if PRECISION in ("ieee", "tf32x3") else "tf32", PROMOTE=PROMOTE,
-        SWAP=LEFT == "pixels", GROUP_M=GROUP_M, BLOCK_M=v["columns"], BLOCK_O=v["channels_out"],
-        BLOCK_K=BLOCK_K, num_warps=NUM_WARPS, num_stages=NUM_STAGES)
+    cols = v["OCP"] // v["channels_out"] * (1 if v["layout"]["ALL"] else S[0] * S[1])
+    sizes = (v["planes"] * tiles, cols, tiles, v["low_x"], v["low_w"], v["first"], math.prod(Q), v["OC"], v["OCG"],
+             v["OCP"], *v["O"], *Q[1:], v["groups"], *v["K"][:2], *S, *v["P"], *D[:2], S[0] // math.gcd(S[0], D[0]),
+             S[1] // math.gcd(S[1], D[1]))
+    return v, (v["planes"] * tiles * cols,), sizes, product_flags(v, has_bias)
+
+
+def launch(x, w, bias, y, m):
+    """Both operands packed in one launch, multiplied in the other."""
+    v, grid, sizes, flags = product_launch(x.shape, y.shape, layer_of(m), x.dtype, bias is not None)
+    xp, wp, exponents = packed_operands(x, w, v)
+    phase_window[grid](xp, wp, w if bias is None else bias, y, exponents, *sizes, **flags)
 '''
 
 
@@ -96,6 +99,7 @@ FAMILY = Family(
     knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE"),
     kernels=window_text.WINDOWS + MAIN,
     fragments=("ROUND_TF32", "FIRST_TAP"),
+    imports=window_text.IMPORTS,
     misfit=lambda situation: "",
     start=start_window,
     cost=window_cost,
