@@ -8,6 +8,8 @@ Limits: stride 1, dilation 1, one group, fp32 in and out, sm_90. Text only.
 """
 
 GLUON_IMPORTS = """\
+from functools import lru_cache
+
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (

@@ -32,85 +32,98 @@ def channel_chunks(channels):
     return first, triton.next_power_of_2(channels - first) if channels > first else 0
 
 
-def slab_sizes(x, y, m):
-    """Compile-time sizes of the slab kernel for this call; None where it does not apply."""
-    (ID, IH, IW), (OD, OH, OW) = lead(x.shape[2:], 1), lead(y.shape[2:], 1)
-    (KD, KH, KW), (PD, PH, PW) = lead(m.kernel_size, 1), lead(m.padding, 0)
-    if m.groups != 1 or {*m.stride, *m.dilation} != {1} or PD >= KD or PH >= KH or PW >= KW:
+def layer_of(m):
+    """What sizes follow from, beside those of the tensors."""
+    return m.kernel_size, m.stride, m.padding, m.dilation, m.groups
+
+
+def slab_sizes(x_shape, y_shape, layer):
+    """Compile-time sizes of the slab kernel for this geometry; None where it does not apply."""
+    kernel, stride, padding, dilation, groups = layer
+    (ID, IH, IW), (OD, OH, OW) = lead(x_shape[2:], 1), lead(y_shape[2:], 1)
+    (KD, KH, KW), (PD, PH, PW) = lead(kernel, 1), lead(padding, 0)
+    if groups != 1 or {*stride, *dilation} != {1} or PD >= KD or PH >= KH or PW >= KW:
         return None
-    if x.dtype != torch.float32 or torch.cuda.get_device_capability(x.device)[0] != 9:
-        return None
-    pixels = PIXELS if m.out_channels * PIXELS <= 64 and PRECISION != "split" else 1
+    pixels = PIXELS if y_shape[1] * PIXELS <= 64 and PRECISION != "split" else 1
     depth, height = ID + KD - 1 - PD, IH + KH - 1 - PH  # one gap of zeros serves as both pads
     pitch = triton.cdiv(IW + KW - 1 - PW, pixels)
     shifts = (pixels + KW - 2) // pixels + 1
     rows = POSITIONS + (KH - 1) * pitch + shifts - 1
     box = next(b for b in (256, 128, 64, 32, 16, 8) if -rows % b <= (48 if b >= 32 else 8))
     rows = triton.cdiv(rows, box) * box
-    C1, C2 = channel_chunks(m.in_channels)
+    C1, C2 = channel_chunks(x_shape[1])
     bits = 32 if PRECISION == "tf32" else 16
     shared = (SLABS * rows + STAGES * shifts * 64) * (C1 + C2) * bits // 8 + 1024
     row = (C1 + C2) * (2 if PRECISION == "split" else 1)
-    largest = max(x.numel(), y.numel(), (x.shape[0] + 1) * depth * height * pitch * pixels * row)
+    largest = max(math.prod(x_shape), math.prod(y_shape), (x_shape[0] + 1) * depth * height * pitch * pixels * row)
     if C2 > C1 or shared > SHARED or largest >= 2**31 - 2**20:
         return None
     return dict(
-        C1=C1, C2=C2, OC=m.out_channels, OD=OD, OH=OH, OW=OW, PD=PD, PH=PH, PW=PW, SPAN=depth * height * pitch,
+        C1=C1, C2=C2, OC=y_shape[1], OD=OD, OH=OH, OW=OW, PD=PD, PH=PH, PW=PW, SPAN=depth * height * pitch,
         PLANE=height * pitch, PITCH=pitch, ID=ID, KD=KD, KH=KH, KW=KW, PIXELS=pixels, SHIFTS=shifts,
-        CO_TILES=triton.cdiv(m.out_channels, 64 // pixels), BN=POSITIONS, SLABS=SLABS, STAGES=STAGES, ROWS=rows,
+        CO_TILES=triton.cdiv(y_shape[1], 64 // pixels), BN=POSITIONS, SLABS=SLABS, STAGES=STAGES, ROWS=rows,
         BOX=box, BITS=bits, SPLIT=PRECISION == "split", DENSE=(OD, OH, OW) == (depth, height, pitch * pixels))
 
 
-def packed(x, w, z):
-    """(rows of input channels, rows of weights, bits of both ranges, row of position 0), in two launches."""
+@lru_cache(maxsize=64)
+def launches(x_shape, y_shape, layer, device):
+    """Sizes, grids and compile-time values of the three launches of a call, or None where the slab does not apply.
+    Computed once per geometry: Python's time before a launch is part of a call."""
+    z = slab_sizes(x_shape, y_shape, layer) if torch.cuda.get_device_capability(device)[0] == 9 else None
+    if z is None:
+        return None
     parts, channels = 2 if z["SPLIT"] else 1, z["C1"] + z["C2"]
     reach = (z["KD"] - 1) * z["PLANE"] + (z["KH"] - 1) * z["PITCH"] + z["SHIFTS"] - 1
-    first = triton.cdiv(reach, 8) * 8 * z["PIXELS"]
-    span = z["SPAN"] * z["PIXELS"]
-    rows = first + x.shape[0] * span
+    first, span = triton.cdiv(reach, 8) * 8 * z["PIXELS"], z["SPAN"] * z["PIXELS"]
+    rows = first + x_shape[0] * span
     taps = z["CO_TILES"] * z["KD"] * (2 if z["SPLIT"] else z["PIXELS"]) * z["KH"] * z["SHIFTS"]
-    dtype = torch.float32 if PRECISION == "tf32" else torch.float16
-    xp = torch.empty((rows, parts * channels), device=x.device, dtype=dtype)
-    wp = torch.empty((taps * 64, channels), device=x.device, dtype=dtype)
-    bits = torch.zeros(2, device=x.device, dtype=torch.int32)
-    block = 256 if PRECISION == "half" else 128
-    blocks, pads = x.shape[0] * triton.cdiv(math.prod(x.shape[2:]), block), triton.cdiv(rows, 512)
-    ranged, menders = (0, 0) if PRECISION == "tf32" else (triton.cdiv(w.numel(), 4096), min(blocks, 1024))
-    sizes = dict(
-        IC=x.shape[1], ID=z["ID"], IH=lead(x.shape[2:], 1)[1], IW=lead(x.shape[2:], 1)[2],
+    block, weights = 256 if PRECISION == "half" else 128, x_shape[1] * z["OC"] * z["KD"] * z["KH"] * z["KW"]
+    blocks, pads = x_shape[0] * triton.cdiv(math.prod(x_shape[2:]), block), triton.cdiv(rows, 512)
+    ranged, menders = (0, 0) if PRECISION == "tf32" else (triton.cdiv(weights, 4096), min(blocks, 1024))
+    positions = x_shape[0] * z["SPAN"]
+    tiles = triton.cdiv(positions, POSITIONS) * z["CO_TILES"]
+    programs = min(tiles, torch.cuda.get_device_properties(device).multi_processor_count)
+    pack = dict(
+        IC=x_shape[1], ID=z["ID"], IH=lead(x_shape[2:], 1)[1], IW=lead(x_shape[2:], 1)[2],
         HEIGHT=z["PLANE"] // z["PITCH"], WIDTH=z["PITCH"] * z["PIXELS"], SPAN=span, CHANNELS=channels,
-        PRECISION=PRECISION, BLOCK=block)
-    pack_input[(blocks + pads + ranged,)](
-        x, w, xp, bits, blocks, pads, first, rows, w.numel(), **sizes, num_warps=4)
-    pack_weights[(taps + menders,)](
-        x, w, xp, wp, bits, taps, blocks, menders, first, **sizes, OC=z["OC"], KD=z["KD"], KH=z["KH"], KW=z["KW"],
-        PIXELS=z["PIXELS"], SHIFTS=z["SHIFTS"], PADDED=triton.next_power_of_2(channels), num_warps=4)
-    return xp, wp, bits, first // z["PIXELS"]
+        PRECISION=PRECISION, BLOCK=block, num_warps=4)
+    weigh = dict(pack, OC=z["OC"], KD=z["KD"], KH=z["KH"], KW=z["KW"], PIXELS=z["PIXELS"], SHIFTS=z["SHIFTS"],
+                 PADDED=triton.next_power_of_2(channels))
+    return dict(
+        z=z, pack=pack, weigh=weigh, first=first, dtype=torch.float32 if PRECISION == "tf32" else torch.float16,
+        x_packed=(rows, parts * channels), w_packed=(taps * 64, channels), pack_grid=(blocks + pads + ranged,),
+        pack_sizes=(blocks, pads, first, rows, weights), weigh_grid=(taps + menders,),
+        weigh_sizes=(taps, blocks, menders, first), boxes=boxes(z, rows * parts * channels, taps * 64 * channels),
+        slab_sizes=(first // z["PIXELS"], tiles, programs, positions), slab_grid=(programs,))
 
 
-def described(rows, row, box, channels, bits):
-    """`rows` as rows of `row` elements, of which TMA copies boxes of `channels`."""
-    layout = gl.NVMMASharedLayout(channels * bits // 8, bits, 2)
-    return TensorDescriptor(rows, [rows.numel() // row, row], [row, 1], [box, channels], layout)
+def boxes(z, x_size, w_size):
+    """(shape, strides, box, layout) by which TMA copies x and weights, and again for a second chunk of channels."""
+    channels = z["C1"] + z["C2"]
+    row = channels * (2 if z["SPLIT"] else z["PIXELS"])
+    found = []
+    for chunk in (z["C1"], z["C2"])[: 2 if z["C2"] else 1]:
+        layout = gl.NVMMASharedLayout(chunk * z["BITS"] // 8, z["BITS"], 2)
+        found.append(([x_size // row, row], [row, 1], [z["BOX"], chunk], layout))
+        found.append(([w_size // channels, channels], [channels, 1], [64, chunk], layout))
+    return found
 
 
 def launch(x, w, bias, y, m):
     """Pack, then one persistent launch; geometries that do not fit the slab go to the direct kernel."""
-    z = slab_sizes(x, y, m)
-    if z is None:
+    v = launches(x.shape, y.shape, layer_of(m), x.device) if x.dtype == torch.float32 else None
+    if v is None:
         launch_direct(x, w, bias, y, m)
         return
-    xp, wp, bits, first = packed(x, w, z)
-    row = xp.shape[1] * z["PIXELS"]
-    xd, wd = described(xp, row, z["BOX"], z["C1"], z["BITS"]), described(wp, wp.shape[1], 64, z["C1"], z["BITS"])
-    xd2, wd2 = xd, wd
-    if z["C2"]:
-        xd2, wd2 = described(xp, row, z["BOX"], z["C2"], z["BITS"]), described(wp, wp.shape[1], 64, z["C2"], z["BITS"])
-    positions = x.shape[0] * z["SPAN"]
-    tiles = triton.cdiv(positions, POSITIONS) * z["CO_TILES"]
-    programs = min(tiles, torch.cuda.get_device_properties(x.device).multi_processor_count)
-    slab[(programs,)](xd, xd2, wd, wd2, y, w if bias is None else bias, bits, first, tiles, programs, positions, **z,
-                      HAS_BIAS=bias is not None, num_warps=4)
+    xp = torch.empty(v["x_packed"], device=x.device, dtype=v["dtype"])
+    wp = torch.empty(v["w_packed"], device=x.device, dtype=v["dtype"])
+    bits = torch.zeros(2, device=x.device, dtype=torch.int32)
+    pack_input[v["pack_grid"]](x, w, xp, bits, *v["pack_sizes"], **v["pack"])
+    pack_weights[v["weigh_grid"]](x, w, xp, wp, bits, *v["weigh_sizes"], **v["weigh"])
+    described = [TensorDescriptor(rows, *box) for rows, box in zip((xp, wp, xp, wp), v["boxes"])]
+    (xd, wd), (xd2, wd2) = described[:2], described[-2:]
+    slab[v["slab_grid"]](xd, xd2, wd, wd2, y, w if bias is None else bias, bits, *v["slab_sizes"], **v["z"],
+                         HAS_BIAS=bias is not None, num_warps=4)
 '''
 
 # (POSITIONS, SLABS, STAGES), the best measured first: 512 positions are 128 accumulators a thread.
