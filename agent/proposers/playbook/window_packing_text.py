@@ -96,9 +96,9 @@ def settle_scale(x_ptr, xp_ptr, state_ptr, e_ptr, plane, top, BLOCKS, LOW, FIRST
         exponent = scale_exponent(tl.atomic_max(state_ptr + 2 * plane, 0, sem="relaxed"), True)
         tl.store(e_ptr + plane, exponent)
         if exponent != 8:
-            for block in range(BLOCKS):
+            for block in range(2 * BLOCKS):
                 pack_block(x_ptr, xp_ptr, plane, block, power_of_two(exponent), LOW, FIRST, SPAN, ICG, POSITIONS, IH,
-                           IW, QH, QW, CHANNELS, False, True, SPLIT, WIDE, BLOCK_R, BLOCK_C)
+                           IW, QH, QW, CHANNELS, False, True, SPLIT, WIDE, BLOCK_R // 2, BLOCK_C)
 '''
 
 PACK_WEIGHTS = '''

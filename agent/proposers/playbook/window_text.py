@@ -136,11 +136,6 @@ def power_up(value):
     return 1 << max(0, value - 1).bit_length()
 
 
-def layer_of(m):
-    """What sizes follow from, beside those of the tensors."""
-    return m.kernel_size, m.stride, m.padding, m.dilation, m.groups
-
-
 @lru_cache(maxsize=64)
 def windows(x_shape, y_shape, layer, kind, join):
     """Sizes of the packed x and of the tiles: how far taps reach, rows per axis with zeros, channels of a window; what
@@ -199,13 +194,13 @@ def packing(v):
                 x_packed=(copies, v["rows"], layout["CHANNELS"]))
 
 
-def packed_operands(x, w, v):
+def packed_operands(x, w, v, call):
     """Packed input, packed weights, exponents of their scales, in one launch; nothing is kept from call to call."""
     xp = torch.empty(v["x_packed"], device=x.device, dtype=v["dtype"])
     wp = torch.empty(v["w_packed"], device=x.device, dtype=v["dtype"])
     exponents = torch.empty(v["filters"] + v["planes"], device=x.device, dtype=torch.int32)
     state = torch.zeros(2 * v["planes"], device=x.device, dtype=torch.int32) if v["scaled"] else exponents
-    pack[v["pack_grid"]](x, xp, w, wp, exponents, state, *v["pack_sizes"], **v["pack_flags"])
+    launched(pack, call, v["pack_grid"], (x, xp, w, wp, exponents, state), v["pack_sizes"], v["pack_flags"])
     return xp, wp, exponents
 
 

@@ -21,7 +21,7 @@ class Launched:
     """`kernel[grid](...)`."""
 
     def __init__(self, run):
-        self.run = run
+        self.run, self.__name__ = run, run.__name__
 
     def __getitem__(self, grid):
         return self.run

@@ -126,9 +126,11 @@ def product_launch(x_shape, y_shape, layer, kind, has_bias):
 
 def launch(x, w, bias, y, m):
     """Both operands packed in one launch, multiplied in the other."""
-    v, grid, sizes, flags = product_launch(x.shape, y.shape, layer_of(m), x.dtype, bias is not None)
-    xp, wp, exponents = packed_operands(x, w, v)
-    dilation_lattice[grid](xp, wp, w if bias is None else bias, y, exponents, *sizes, **flags)
+    call = call_of(x, w, bias, y, m)
+    v, grid, sizes, flags = product_launch(*call[0])
+    xp, wp, exponents = packed_operands(x, w, v, call)
+    tensors = xp, wp, w if bias is None else bias, y, exponents
+    launched(dilation_lattice, call, grid, tensors, sizes, flags)
 '''
 
 
@@ -148,7 +150,7 @@ FAMILY = Family(
     pays_when=CARD.pays_when,
     knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE"),
     kernels=window_text.WINDOWS + MAIN,
-    fragments=("ROUND_TF32", "FIRST_TAP"),
+    fragments=("ROUND_TF32", "FIRST_TAP", "LAUNCH"),
     imports=window_text.IMPORTS,
     misfit=_misfit,
     start=_start,

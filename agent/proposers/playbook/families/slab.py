@@ -32,11 +32,6 @@ def channel_chunks(channels):
     return first, triton.next_power_of_2(channels - first) if channels > first else 0
 
 
-def layer_of(m):
-    """What sizes follow from, beside those of the tensors."""
-    return m.kernel_size, m.stride, m.padding, m.dilation, m.groups
-
-
 def slab_sizes(x_shape, y_shape, layer):
     """Compile-time sizes of the slab kernel for this geometry; None where it does not apply."""
     kernel, stride, padding, dilation, groups = layer
@@ -66,10 +61,11 @@ def slab_sizes(x_shape, y_shape, layer):
 
 
 @lru_cache(maxsize=64)
-def launches(x_shape, y_shape, layer, device):
+def launches(x_shape, y_shape, layer, kind, has_bias, device):
     """Sizes, grids and compile-time values of the three launches of a call, or None where the slab does not apply.
     Computed once per geometry: Python's time before a launch is part of a call."""
-    z = slab_sizes(x_shape, y_shape, layer) if torch.cuda.get_device_capability(device)[0] == 9 else None
+    served = kind == torch.float32 and torch.cuda.get_device_capability(device)[0] == 9
+    z = slab_sizes(x_shape, y_shape, layer) if served else None
     if z is None:
         return None
     parts, channels = 2 if z["SPLIT"] else 1, z["C1"] + z["C2"]
@@ -94,7 +90,8 @@ def launches(x_shape, y_shape, layer, device):
         x_packed=(rows, parts * channels), w_packed=(taps * 64, channels), pack_grid=(blocks + pads + ranged,),
         pack_sizes=(blocks, pads, first, rows, weights), weigh_grid=(taps + menders,),
         weigh_sizes=(taps, blocks, menders, first), boxes=boxes(z, rows * parts * channels, taps * 64 * channels),
-        slab_sizes=(first // z["PIXELS"], tiles, programs, positions), slab_grid=(programs,))
+        slab_sizes=(first // z["PIXELS"], tiles, programs, positions), slab_grid=(programs,),
+        slab=dict(z, HAS_BIAS=has_bias, num_warps=4))
 
 
 def boxes(z, x_size, w_size):
@@ -111,19 +108,20 @@ def boxes(z, x_size, w_size):
 
 def launch(x, w, bias, y, m):
     """Pack, then one persistent launch; geometries that do not fit the slab go to the direct kernel."""
-    v = launches(x.shape, y.shape, layer_of(m), x.device) if x.dtype == torch.float32 else None
+    call = call_of(x, w, bias, y, m)
+    v = launches(*call[0], x.device)
     if v is None:
         launch_direct(x, w, bias, y, m)
         return
     xp = torch.empty(v["x_packed"], device=x.device, dtype=v["dtype"])
     wp = torch.empty(v["w_packed"], device=x.device, dtype=v["dtype"])
     bits = torch.zeros(2, device=x.device, dtype=torch.int32)
-    pack_input[v["pack_grid"]](x, w, xp, bits, *v["pack_sizes"], **v["pack"])
-    pack_weights[v["weigh_grid"]](x, w, xp, wp, bits, *v["weigh_sizes"], **v["weigh"])
+    launched(pack_input, call, v["pack_grid"], (x, w, xp, bits), v["pack_sizes"], v["pack"])
+    launched(pack_weights, call, v["weigh_grid"], (x, w, xp, wp, bits), v["weigh_sizes"], v["weigh"])
     described = [TensorDescriptor(rows, *box) for rows, box in zip((xp, wp, xp, wp), v["boxes"])]
     (xd, wd), (xd2, wd2) = described[:2], described[-2:]
-    slab[v["slab_grid"]](xd, xd2, wd, wd2, y, w if bias is None else bias, bits, *v["slab_sizes"], **v["z"],
-                         HAS_BIAS=bias is not None, num_warps=4)
+    tensors = xd, xd2, wd, wd2, y, w if bias is None else bias, bits
+    launched(slab, call, v["slab_grid"], tensors, v["slab_sizes"], v["slab"])
 '''
 
 # (POSITIONS, SLABS, STAGES), the best measured first: 512 positions are 128 accumulators a thread.
@@ -266,7 +264,7 @@ FAMILY = Family(
             LAUNCH,
         )
     ),
-    fragments=("ROUND_TF32",),
+    fragments=("ROUND_TF32", "LAUNCH"),
     imports=slab_text.GLUON_IMPORTS,
     misfit=_misfit,
     start=_start,
