@@ -12,6 +12,9 @@ from agent.proposers.playbook.search import best_guess, fitting, next_move
 from prompts.context import PastAttempt
 
 
+_STAGES = ("tuning", "tiling", "memory", "tiling", "algorithm", "grid")  # the first one is asked for the last
+
+
 def expected_order(situation: Situation, count: int, families: frozenset[str] = frozenset()) -> list[Configuration]:
     """The first configuration and what the search proposes after it; with `families` their first ones instead."""
     if families:
@@ -20,8 +23,9 @@ def expected_order(situation: Situation, count: int, families: frozenset[str] = 
     found, entries = [first], [(_past(0, first, 1.0), first)]
     evidence = Evidence(measured_ms=1e-9)  # nothing is expected to be faster
     while len(found) < count:
+        stage = _STAGES[len(found) % len(_STAGES)]
         try:
-            move = next_move("tuning", first, situation, Record(tuple(entries)), evidence)
+            move = next_move(stage, first, situation, Record(tuple(entries)), evidence)
         except NothingToPropose:
             break
         found.append(move.configuration)

@@ -215,7 +215,10 @@ def _resized(standing: Standing, name: str, value: int) -> Configuration:
     if not changed.has("BLOCK_K"):
         return changed
     tile = changed.number("BLOCK_M") * changed.number("BLOCK_N")
-    changed = changed.having(NUM_WARPS=max(1, min(8, tile // (32 * standing.family.accumulators))))
+    warps = max(1, min(8, tile // (32 * standing.family.accumulators)))
+    if standing.situation.gpu.capability == 90 and changed.has("LEFT"):
+        warps = max(4, min(8, tile // (32 * 2 * standing.family.accumulators)))  # its instruction takes four warps
+    changed = changed.having(NUM_WARPS=warps)
     while changed.number("NUM_STAGES") > 2 and not _is_buildable(changed, standing.situation):
         changed = changed.having(NUM_STAGES=changed.number("NUM_STAGES") - 1)
     return changed

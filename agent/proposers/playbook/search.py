@@ -18,6 +18,7 @@ from agent.proposers.playbook.record import Record
 # The algorithm stage's own rule: expect 20 % of a new algorithm, or leave it. A family whose bound is at most so
 # much worse is a rival: bounds hide latency (77 on an H100: bounds within 10 %, 5.6 ms by phases, 3.1 ms packed).
 _WORTH_A_FAMILY = 1.2
+_SURE_OF = 90  # the capability whose expectations were held against a clock: there the most promising comes first
 _PATIENCE = 12  # a sweep of one tile, one place in the order, one depth and one number of warps
 
 
@@ -69,7 +70,7 @@ def _promising(families: list[Family], situation: Situation, incumbent_ms: float
     that, for transposed convolutions the plainest, for the rest, where all are plain, still the one with the least."""
     if not families:
         return None
-    if incumbent_ms is None and not situation.shape.kind:
+    if incumbent_ms is None and not situation.shape.kind and situation.gpu.capability != _SURE_OF:
         return Move(families[0].start(situation), f"{families[0].idea}; pays with {families[0].pays_when}")
     move, expected_ms = _quickest(families, situation)
     if incumbent_ms is None:

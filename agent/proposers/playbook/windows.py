@@ -23,6 +23,9 @@ _STORES_BETWEEN_ZEROS = 3.4
 _STEP_CYCLES_PER_WARP = 150
 _ITERATION = 60  # warp instructions of one loop iteration besides products and loads, read from sm_90 code
 _SHORT_LOOP = 4  # steps of a phase
+_STEP_COLUMNS = 8  # columns of a window that cost as much as a step
+_STEP_COLUMNS_HOPPER = 100  # the same where products are that much faster: 0.38 us a step of 32 columns, 0.08 of them products
+_LATTICE_COLUMNS = 128  # windows of 4 pixels x 32 channels, tiles of 64 positions: 77 0.24 ms, 0.29 in steps of 32 (H200)
 _WORTH_WIDTH = 1.02  # gain from which wider tiles are worth their registers
 _STORED_VALUE = 8  # warp instructions per stored value of a lane: address, test, interleaving, store
 
@@ -195,6 +198,9 @@ def start_window(situation: Situation, family: str = "phase_window") -> Configur
     usual = usual.having(LEFT="pixels" if block_n < 64 else "weights", NUM_WARPS=4)
     if situation.window_precision == "split":
         return usual
+    if family == "dilation_lattice":
+        usual = usual.having(BLOCK_M=64) if block_n >= 64 else usual
+        return usual.having(NUM_STAGES=min(2, _stages(usual, situation)))
     wide = usual.having(BLOCK_M=usual.number("BLOCK_M") * 2)
     wide = wide.having(NUM_STAGES=_stages(wide, situation))
     gain = window_cost(usual, situation).bound_ms / window_cost(wide, situation).bound_ms
@@ -228,11 +234,15 @@ def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) 
 
 
 def _block_k(draft: Configuration, situation: Situation) -> int:
-    """The step that wastes least of a window, where a step costs as much as 8 columns of it."""
+    """The step that wastes least of a window, where a step costs as much as some columns of it."""
+    on_hopper = situation.gpu.capability == 90 and draft.word("PRECISION") == "half"
     largest = 128 // Windows(draft, situation.shape).item_bytes
-    widths = {size: Windows(draft.having(BLOCK_K=size), situation.shape).width for size in (16, 32, 64)}
+    if on_hopper and draft.family == "dilation_lattice":
+        largest = _LATTICE_COLUMNS
+    cost = _STEP_COLUMNS_HOPPER if on_hopper else _STEP_COLUMNS
+    widths = {size: Windows(draft.having(BLOCK_K=size), situation.shape).width for size in (16, 32, 64, 128)}
     fitting = (size for size in widths if size <= largest)
-    return min(fitting, key=lambda size: math.ceil(widths[size] / size) * (size + 8))
+    return min(fitting, key=lambda size: math.ceil(widths[size] / size) * (size + cost))
 
 
 def _stages(tile: Configuration, situation: Situation) -> int:

@@ -48,6 +48,24 @@ def fill_planes(y_ptr, b_ptr, z, TOTAL, OC, OD, PLANE, DEAD, ALIVE: tl.constexpr
 
 
 @triton.jit
+def fill_rows(y_base, b_ptr, f0, od0, oh0, COUNT, OD, OH, OW, QH, QW, SD: tl.constexpr, SH: tl.constexpr,
+              SW: tl.constexpr, LANES_W: tl.constexpr, HAS_BIAS: tl.constexpr, BLOCK_M: tl.constexpr):
+    """One row without taps beside each of BLOCK_M positions, a channel at a time: SW of LANES_W outputs a position."""
+    q = tl.arange(0, BLOCK_M * LANES_W)
+    f = f0 + q // LANES_W
+    od = f // QW // QH * SD + od0
+    oh = f // QW % QH * SH + oh0
+    ow = f % QW * SW + q % LANES_W
+    live = (q % LANES_W < SW) & (od < OD) & (oh < OH) & (ow < OW)
+    at = (od * OH + oh) * OW + ow
+    for c in range(COUNT):
+        value = 0.0
+        if HAS_BIAS:
+            value = tl.load(b_ptr + c).to(tl.float32)
+        tl.store(y_base + tl.cast(c, tl.int64) * (OD * OH * OW) + at, tl.full(q.shape, value, tl.float32), mask=live)
+
+
+@triton.jit
 def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, VALUES, PERIOD, FILLS, DEAD, COLUMNS, COLS, TILES,
                      LOW_X, LOW_W, FIRST, SPAN, OC, OCG, OCP, OD, OH, OW, QH, QW, GROUPS: tl.constexpr,
                      KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
@@ -71,6 +89,11 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, VALUES, PERIOD, FILLS, 
         oc0 = col % (OCP // BLOCK_O) * BLOCK_O
         rd = col // (OCP // BLOCK_O) // (SH // GH) * GD + ALIVE_D
         rh0 = col // (OCP // BLOCK_O) % (SH // GH) * GH
+        y_base = y_ptr + (plane // GROUPS * OC + g * OCG + oc0).to(tl.int64) * (OD * OH * OW)
+        for e in tl.static_range(GH):
+            if e != ALIVE_H:
+                fill_rows(y_base, b_ptr + g * OCG + oc0, f0, rd, rh0 + e, tl.minimum(BLOCK_O, OCG - oc0), OD, OH, OW,
+                          QH, QW, SD, SH, SW, PHASES_W * LANES, HAS_BIAS, BLOCK_M)
         x_base = xp_ptr + (FIRST + plane.to(tl.int64) * SPAN + f0) * CHANNELS
         w_base = w_ptr + (g.to(tl.int64) * STEPS * PHASES_W * OCP + oc0) * WIDTH
         acc = window_product(x_base, w_base, rd, rh0 + ALIVE_H, LOW_X, LOW_W, OCP, QH, QW, KD, KH, SD, SH, PD, PH, DD,
@@ -84,20 +107,14 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, VALUES, PERIOD, FILLS, 
         f = f0 + q // (PHASES_W * LANES)
         rw = q // LANES % PHASES_W * G + q % LANES
         od = f // QW // QH * SD + rd
+        oh = f // QW % QH * SH + rh0 + ALIVE_H
         ow = f % QW * SW + rw
-        inside = (q % LANES < G) & (rw < SW) & (ow < OW) & (od < OD)
+        inside = (q % LANES < G) & (rw < SW) & (ow < OW) & (od < OD) & (oh < OH)
         channel = o if not WIDE else o.to(tl.int64)
-        y_base = y_ptr + (plane // GROUPS * OC + g * OCG + oc0).to(tl.int64) * (OD * OH * OW)
-        filled = tl.zeros((BLOCK_O, BLOCK_M * PHASES_W * LANES), tl.float32)
         if HAS_BIAS:
-            bias = tl.load(b_ptr + g * OCG + oc0 + o, mask=o + oc0 < OCG, other=0.0).to(tl.float32)[:, None]
-            filled += bias
-            out += bias
-        for e in tl.static_range(GH):
-            oh = f // QW % QH * SH + rh0 + e
-            at = y_base + channel[:, None] * (OD * OH * OW) + ((od * OH + oh) * OW + ow)[None, :]
-            live = (o + oc0 < OCG)[:, None] & (inside & (oh < OH))[None, :]
-            tl.store(at, out if e == ALIVE_H else filled, mask=live)
+            out += tl.load(b_ptr + g * OCG + oc0 + o, mask=o + oc0 < OCG, other=0.0).to(tl.float32)[:, None]
+        at = channel[:, None] * (OD * OH * OW) + ((od * OH + oh) * OW + ow)[None, :]
+        tl.store(y_base + at, out, mask=(o + oc0 < OCG)[:, None] & inside[None, :])
     else:
         if GD > 1:
             fill_planes(y_ptr, b_ptr, pid - tl.minimum(pid // PERIOD + 1, VALUES), FILLS, OC, OD, OH * OW, DEAD,
