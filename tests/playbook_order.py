@@ -6,7 +6,7 @@ Limits: what a clock says changes the order; this is the search's opinion before
 from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.evidence import Evidence
-from agent.proposers.playbook.family import Situation
+from agent.proposers.playbook.family import Family, Situation, family_of
 from agent.proposers.playbook.record import Record
 from agent.proposers.playbook.search import best_guess, fitting, next_move
 from prompts.context import PastAttempt
@@ -16,11 +16,13 @@ _STAGES = ("tuning", "tiling", "memory", "tiling", "algorithm", "grid")  # the f
 
 
 def expected_order(situation: Situation, count: int, families: frozenset[str] = frozenset()) -> list[Configuration]:
-    """The first configuration and what the search proposes after it; with `families` their first ones instead."""
+    """The first configuration, near rivals and what the search proposes after them; with `families` their first ones instead."""
     if families:
         return [family.start(situation) for family in fitting(situation) if family.name in families]
     first = best_guess(situation).configuration
-    found, entries = [first], [(_past(0, first, 1.0), first)]
+    rivals = [family.start(situation) for family in fitting(situation) if _is_near(family, first, situation)]
+    found = [first, *rivals]
+    entries = [(_past(place, tried, 1.0 + 0.05 * place), tried) for place, tried in enumerate(found)]
     evidence = Evidence(measured_ms=1e-9)  # nothing is expected to be faster
     while len(found) < count:
         stage = _STAGES[len(found) % len(_STAGES)]
@@ -31,6 +33,14 @@ def expected_order(situation: Situation, count: int, families: frozenset[str] = 
         found.append(move.configuration)
         entries.append((_past(len(entries), move.configuration, 1.05), move.configuration))
     return found
+
+
+def _is_near(family: Family, first: Configuration, situation: Situation) -> bool:
+    """Whether another family is expected to take at most half as long again."""
+    best = family_of(first)
+    assert best is not None, f"no family writes {first}"
+    limit_ms = 1.5 * best.expected_ms(first, situation)
+    return family.name != first.family and family.expected_ms(family.start(situation), situation) <= limit_ms
 
 
 def _past(number: int, configuration: Configuration, measured_ms: float) -> PastAttempt:

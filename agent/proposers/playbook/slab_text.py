@@ -52,6 +52,15 @@ def inverse_scale(bits_ptr):
     return ((127 - e) << 23).to(gl.float32, bitcast=True)
 '''
 
+CHUNKS = '''
+def channel_chunks(channels):
+    """Channels of an input row in one or two chunks, each as wide as a swizzle: 16, 32 or 64 (tf32: at most 32)."""
+    widest = 32 if PRECISION == "tf32" else 64
+    channels = triton.cdiv(channels, 16) * 16
+    first = min(widest, 1 << channels.bit_length() - 1)
+    return first, triton.next_power_of_2(channels - first) if channels > first else 0
+'''
+
 ROW_VIEW = '''
 @gluon.jit
 def row_view(buffer, row, ROWS: gl.constexpr, CHANNELS: gl.constexpr, COUNT: gl.constexpr, BITS: gl.constexpr):
@@ -93,8 +102,9 @@ def pack_block(x_ptr, xp_ptr, block, factor, FIRST, IC: tl.constexpr, ID: tl.con
                 low = (v * factor - high.to(tl.float32)).to(tl.float16)
                 tl.store(target + CHANNELS, tl.trans(low), mask=(s < S)[:, None])
     return top
+'''
 
-
+CLEAR_PADS = '''
 @triton.jit
 def clear_pads(xp_ptr, block, FIRST, ROWS, ID: tl.constexpr, IH: tl.constexpr, IW: tl.constexpr, HEIGHT: tl.constexpr,
                WIDTH: tl.constexpr, SPAN: tl.constexpr, ROW: tl.constexpr):

@@ -236,10 +236,9 @@ def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) 
 def _block_k(draft: Configuration, situation: Situation) -> int:
     """The step that wastes least of a window, where a step costs as much as some columns of it."""
     on_hopper = situation.gpu.capability == 90 and draft.word("PRECISION") == "half"
-    largest = 128 // Windows(draft, situation.shape).item_bytes
+    largest, cost = 128 // Windows(draft, situation.shape).item_bytes, _STEP_COLUMNS
     if on_hopper and draft.family == "dilation_lattice":
-        largest = _LATTICE_COLUMNS
-    cost = _STEP_COLUMNS_HOPPER if on_hopper else _STEP_COLUMNS
+        largest, cost = _LATTICE_COLUMNS, _STEP_COLUMNS_HOPPER
     widths = {size: Windows(draft.having(BLOCK_K=size), situation.shape).width for size in (16, 32, 64, 128)}
     fitting = (size for size in widths if size <= largest)
     return min(fitting, key=lambda size: math.ceil(widths[size] / size) * (size + cost))

@@ -11,8 +11,10 @@ import torch
 
 def stand_in(module):
     """Put the stand-ins into an emitted module and let it believe in a Hopper GPU."""
-    if hasattr(module, "slab"):
-        module.slab = Launched(slab)
+    for kernel in (slab, slab_winograd):
+        if not hasattr(module, kernel.__name__):
+            continue
+        setattr(module, kernel.__name__, Launched(kernel))
         torch.cuda.get_device_capability = lambda device=None: (9, 0)
         torch.cuda.get_device_properties = lambda device=None: types.SimpleNamespace(multi_processor_count=132)
 
@@ -67,3 +69,28 @@ def place(y, b, out, co0, z):
     flat = y.view(y.shape[0], z.OC, z.OD, z.OH, z.OW)
     flat[:, co0 : co0 + count] = inner[:, :count].to(y.dtype)
     assert (tuple(grid.shape[2:]) == (z.OD, z.OH, z.OW)) == z.DENSE
+
+
+def slab_winograd(xd, xd2, wd, wd2, y, b, bits, FIRST, LENGTH, TILES, PROGRAMS, LAST, *, num_warps, HAS_BIAS, **sizes):
+    """Every position at once: the four products of a pair of planes, their sums, both planes to their places."""
+    z = types.SimpleNamespace(**sizes)
+    assert TILES == -(-LAST // z.BN) * z.CO_TILES and z.ROWS % z.BOX == 0 and z.ROWS % 8 == 0 and LENGTH % 8 == 0
+    X = xd.base.view(4, LENGTH, -1)[:, : FIRST + LAST].double()
+    W = wd.base.double().view(z.CO_TILES, 4, z.KH, z.KW, 64, -1)
+    assert X.isfinite().all() and W.isfinite().all(), "pads or rows that nothing wrote"
+    scale = 2.0 ** (1 - exponent(bits[0]) - exponent(bits[1]))
+    flat = y.view(y.shape[0], z.OC, z.OD, z.OH, z.OW)
+    for tile in range(z.CO_TILES):
+        m = torch.zeros(4, 64, LAST, dtype=torch.float64)
+        for i in range(4):
+            for kh in range(z.KH):
+                for kw in range(z.KW):
+                    start = FIRST - kh * z.PITCH - kw
+                    assert start >= 0
+                    m[i] += W[tile, i, kh, kw] @ X[i, start : start + LAST].T
+        planes = torch.stack((m[0] + m[1] + m[2], m[1] - m[2] + m[3])) * scale
+        grid = planes.view(2, 64, y.shape[0], z.PAIRS, z.PLANE // z.PITCH, z.PITCH).permute(2, 1, 3, 0, 4, 5)
+        full = grid.reshape(y.shape[0], 64, 2 * z.PAIRS, z.PLANE // z.PITCH, z.PITCH)
+        channels = slice(tile * 64, min(z.OC, tile * 64 + 64))
+        here = full[:, : channels.stop - channels.start, z.PD : z.PD + z.OD, z.PH : z.PH + z.OH, z.PW : z.PW + z.OW]
+        flat[:, channels] = here.float() + (b[channels].view(-1, 1, 1, 1) if HAS_BIAS else 0.0)

@@ -46,16 +46,20 @@ def test_eight_attempts_climb_from_a_plain_kernel_to_packed_fp16_products(search
     assert made[1][0].word("PRECISION") == "half", "fp16 has twice the TF32 rate of this card"
 
 
-SECOND = {"72": "phase_window", "73": "phase_window", "77": "dilation_lattice"}
+BEST = {"72": "phase_window", "73": "phase_window", "77": "dilation_lattice"}
 
 
 @pytest.mark.parametrize("gpu", ["h100", "h200", "a100", "rtx-3090", "4090", "5090"])
-def test_the_second_kernel_is_of_the_family_that_measured_best(search, workload, gpu):
+def test_the_first_kernels_are_of_the_family_that_measured_best(search, workload, gpu):
     """On an H100: slab on 58 to 70 (2.3, 0.8, 2.1 ms where phase windows took 8.6, 3.6, 8.1), the others by strides."""
     search.workload, search.gpu = workload, load_gpu(gpu)
-    families = [configuration.family for configuration, *_ in run(search, 2)]
-    elsewhere = "slab" if search.gpu.capability == 90 else "phase_window"
-    assert families == ["direct", SECOND.get(workload, elsewhere)]
+    families = [configuration.family for configuration, *_ in run(search, 3)]
+    if search.gpu.capability != 90:
+        assert families[:2] == ["direct", BEST.get(workload, "phase_window")]
+    elif workload == "68":
+        assert set(families[:2]) == {"slab", "slab_winograd"}, "both are near: the clock decides"
+    else:
+        assert families[0] == BEST.get(workload, "slab")
 
 
 def test_an_unverified_slab_does_not_stop_the_search(search):

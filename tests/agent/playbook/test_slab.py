@@ -20,6 +20,11 @@ SERVED = [  # paddings, a bias, channels that fill no chunk, two tiles of output
     {"init": [20, 70, [3, 1, 2]], "options": {"bias": True}, "x": [1, 20, 2, 3, 9], "strided": True},
     {"init": [48, 24, [1, 2, 3]], "options": {"padding": [0, 1, 0]}, "x": [48, 3, 2, 6]},
 ]
+WINOGRAD = [  # even and odd depths, paddings, a bias, channels that fill no chunk, two tiles of output channels
+    {"init": [4, 6, [3, 4, 3]], "options": {}, "x": [2, 4, 2, 3, 2]},
+    {"init": [32, 16, [3, 3, 5]], "options": {"padding": [1, 1, 2], "bias": True}, "x": [2, 32, 3, 4, 7]},
+    {"init": [20, 70, [3, 1, 2]], "options": {"padding": [2, 0, 0]}, "x": [1, 20, 5, 3, 9], "strided": True},
+]
 ELSEWHERE = [
     {"init": [6, 4, [3, 2, 3]], "options": {"stride": 2, "padding": 1, "dilation": 2}, "x": [1, 6, 2, 3, 2]},
     {"init": [4, 6, [2, 1, 4]], "options": {"padding": [0, 1, 2], "groups": 2}, "x": [1, 4, 2, 3, 2]},
@@ -32,6 +37,15 @@ def test_rounded_operands_keep_the_error_of_tf32(interpret, emit):
     for answer in interpret([*kernels, emit(SLAB.format(precision="tf32", pixels=1))], SERVED):
         assert answer["same_shape"] and answer["contiguous"] and answer["finite"], answer
         assert 1e-4 < answer["error"] < 3.6e-4, answer
+
+
+def test_winograd_sums_keep_the_error_of_tf32_at_every_scale(interpret, emit):
+    cases = [dict(case, scale=scale) for case, scale in zip(WINOGRAD, (1.0, 1e5, 1e-5), strict=True)]
+    for answer in interpret([emit("slab_winograd POSITIONS=256 SLABS=2 STAGES=2")], cases):
+        assert answer["same_shape"] and answer["contiguous"] and answer["finite"], answer
+        assert 1e-4 < answer["error"] < 4.5e-4, answer
+    for answer in interpret([emit("slab_winograd POSITIONS=256 SLABS=2 STAGES=2")], [SERVED[3], *ELSEWHERE[:2]]):
+        assert answer["same_shape"] and answer["error"] < 4e-7, answer
 
 
 @pytest.mark.parametrize("scale", [1e5, 1e-5])
@@ -68,6 +82,9 @@ def test_a_misfit_says_why(search):
         "shared memory": {"source": (8, 8, 1000)},
     }
     assert slab().misfit(situation) == ""
+    assert "three taps" in family_of(read_configuration("slab_winograd SLABS=1")).misfit(
+        replace(situation, shape=replace(situation.shape, kernel=(5, 5, 5)))
+    )
     for word, change in reasons.items():
         assert word in slab().misfit(replace(situation, shape=replace(situation.shape, **change)))
 

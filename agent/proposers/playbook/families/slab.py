@@ -24,14 +24,6 @@ from agent.proposers.playbook.tiling import shared_limit
 from prompts.cards import built_in_card
 
 LAUNCH = '''
-def channel_chunks(channels):
-    """Channels of an input row in one or two chunks, each as wide as a swizzle: 16, 32 or 64 (tf32: at most 32)."""
-    widest = 32 if PRECISION == "tf32" else 64
-    channels = triton.cdiv(channels, 16) * 16
-    first = min(widest, 1 << channels.bit_length() - 1)
-    return first, triton.next_power_of_2(channels - first) if channels > first else 0
-
-
 def slab_sizes(x_shape, y_shape, layer):
     """Compile-time sizes of the slab kernel for this geometry; None where it does not apply."""
     kernel, stride, padding, dilation, groups = layer
@@ -257,6 +249,8 @@ FAMILY = Family(
             direct.KERNELS.replace("def launch(", "def launch_direct("),
             slab_text.SCALE,
             slab_text.PACK_BLOCK,
+            slab_text.CLEAR_PADS,
+            slab_text.CHUNKS,
             slab_product.PACK_TAP,
             slab_text.PACK_INPUT,
             slab_text.ROW_VIEW,
