@@ -17,9 +17,9 @@ from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.baselines import baselines_of
 from evaluators.judge.device.bench import Bench
-from evaluators.judge.device.duel import CLEAR_RATIO, fight
+from evaluators.judge.device.duel import CLEAR_RATIO, CLEAR_ROUNDS, ROUNDS, fight
 from evaluators.judge.device.protocol import protocol_of
-from evaluators.judge.device.sampling import Samples, take
+from evaluators.judge.device.sampling import Samples, calls_for, take
 from evaluators.judge.facts import facts_of
 from evaluators.judge.verdicts import Wrong
 from evaluators.measurement import Duel, Timing
@@ -111,11 +111,13 @@ def _duel(task: Task, bench: Bench, samples: Samples) -> Duel | None:
         return None
     other = bench.seat(incumbent.candidate)
     other.sit()
-    calls = samples.calls
+    calls = calls_for(bench, incumbent.latency_ms)
     for _ in range(2):  # compilation, then one warm call
         other.timed([bench.published.draw() for _ in range(calls)])
     theirs = Samples(protocol_of(bench, calls), calls)
-    return fight(bench, (bench.seat(task.candidate), samples), (other, theirs), incumbent.candidate.id)
+    rounds = CLEAR_ROUNDS if mine * CLEAR_RATIO < incumbent.latency_ms else ROUNDS
+    sides = (bench.seat(task.candidate), samples), (other, theirs)
+    return fight(bench, *sides, incumbent.candidate.id, rounds=rounds)
 
 
 def _shared_with(bench: Bench) -> tuple[Check, ...]:

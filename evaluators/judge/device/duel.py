@@ -1,8 +1,8 @@
 """Challenger against incumbent: both processes are open, batches alternate A B B A, every one is verified.
 
 What is compared is the judge's view of each pair, so that a clock that drifts or a card that warms up hits both alike.
-Limits: 95 % bootstrap interval of the median ratio; candidates whose times differ by more than `CLEAR_RATIO` are not
-sent into a duel, since one measurement each has told them apart.
+Limits: 95 % bootstrap interval of the median ratio; a challenger that is slower by more than `CLEAR_RATIO` is not sent
+into a duel, since one measurement each has told them apart.
 """
 
 import math
@@ -17,13 +17,16 @@ from evaluators.measurement import Duel
 
 CLEAR_RATIO = 1.3
 ROUNDS = 6  # of A B B A: twelve pairs
+CLEAR_ROUNDS = 2  # where one measurement each says that the challenger wins clearly
 _RESAMPLED = 2000
 
 
-def fight(bench: Bench, challenger: tuple[Seat, Samples], incumbent: tuple[Seat, Samples], incumbent_id: str) -> Duel:
-    """The ratio of their times. Raises Wrong where a call of the challenger is wrong."""
+def fight(
+    bench: Bench, challenger: tuple[Seat, Samples], incumbent: tuple[Seat, Samples], incumbent_id: str, *, rounds: int
+) -> Duel:
+    """The ratio of their times, from `rounds` of A B B A. Raises Wrong where a call of the challenger is wrong."""
     ratios: list[float] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         first, second, third, fourth = (_once(bench, *who) for who in (challenger, incumbent, incumbent, challenger))
         ratios += [first / second, fourth / third]
     return duel_of(ratios, incumbent_id)
