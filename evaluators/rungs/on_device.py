@@ -6,6 +6,7 @@ Limits: which questions are asked is evaluators/judge/device/examination.py; wha
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 from evaluators.evaluation import Check
@@ -24,7 +25,7 @@ from evaluators.judge.verdicts import Wrong
 from evaluators.rungs import Failure, Findings, Task
 from evaluators.rungs.correctness import bytes_needed, examined
 
-_ABREAST = 6  # processes with a context each, 0.5 GB of device memory
+_ABREAST = 8  # processes with a context each, 0.5 GB of device memory
 
 Ask = Callable[[DeviceExamination], None]
 
@@ -55,10 +56,12 @@ class _Parts:
         with ThreadPoolExecutor(max_workers=_ABREAST) as pool:
             # A candidate that times its own configurations must not do so among the others.
             published = None if tunes_itself(self._task.candidate) else pool.submit(self._published)
+            incumbent = pool.submit(self._seat_incumbent)  # compiled now, it is ready for a duel
             running = [pool.submit(self._apart, ask) for ask in at_once]
             general = len(order) if not few() else min(FEW_GEOMETRIES, len(order))
             running += [pool.submit(self._apart, _unpublished(geometry)) for geometry in order[FEW_GEOMETRIES:general]]
             small = [each.result() for each in running]
+            incumbent.result()
             return self._together(small, published.result() if published else self._published(), general)
 
     def _apart(self, ask: Ask) -> Findings:
@@ -81,6 +84,15 @@ class _Parts:
         except CandidateFault as fault:
             return _failed("on_device", Failure(fault.kind, str(fault)))
         return Findings(numeric_error=calls.errors[-1] if calls.errors else None, first_call_s=calls.first_call_s)
+
+    def _seat_incumbent(self) -> None:
+        incumbent = self._task.incumbent
+        if incumbent is None or tunes_itself(incumbent.candidate):
+            return
+        with suppress(CandidateFault, Wrong):  # said where the duel begins
+            seat = self._bench.seat(incumbent.candidate)
+            seat.sit()
+            seat.run([self._bench.published.draw()], options={})
 
     def _together(self, small: list[Findings], published: Findings, general: int) -> Findings:
         parts = [*small, published]

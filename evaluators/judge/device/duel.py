@@ -11,9 +11,18 @@ from statistics import median
 
 import numpy as np
 
+from evaluators.candidate import Candidate
+from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.bench import Bench, Seat
-from evaluators.judge.device.sampling import Samples, one
+from evaluators.judge.device.protocol import protocol_of
+from evaluators.judge.device.sampling import Samples, calls_for, one
+from evaluators.judge.verdicts import Wrong
 from evaluators.measurement import Duel
+
+
+class IncumbentFailed(Exception):
+    """The best so far is wrong or ends when it is run again, for which its challenger is not to blame."""
+
 
 CLEAR_RATIO = 1.3
 ROUNDS = 6  # of A B B A: twelve pairs
@@ -24,10 +33,15 @@ _RESAMPLED = 2000
 def fight(
     bench: Bench, challenger: tuple[Seat, Samples], incumbent: tuple[Seat, Samples], incumbent_id: str, *, rounds: int
 ) -> Duel:
-    """The ratio of their times, from `rounds` of A B B A. Raises Wrong where a call of the challenger is wrong."""
+    """The ratio of their times, from `rounds` of A B B A. Raises Wrong (of the challenger), IncumbentFailed."""
     ratios: list[float] = []
     for _ in range(rounds):
-        first, second, third, fourth = (_once(bench, *who) for who in (challenger, incumbent, incumbent, challenger))
+        first, second, third, fourth = (
+            _once(bench, *challenger),
+            _of_incumbent(bench, *incumbent),
+            _of_incumbent(bench, *incumbent),
+            _once(bench, *challenger),
+        )
         ratios += [first / second, fourth / third]
     return duel_of(ratios, incumbent_id)
 
@@ -44,6 +58,27 @@ def duel_of(ratios: Sequence[float], incumbent_id: str) -> Duel:
         high=float(np.exp(high)),
         pairs=len(ratios),
     )
+
+
+def seated(bench: Bench, candidate: Candidate, latency_ms: float) -> tuple[Seat, Samples]:
+    """The incumbent, compiled and warm. Raises IncumbentFailed."""
+    calls = calls_for(bench, latency_ms)
+    theirs = Samples(protocol_of(bench, calls), calls)
+    try:
+        seat = bench.seat(candidate)
+        seat.sit()
+        for _ in range(2):  # compilation, then one warm call
+            seat.timed([bench.published.draw() for _ in range(calls)])
+    except (CandidateFault, Wrong) as fault:
+        raise IncumbentFailed(str(fault)) from fault
+    return seat, theirs
+
+
+def _of_incumbent(bench: Bench, seat: Seat, samples: Samples) -> float:
+    try:
+        return _once(bench, seat, samples)
+    except (CandidateFault, Wrong) as fault:
+        raise IncumbentFailed(str(fault)) from fault
 
 
 def _once(bench: Bench, seat: Seat, samples: Samples) -> float:
