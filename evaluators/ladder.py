@@ -7,7 +7,8 @@ This is the only place where a verdict is made. Limits: no rung's own logic; see
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from contextlib import ExitStack
+from dataclasses import fields, replace
 from importlib import import_module
 from typing import Any
 
@@ -51,15 +52,24 @@ def climb(
         Check(name=name, status="not_checked", detail="left out on request") for name in all_rungs if name not in rungs
     )
     task = task.having(Findings(checks=skipped))
-    for rung in rungs:
-        announce(rung)
-        begun = time.monotonic()
-        found = import_module(f"evaluators.rungs.{rung}").check(task)
-        seconds[rung] = round(time.monotonic() - begun, 3)
-        task = task.having(_added(task.found, found))
-        if found.failure or (found.unverified and rung not in ("estimate", "profile")):
-            break
+    with ExitStack() as beside:
+        for rung in rungs:
+            announce(rung)
+            begun = time.monotonic()
+            task = _with_correctness_begun(task, rungs, rung, beside)
+            found = import_module(f"evaluators.rungs.{rung}").check(task)
+            seconds[rung] = round(time.monotonic() - begun, 3)
+            task = task.having(_added(task.found, found))
+            if found.failure or (found.unverified and rung not in ("estimate", "profile")):
+                break
     return _verdict(task, rung, seconds, round(time.monotonic() - started, 3))
+
+
+def _with_correctness_begun(task: Task, rungs: Sequence[Rung], rung: Rung, beside: ExitStack) -> Task:
+    """On a GPU most of an evaluation is compiling, on one core each: correctness starts together with the build."""
+    if rung != "build" or task.bench is None or "correctness" not in rungs or task.candidate.language == "cuda":
+        return task
+    return replace(task, begun=import_module("evaluators.rungs.correctness").begin(task, task.bench, beside))
 
 
 def screened(problem: Problem, candidate: Candidate, gpu: GpuSpec) -> Evaluation | None:

@@ -30,11 +30,16 @@ class SharedDeviceMemory:
 
     def __init__(self, memory: DeviceMemory) -> None:
         self._memory = memory
+        self._synchronize: Callable[[], None] = torch._C._cuda_synchronize
 
     def region(self, offset: int, dtype: torch.dtype, count: int) -> torch.Tensor:
         """`count` elements from a byte offset on, one dimension."""
         part = _Part(self._memory.address + offset, count * dtype.itemsize)
         return torch.as_tensor(part, device="cuda").view(dtype)
+
+    def settle(self) -> None:
+        """Wait until the device has done what it was asked for: the judge reads by a context of its own."""
+        self._synchronize()
 
 
 class _Part:

@@ -54,6 +54,9 @@ class CopiedMemory:
         """`count` elements from a byte offset on, one dimension."""
         return torch.frombuffer(self._map, dtype=dtype, count=count, offset=offset).cuda()
 
+    def settle(self) -> None:
+        """Copies by `cuda()` are done when it returns."""
+
 
 class MarkingHarness:
     """Runs `forward` as it is; the call to be profiled is marked for the profiler."""

@@ -60,6 +60,8 @@ class Memory(Protocol):
 
     def region(self, offset: int, dtype: torch.dtype, count: int) -> torch.Tensor: ...
 
+    def settle(self) -> None: ...
+
 
 class HostMemory:
     """A memfd."""
@@ -72,6 +74,9 @@ class HostMemory:
     def region(self, offset: int, dtype: torch.dtype, count: int) -> torch.Tensor:
         """`count` elements from a byte offset on, one dimension."""
         return torch.frombuffer(self._map, dtype=dtype, count=count, offset=offset)
+
+    def settle(self) -> None:
+        """What was written is there."""
 
 
 def serve(channel: Channel, memory: Memory, harness: Harness) -> None:
@@ -143,6 +148,7 @@ class _Session:
                 state = self._model.state_dict()
                 for name, view in views.items():
                     state[name].copy_(view)
+        self._memory.settle()
         return {"did": "weights"}, b""
 
     def call(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
@@ -186,6 +192,7 @@ class _Session:
     def reread(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
         """Write the outputs of an earlier call out again."""
         self._write_out(self._kept[request["call"]], request["outputs"])
+        self._memory.settle()
         return {"did": "reread"}, b""
 
     def read_weights(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
@@ -193,6 +200,7 @@ class _Session:
         state = self._model.state_dict()
         for spec in request["tensors"]:
             self._view(spec).copy_(state[spec["name"]])
+        self._memory.settle()
         return {"did": "read_weights"}, b""
 
     def fault(self, error: BaseException) -> Message:

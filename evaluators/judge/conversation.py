@@ -193,6 +193,7 @@ class Conversation:
         """One request and its answer; raises CandidateFault on anything but a plain answer."""
         started = time.monotonic()
         deadline, beat = started + self.call_limit_s, ""
+        self.shared.settle()
         try:
             self.child.send(request, payload)
             while "beat" in (answer := (received := self._received(deadline))[0]):

@@ -9,6 +9,7 @@ import inspect
 import itertools
 import linecache
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from evaluators.problem import Problem, TensorFact
 
 REQUIRED_NAMES = ("Model", "get_inputs", "get_init_inputs")
 _serial = itertools.count()
+_generator = threading.RLock()
 
 
 def load_module(source: str, key: str) -> ModuleType:
@@ -53,6 +55,14 @@ def blaming(what: str) -> Iterator[None]:
         raise BadProblem(f"{what}: {describe(error)}") from error
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers that depend on `seed` alone. The generator is the whole process's, so one thread at a time."""
+    with _generator, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def describe(error: BaseException) -> str:
     """`ValueError: first line`, short enough for a one-line message."""
     text = (str(error).strip().splitlines() or [""])[0][:300]
@@ -74,8 +84,7 @@ class Workload:
 
     def build(self, init: Sequence[Any] | None = None, *, seed: int = 0) -> torch.nn.Module:
         """A `Model` whose random initialisation depends on `seed` alone."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model = self.module.Model(*(self.init_args if init is None else init))
         if not isinstance(model, torch.nn.Module):
             raise BadProblem(f"{self.key}: Model is not a torch.nn.Module")
@@ -83,8 +92,7 @@ class Workload:
 
     def draw(self, seed: int) -> list[Any]:
         """The inputs `get_inputs` gives for this seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return list(self.module.get_inputs())
 
 

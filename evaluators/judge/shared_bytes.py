@@ -18,11 +18,15 @@ LEAST_BYTES = 1 << 16
 
 @dataclass
 class SharedBytes:
-    """`flat`: uint8, this process's view. `descriptor`: what the candidate's process maps."""
+    """`flat`: uint8, this process's view. `descriptor`: what the candidate's process maps.
+
+    `settle` waits until what was written to `flat` is there for the other process.
+    """
 
     flat: torch.Tensor
     descriptor: int
     release: Callable[[], None]
+    settle: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         """Give both up; views of `flat` must be gone where the memory is a GPU's."""
@@ -47,7 +51,7 @@ def on_device(size_bytes: int) -> SharedBytes:
     """Memory of the first GPU; raises sandbox.device_memory.DriverError."""
     torch.zeros(1, device="cuda")  # the driver's calls need a current context
     memory, descriptor = device_memory.create(max(size_bytes, LEAST_BYTES))
-    return SharedBytes(torch.as_tensor(memory, device="cuda"), descriptor, memory.close)
+    return SharedBytes(torch.as_tensor(memory, device="cuda"), descriptor, memory.close, torch.cuda.synchronize)
 
 
 def same_bytes(view: torch.Tensor, value: Any) -> bool:

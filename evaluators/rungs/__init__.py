@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evaluators.judge.device.bench import Bench
     from evaluators.judge.reference import Reference
     from evaluators.judge.zygotes import Zygotes
+    from evaluators.rungs.correctness import Begun
 
 MAX_PROCESSES = 64  # of one candidate; ptxas and the gcc of Triton's launcher need a few, a fork bomb gets no further
 
@@ -107,6 +108,7 @@ class Task:
     incumbent: Incumbent | None = None
     metrics: tuple[str, ...] = ()  # what the stage wants a profiler to measure, by Nsight Compute's names
     found: Findings = Findings()
+    begun: "Begun | None" = None  # correctness, where it was started beside the build
 
     def having(self, found: Findings) -> "Task":
         """The same task with more findings."""

@@ -6,10 +6,11 @@ checked.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,31 +30,47 @@ ENTRY = "evaluators.inside.interpret:main"
 CALL_LIMIT_S = 20.0  # one call on a small geometry; an honest direct kernel needs less than 1 s
 
 
+@dataclass(frozen=True)
+class OnHost:
+    """Small geometries in the interpreter are done with; the published size is open."""
+
+    arguments: dict[str, Any]
+    examination: Examination
+    findings: Findings
+
+    def finish(self, task: Task) -> Findings:
+        """Add the published size, for which `task` has found what was compiled."""
+        if self.findings.failure or self.findings.unverified:
+            return self.findings
+        return examine_full_size(task, self.arguments, self.examination, self.findings)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Both ways of judging, under way."""
+
+    host: Future[OnHost]
+    device: Future[Findings]
+
+
 def check(task: Task) -> Findings:
     """Judge the numbers of one candidate; where there is a GPU, on the device as well, both at the same time."""
     if task.bench is None or task.candidate.language == "cuda":
         return on_host(task)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        host = beside.submit(on_host, task)
-        device = on_device(task, task.bench, few=lambda: not host.result().unverified)
-        return _both(host.result(), device)
+    with ExitStack() as beside:
+        begun = task.begun or begin(task, task.bench, beside)
+        return _both(begun.host.result().finish(task), begun.device.result())
 
 
-def on_device(task: Task, bench: "Bench", *, few: Callable[[], bool]) -> Findings:
-    """What running on the GPU shows. `few`: only some unpublished geometries, the interpreter has seen them all."""
-    from evaluators.judge.device.examination import DeviceExamination
+def begin(task: Task, bench: "Bench", beside: ExitStack) -> Begun:
+    """Start what needs nothing of the build on threads of its own; `beside` waits for them."""
+    from evaluators.rungs import on_device
 
-    geometries = geometries_of(task.reference)
-    with bench.card.leased():
-        try:
-            seat = bench.seat(task.candidate, small_bytes=bytes_needed(geometries))
-        except CandidateFault as fault:
-            failed = Check(name="on_device", status="failed", detail=str(fault))
-            return Findings(checks=(failed,), failure=Failure(fault.kind, str(fault)))
-        examination = DeviceExamination(bench, seat, task.problem)
-        found = examined(examination, lambda: examination.run_with(geometries, few))
-    error = examination.published_error or found.numeric_error
-    return replace(found, numeric_error=error, first_call_s=examination.first_call_s)
+    geometries_of(task.reference)  # once, not by both
+    pool = beside.enter_context(ThreadPoolExecutor(max_workers=2))
+    host = pool.submit(begin_on_host, task)
+    device = pool.submit(on_device.check, task, bench, few=lambda: not host.result().findings.unverified)
+    return Begun(host, device)
 
 
 def _both(host: Findings, device: Findings) -> Findings:
@@ -77,11 +94,17 @@ def _not_interpreted(why: str) -> Check:
 
 def on_host(task: Task) -> Findings:
     """What can be shown without a GPU."""
-    torch.set_num_threads(1)  # small tensors: two threads on two busy cores took 5 s where one takes 0.14 s
     if task.candidate.language == "cuda":
         from evaluators.cuda import emulate
 
+        torch.set_num_threads(1)
         return emulate.check(task)
+    return begin_on_host(task).finish(task)
+
+
+def begin_on_host(task: Task) -> OnHost:
+    """Small geometries in the interpreter."""
+    torch.set_num_threads(1)  # small tensors: two threads on two busy cores took 5 s where one takes 0.14 s
     geometries = geometries_of(task.reference)
     plan = full_size_of(task.reference)
     if plan is not None and plan.convolution is None:
@@ -96,9 +119,7 @@ def on_host(task: Task) -> Findings:
             conversation, task.problem.key, task.problem.tolerance, library_ops=task.problem.library_ops
         )
         findings = examined(examination, lambda: examination.run_all(task.candidate.source, geometries))
-    if findings.failure or findings.unverified:
-        return findings
-    return examine_full_size(task, arguments, examination, findings)
+    return OnHost(arguments, examination, findings)
 
 
 def examined(examination: Examination, ask: Callable[[], None]) -> Findings:

@@ -25,6 +25,7 @@ from evaluators.profiling.wanted import ALWAYS
 from evaluators.rungs import Findings, Task
 
 CHECK = "profile"
+WORTH_PROFILING = 1.25  # times the incumbent's latency; a pass of Nsight Compute costs 10 s to 22 s
 _WARM_CALLS = 1  # compiles and tunes; the one after it is marked
 
 
@@ -34,11 +35,21 @@ def check(task: Task) -> Findings:
         return _not_made("no NVIDIA GPU on this machine")
     if task.candidate.language == "cuda":
         return _not_made("CUDA candidates are not profiled yet")
+    if said := _not_worth_it(task):
+        return _not_made(said)
     with task.bench.card.leased():
         found = _profiled(task, task.bench)
     if not found.metrics:
         return Findings(checks=(Check(name=CHECK, status="not_checked", detail=found.note),), profile=found)
     return Findings(checks=(Check(name=CHECK, status="passed", detail=_said(found)),), profile=found)
+
+
+def _not_worth_it(task: Task) -> str:
+    """Why nobody will go on from this candidate; empty where somebody may."""
+    if task.incumbent is None or task.found.timing is None:
+        return ""
+    ratio = task.found.timing.latency.median_ms / task.incumbent.latency_ms
+    return "" if ratio <= WORTH_PROFILING else f"not profiled: it takes {ratio:.3g} times as long as the best so far"
 
 
 def _not_made(reason: str) -> Findings:

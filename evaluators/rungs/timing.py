@@ -17,8 +17,7 @@ from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.baselines import baselines_of
 from evaluators.judge.device.bench import Bench
-from evaluators.judge.device.duel import CLEAR_RATIO, fight
-from evaluators.judge.device.protocol import protocol_of
+from evaluators.judge.device.duel import CLEAR_RATIO, CLEAR_ROUNDS, ROUNDS, IncumbentFailed, fight, seated
 from evaluators.judge.device.sampling import Samples, take
 from evaluators.judge.facts import facts_of
 from evaluators.judge.verdicts import Wrong
@@ -55,10 +54,16 @@ def _timed(task: Task, bench: Bench) -> Findings:
     timing = _timing(task, bench, samples)
     if said := samples.contradiction() or _impossible(timing, _floor(task, samples)):
         return replace(_failed(Failure("untrustworthy_timing", said), CHECK), timing=timing)
+    checks = (Check(name=CHECK, status="passed", detail=_said(timing)), *_shared_with(bench))
+    try:
+        duel = _duel(task, bench, samples)
+    except IncumbentFailed as fault:
+        said = f"the best so far failed when it was run again, so there was no duel: {fault}"
+        duel, checks = None, (*checks, Check(name="duel", status="not_checked", detail=said))
     return Findings(
-        checks=(Check(name=CHECK, status="passed", detail=_said(timing)), *_shared_with(bench)),
+        checks=checks,
         timing=timing,
-        duel=_duel(task, bench, samples),
+        duel=duel,
         environment=bench.card.fingerprint,
     )
 
@@ -109,13 +114,9 @@ def _duel(task: Task, bench: Bench, samples: Samples) -> Duel | None:
     mine = samples.latency(samples.inside_ms).median_ms
     if incumbent is None or incumbent.candidate.id == task.candidate.id or mine > CLEAR_RATIO * incumbent.latency_ms:
         return None
-    other = bench.seat(incumbent.candidate)
-    other.sit()
-    calls = samples.calls
-    for _ in range(2):  # compilation, then one warm call
-        other.timed([bench.published.draw() for _ in range(calls)])
-    theirs = Samples(protocol_of(bench, calls), calls)
-    return fight(bench, (bench.seat(task.candidate), samples), (other, theirs), incumbent.candidate.id)
+    theirs = seated(bench, incumbent.candidate, incumbent.latency_ms)
+    rounds = CLEAR_ROUNDS if mine * CLEAR_RATIO < incumbent.latency_ms else ROUNDS
+    return fight(bench, (bench.seat(task.candidate), samples), theirs, incumbent.candidate.id, rounds=rounds)
 
 
 def _shared_with(bench: Bench) -> tuple[Check, ...]:

@@ -46,7 +46,7 @@ def test_a_benchmark_that_is_killed_goes_on_and_ends_in_one_table(problems, tmp_
     runs_dir = tmp_path / "runs"
     common = ("--runs-dir", runs_dir, "--jobs", 2)
     first = subprocess.Popen(
-        command(problems, "--gpu", "4090", "--max-attempts", 2, *common),
+        command(problems, "--gpu", "4090", "--max-attempts", 1, *common),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -140,7 +140,7 @@ def test_replay_gives_the_same_run_without_the_endpoint(finished):
     done, _, tmp_path = finished
     run_id = json.loads(done.stdout)["run"]
     again = run_agent(
-        *("optimize", "--problem", str(DATA / "reference_small.py"), "--gpu", "4090", "--max-attempts", "5"),
+        *("optimize", "--problem", str(DATA / "reference_small.py"), "--gpu", "4090", "--max-attempts", "4"),
         *("--model", f"replay:{run_id}", "--json"),
         cwd=tmp_path,
     )
@@ -148,6 +148,7 @@ def test_replay_gives_the_same_run_without_the_endpoint(finished):
     first, second = (
         RunDirectory(tmp_path / json.loads(text)["path"]).state().attempts for text in (done.stdout, again.stdout)
     )
-    assert [(a.candidate_id, a.stage, a.role, a.decision, a.tuning) for a in first] == [
+    assert len(second) == 4
+    assert [(a.candidate_id, a.stage, a.role, a.decision, a.tuning) for a in first[:4]] == [
         (a.candidate_id, a.stage, a.role, a.decision, a.tuning) for a in second
     ]

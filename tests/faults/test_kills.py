@@ -1,5 +1,5 @@
 """kill -9 of host, judge, fork server and candidate at random moments: what was recorded stays, nothing is repeated,
-nothing keeps running. Eight kills in every run of the tests, 200 by `make soak`.
+nothing keeps running. Four kills in every run of the tests, 200 by `make soak`.
 """
 
 import json
@@ -21,7 +21,7 @@ from runs.record import open_record
 from runs.store import RunDirectory, create_run, now, run_paths
 
 PROBLEM = Path(__file__).resolve().parents[1] / "evaluators" / "data" / "reference_small.py"
-ATTEMPTS, MANY = 6, 40
+ATTEMPTS, MANY, SHORT = 3, 40, 4
 HONEST = Path(__file__).resolve().parents[1] / "exploits" / "honest" / "direct_triton.py"
 MOMENTS = (2.0, 5.0, 15.0)  # seconds: while it starts, while it judges the first, in the midst of a run
 VICTIMS = ("host", "host", "judge", "fork server", "candidate")
@@ -182,17 +182,17 @@ def recorded(folder):
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(8, id="short", marks=pytest.mark.timeout(240)),
+        pytest.param(SHORT, id="short", marks=pytest.mark.timeout(240)),
         pytest.param(200, id="full", marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
     ],
 )
 def test_kills_lose_no_attempt_and_repeat_none(count, tmp_path):
-    count = int(os.environ.get("AGENT_SOAK_KILLS", count)) if count > 8 else count
-    task = recorded(tmp_path / "of") if count > 8 else ("--max-attempts", str(ATTEMPTS))
+    count = int(os.environ.get("AGENT_SOAK_KILLS", count)) if count > SHORT else count
+    task = recorded(tmp_path / "of") if count > SHORT else ("--max-attempts", str(ATTEMPTS))
     kills = Kills(tmp_path / "runs", random.Random(os.environ.get("AGENT_TEST_SEED", "20260101")), task)
     kills.start()
     until = time.monotonic() + float(os.environ.get("AGENT_SOAK_SECONDS", "inf"))
-    while kills.killed.total() < count and (count == 8 or time.monotonic() < until):
+    while kills.killed.total() < count and (count == SHORT or time.monotonic() < until):
         kills.strike()
     try:
         kills.process.wait(timeout=600)

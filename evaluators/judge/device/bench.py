@@ -1,10 +1,11 @@
-"""What one candidate has open on the device: one process, from the first small geometry to the last timed call.
+"""What one candidate has open on the device: its process at the published size, and others for small geometries.
 
-Limits: one candidate; what is asked of it is examination.py and sampling.py. Memory is sized once, at the start.
+Limits: one evaluation; what is asked is examination.py and sampling.py. Memory is sized once, at the start.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,36 +51,46 @@ class Bench:
         """The text of the reference; for trusted processes only."""
         return self._reference.problem.source
 
-    @property
+    @cached_property
     def most_sets(self) -> int:
         """Sets of inputs and outputs that the device holds beside everything else."""
         room = min(_SETS_BYTES, int(_SETS_SHARE * self.card.free_bytes))
         return max(1, min(MOST_SETS, room // max(1, self.published.set_bytes)))
 
-    def seat(self, candidate: Candidate, *, small_bytes: int = 0) -> "Seat":
-        """The candidate's process; started and loaded on first use. `small_bytes`: what small geometries need."""
+    def seat(self, candidate: Candidate) -> "Seat":
+        """The candidate's process at the published size; started and loaded on first use."""
         if candidate.id not in self._seats:
-            library_ops = list(self._reference.problem.library_ops)
-            talk = self._open.enter_context(self._conversation({"library_ops": library_ops}, small_bytes))
+            talk = self._open.enter_context(self._conversation(self._guarded, self._published_bytes))
             self._seats[candidate.id] = Seat(talk, self.published, self.card)
             talk.load(candidate.source)
         return self._seats[candidate.id]
 
+    def apart(self, shared_bytes: int) -> Conversation:
+        """A process for small geometries, ended by whoever asked."""
+        return self._conversation(self._guarded, shared_bytes)
+
     @contextmanager
     def trusted(self, source: str) -> Iterator["Seat"]:
         """A process for code that is no candidate's, ended with the block."""
-        with self._conversation({"is_trusted": True}, 0) as talk:
+        with self._conversation({"is_trusted": True}, self._published_bytes) as talk:
             talk.load(source)
             yield Seat(talk, self.published, self.card)
 
-    def _conversation(self, arguments: dict[str, Any], small_bytes: int) -> Conversation:
+    @property
+    def _guarded(self) -> dict[str, Any]:
+        return {"library_ops": list(self._reference.problem.library_ops)}
+
+    @property
+    def _published_bytes(self) -> int:
         weights = shared_bytes_for(list(self.published.weights.values()))
-        needed = weights + self.most_sets * (self.published.set_bytes + (1 << 16))
+        return weights + self.most_sets * (self.published.set_bytes + (1 << 16))
+
+    def _conversation(self, arguments: dict[str, Any], shared_bytes: int) -> Conversation:
         return converse(
             self._zygotes.device,
             ENTRY,
             arguments,
-            shared_bytes=max(needed, small_bytes),
+            shared_bytes=shared_bytes,
             call_limit_s=CALL_LIMIT_S,
             wall_s=WALL_LIMIT_S,
             share=self._share,

@@ -1,8 +1,8 @@
 """Challenger against incumbent: both processes are open, batches alternate A B B A, every one is verified.
 
 What is compared is the judge's view of each pair, so that a clock that drifts or a card that warms up hits both alike.
-Limits: 95 % bootstrap interval of the median ratio; candidates whose times differ by more than `CLEAR_RATIO` are not
-sent into a duel, since one measurement each has told them apart.
+Limits: 95 % bootstrap interval of the median ratio; a challenger that is slower by more than `CLEAR_RATIO` is not sent
+into a duel, since one measurement each has told them apart.
 """
 
 import math
@@ -11,20 +11,37 @@ from statistics import median
 
 import numpy as np
 
+from evaluators.candidate import Candidate
+from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.bench import Bench, Seat
-from evaluators.judge.device.sampling import Samples, one
+from evaluators.judge.device.protocol import protocol_of
+from evaluators.judge.device.sampling import Samples, calls_for, one
+from evaluators.judge.verdicts import Wrong
 from evaluators.measurement import Duel
+
+
+class IncumbentFailed(Exception):
+    """The best so far is wrong or ends when it is run again, for which its challenger is not to blame."""
+
 
 CLEAR_RATIO = 1.3
 ROUNDS = 6  # of A B B A: twelve pairs
+CLEAR_ROUNDS = 2  # where one measurement each says that the challenger wins clearly
 _RESAMPLED = 2000
 
 
-def fight(bench: Bench, challenger: tuple[Seat, Samples], incumbent: tuple[Seat, Samples], incumbent_id: str) -> Duel:
-    """The ratio of their times. Raises Wrong where a call of the challenger is wrong."""
+def fight(
+    bench: Bench, challenger: tuple[Seat, Samples], incumbent: tuple[Seat, Samples], incumbent_id: str, *, rounds: int
+) -> Duel:
+    """The ratio of their times, from `rounds` of A B B A. Raises Wrong (of the challenger), IncumbentFailed."""
     ratios: list[float] = []
-    for _ in range(ROUNDS):
-        first, second, third, fourth = (_once(bench, *who) for who in (challenger, incumbent, incumbent, challenger))
+    for _ in range(rounds):
+        first, second, third, fourth = (
+            _once(bench, *challenger),
+            _of_incumbent(bench, *incumbent),
+            _of_incumbent(bench, *incumbent),
+            _once(bench, *challenger),
+        )
         ratios += [first / second, fourth / third]
     return duel_of(ratios, incumbent_id)
 
@@ -41,6 +58,27 @@ def duel_of(ratios: Sequence[float], incumbent_id: str) -> Duel:
         high=float(np.exp(high)),
         pairs=len(ratios),
     )
+
+
+def seated(bench: Bench, candidate: Candidate, latency_ms: float) -> tuple[Seat, Samples]:
+    """The incumbent, compiled and warm. Raises IncumbentFailed."""
+    calls = calls_for(bench, latency_ms)
+    theirs = Samples(protocol_of(bench, calls), calls)
+    try:
+        seat = bench.seat(candidate)
+        seat.sit()
+        for _ in range(2):  # compilation, then one warm call
+            seat.timed([bench.published.draw() for _ in range(calls)])
+    except (CandidateFault, Wrong) as fault:
+        raise IncumbentFailed(str(fault)) from fault
+    return seat, theirs
+
+
+def _of_incumbent(bench: Bench, seat: Seat, samples: Samples) -> float:
+    try:
+        return _once(bench, seat, samples)
+    except (CandidateFault, Wrong) as fault:
+        raise IncumbentFailed(str(fault)) from fault
 
 
 def _once(bench: Bench, seat: Seat, samples: Samples) -> float:

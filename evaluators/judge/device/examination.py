@@ -1,22 +1,24 @@
 """A candidate on the device: small geometries with the whole sequence of calls, then the published size, audited.
 
 The same questions as in the interpreter (evaluators/judge/examination.py), less those only an interpreter can ask:
-order of programs, autotune configurations one by one, kernels without their stores.
-Limits: of the unpublished geometries a few are drawn at random, since each is compiled anew; all where the interpreter
-could not run the candidate.
+order of programs, autotune configurations one by one, kernels without their stores. Each geometry has a process of its
+own and all run abreast, because what takes time is compiling, anew for each.
+Limits: of the unpublished geometries a few are drawn at random; all where the interpreter could not run the candidate.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 
+from evaluators.candidate import Candidate
 from evaluators.evaluation import Check, NumericError
 from evaluators.judge.batch import Fired
-from evaluators.judge.conversation import Answer
-from evaluators.judge.device.bench import Bench, Seat
+from evaluators.judge.conversation import Answer, Conversation
+from evaluators.judge.device.bench import Bench
 from evaluators.judge.device.published import WHERE
 from evaluators.judge.examination import Examination
-from evaluators.judge.geometry import Geometries
+from evaluators.judge.expectation import expect
+from evaluators.judge.geometry import Geometries, Geometry
 from evaluators.judge.own_arithmetic import require_own_arithmetic
 from evaluators.judge.verdicts import CannotCheck, require_kernels
 from evaluators.problem import Problem
@@ -29,52 +31,76 @@ AUDITED: dict[str, bool] = {"audit": True}
 
 
 class DeviceExamination(Examination):
-    """One candidate on the GPU."""
+    """One process on the GPU and the small geometries it is asked for. `tf32`: what the problem itself allows."""
 
     options = AUDITED
-    first_call_s: float | None = None  # of the published size: compilation and autotuning
-    published_error: NumericError | None = None
 
-    def __init__(self, bench: Bench, seat: Seat, problem: Problem) -> None:
+    def __init__(self, talk: Conversation, problem: Problem, *, tf32: bool) -> None:
         small = problem.tolerance.tf32_error_multiple * FEW_PRODUCTS
         tolerance = problem.tolerance.model_copy(update={"tf32_error_multiple": small})
-        super().__init__(seat.talk, problem.key, tolerance, library_ops=problem.library_ops)
-        self._bench = bench
-        self._seat = seat
+        super().__init__(talk, problem.key, tolerance, library_ops=problem.library_ops)
+        self.tf32 = tf32
 
-    def run_with(self, geometries: Geometries, few: Callable[[], bool]) -> None:
-        """Ask everything; raises Wrong, CandidateFault or CannotCheck. `few`: the interpreter has seen the others."""
-        base = self._own_geometry(geometries)
-        if base is None:
+    def own(self, geometries: Geometries) -> None:
+        """The problem's own hyperparameters, made small."""
+        if self._own_geometry(geometries) is None:
             raise CannotCheck(self._limits[0])
-        self._sequence(geometries.smallest, base.geometry)
-        self._published()
-        count = min(FEW_GEOMETRIES if few() else len(geometries.general), len(geometries.general))
-        self._general(tuple(self._random.sample(geometries.general, count)))
-        self.checks = {"on_device": self._summary(count)}
 
-    def _published(self) -> None:
-        """Calls at the published size whose time does not count: the first compiles, the second is audited."""
-        published = self._bench.published
-        self._seat.sit()
+    def sequence(self, geometries: Geometries) -> None:
+        """Many calls on one model."""
+        self._sequence(geometries.smallest, geometries.reduced, geometries.unshrunk)
+
+    def unpublished(self, geometry: Geometry) -> None:
+        """A geometry that was never published; refusing it by raising limits the scope."""
+        self._general((geometry,))
+
+
+@dataclass
+class PublishedCalls:
+    """Calls at the published size whose time does not count: the first compiles, the second is audited."""
+
+    bench: Bench
+    candidate: Candidate
+    library_ops: tuple[str, ...]
+    first_call_s: float | None = None  # compilation and autotuning
+    errors: list[NumericError] = field(default_factory=list)
+
+    def make(self) -> None:
+        """Raises Wrong or CandidateFault."""
+        seat = self.bench.seat(self.candidate)
+        seat.sit()
         for options in ({}, AUDITED):
-            inputs = published.draw()
-            fired = self._seat.run([inputs], options=dict(options))
+            inputs = self.bench.published.draw()
+            fired = seat.run([inputs], options=dict(options))
             if options:
                 answer = _answer(fired)
                 require_kernels(answer, WHERE)
                 require_own_arithmetic(answer.report, self.library_ops, WHERE)
             else:
                 self.first_call_s = fired.seconds
-            self.published_error = published.verify(inputs, fired.outputs[0], strictly=True)
+            if held := self.bench.published.verify(inputs, fired.outputs[0], strictly=True):
+                self.errors.append(held)
 
-    def _summary(self, general: int) -> Check:
-        refused = f" ({len(self.scope)} refused by raising)" if self.scope else ""
-        detail = (
-            f"{self._bench.card.name}: small geometry, {general} unpublished ones{refused}, a sequence of calls and "
-            f"2 calls at the published size right; operators and launches recorded; torch {torch.__version__}"
-        )
-        return Check(name="on_device", status="passed", detail=detail)
+
+def allows_tf32(problem: Problem, geometries: Geometries) -> bool:
+    """Whether the problem itself may be computed in TF32; geometries that were never published are held to it too."""
+    small = geometries.reduced
+    return expect(small.build(0), small.draw(0), problem.key, problem.tolerance)[0].tf32
+
+
+def tunes_itself(candidate: Candidate) -> bool:
+    """Whether its first call may time configurations, for which it must have the device to itself."""
+    return "autotune" in candidate.source
+
+
+def what_held(device: str, general: int, refused: int) -> Check:
+    """The check of a candidate that is right on the device: which calls were made."""
+    said = f" ({refused} refused by raising)" if refused else ""
+    detail = (
+        f"{device}: small geometry, {general} unpublished ones{said}, a sequence of calls and "
+        f"2 calls at the published size right; operators and launches recorded; torch {torch.__version__}"
+    )
+    return Check(name="on_device", status="passed", detail=detail)
 
 
 def _answer(fired: Fired) -> Answer:

@@ -95,7 +95,7 @@ class Samples:
 def take(bench: Bench, seat: Seat) -> Samples:
     """Sample one seated candidate. Raises Wrong where a timed call is wrong."""
     seat.talk.call_limit_s = CALL_LIMIT_S
-    calls = _calls_for(bench, seat)
+    calls = calls_for(bench, _latency_ms(bench, seat))
     samples = Samples(protocol_of(bench, calls), calls)
     deadline = time.monotonic() + BUDGET_S
     one(bench, seat, samples, [bench.published.draw() for _ in range(calls)])
@@ -132,10 +132,13 @@ def _require_no_leak(bench: Bench, free_before: int, calls: int) -> None:
         raise Wrong("memory", "out_of_memory", said)
 
 
-def _calls_for(bench: Bench, seat: Seat) -> int:
-    """How many calls make a batch long enough to be timed from outside: a power of two, as each is calibrated anew."""
+def _latency_ms(bench: Bench, seat: Seat) -> float:
+    """About how long one call takes, by the judge's clock."""
     protocol = protocol_of(bench, 1)
-    warm = [1e3 * seat.timed([bench.published.draw()]).seconds - protocol.cost_ms for _ in range(3)]
-    latency_ms = max(0.01, min(warm))
-    wanted = 1 << max(0, ceil(log2(SHORT_MS / latency_ms)))
+    return min(1e3 * seat.timed([bench.published.draw()]).seconds - protocol.cost_ms for _ in range(3))
+
+
+def calls_for(bench: Bench, latency_ms: float) -> int:
+    """How many calls make a batch long enough to be timed from outside: a power of two, as each is calibrated anew."""
+    wanted = 1 << max(0, ceil(log2(SHORT_MS / max(0.01, latency_ms))))
     return min(wanted, 1 << (bench.most_sets.bit_length() - 1))

@@ -30,7 +30,7 @@ def engine():
         yield made
 
 
-def judge(engine, candidate=HONEST, rungs=RUNGS[1:]):
+def judge(engine, candidate=HONEST, rungs=("correctness",)):
     return engine.evaluate(SMALL, candidate, GPU, rungs=rungs)
 
 

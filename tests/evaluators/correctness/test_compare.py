@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from evaluators.judge.compare import Expected, compare
+from evaluators.judge.compare import Expected, compare, is_clearly_close
 from evaluators.problem import Tolerance
 
 TOLERANCE = Tolerance()
@@ -134,3 +134,35 @@ def test_an_empty_phase_must_be_exactly_zero():
     expected_ = Expected(exact, exact.float(), TOLERANCE, strides=(2,))
     assert compare(exact.float(), expected_).passed
     assert not compare((exact + 1e-12 * (exact == 0)).float(), expected_).passed
+
+
+@pytest.mark.parametrize("strides", [(), (2, 2)])
+@pytest.mark.parametrize(
+    ("spoil", "is_close"),
+    [
+        (lambda y: y, True),
+        (lambda y: y * (1 + 5e-4), True),
+        (lambda y: y * (1 + 2e-3), False),
+        (lambda y: y.index_fill(2, torch.tensor([3]), float("nan")), False),
+        (
+            lambda y: y.index_put(
+                (torch.tensor([1]), torch.tensor([0]), torch.tensor([0]), torch.tensor([0])), y.max()
+            ),
+            False,
+        ),
+        (lambda y: torch.cat([y[:1], y[1:] * 1.01]), False),
+        (lambda y: y * 1e25, False),  # squares beyond float32
+    ],
+)
+def test_what_is_clearly_close_passes_the_rule_itself(strides, spoil, is_close):
+    own = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    got = spoil(own.clone())
+    assert is_clearly_close(got, own, 1e-3, 40.0, strides) is is_close
+    rule = Tolerance(error_multiple=1.0, floor=1e-3)
+    if is_close:
+        assert compare(got, Expected(own.double(), own, rule, strides=strides)).passed
+
+
+def test_values_whose_squares_overflow_are_left_to_the_rule_itself():
+    own = torch.full((2, 64), 1e25)
+    assert not is_clearly_close(own.clone(), own, 1e-3, 40.0)

@@ -61,7 +61,9 @@ def test_the_judges_clock_alone_finds_time_that_is_hidden(judge, problem, name):
 def test_a_kernel_that_never_ends_is_ended_and_the_device_still_works(judge, problem):
     text = (HONEST / "direct_triton.py").read_text()
     hanging = text.replace(
-        "offs = tl.program_id(0)", "while tl.load(x_ptr, volatile=True) < 1e30:\n        pass\n    offs = tl.program_id(0)", 1
+        "offs = tl.program_id(0)",
+        "while tl.load(x_ptr, volatile=True) < 1e30:\n        pass\n    offs = tl.program_id(0)",
+        1,
     )
     assert hanging != text
     evaluation = _judged(judge, problem, hanging, rungs=("timing",))

@@ -1,0 +1,114 @@
+"""The part of rung 3 that a GPU adds: the candidate on the device, every geometry in a process of its own, all abreast.
+
+Limits: which questions are asked is evaluators/judge/device/examination.py; what they prove is put together here.
+"""
+
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+
+from evaluators.evaluation import Check
+from evaluators.judge.conversation import CandidateFault
+from evaluators.judge.device.bench import Bench
+from evaluators.judge.device.examination import (
+    FEW_GEOMETRIES,
+    DeviceExamination,
+    PublishedCalls,
+    allows_tf32,
+    tunes_itself,
+    what_held,
+)
+from evaluators.judge.geometry import Geometries, Geometry, geometries_of
+from evaluators.judge.verdicts import Wrong
+from evaluators.rungs import Failure, Findings, Task
+from evaluators.rungs.correctness import bytes_needed, examined
+
+_ABREAST = 8  # processes with a context each, 0.5 GB of device memory
+
+Ask = Callable[[DeviceExamination], None]
+
+
+def check(task: Task, bench: Bench, *, few: Callable[[], bool]) -> Findings:
+    """What running on the GPU shows. `few`: only some unpublished geometries, the interpreter has seen them all."""
+    geometries = geometries_of(task.reference)
+    bench.most_sets  # sized before the other processes take memory  # noqa: B018
+    with bench.card.leased():
+        return _Parts(task, bench, geometries).run(few)
+
+
+class _Parts:
+    """All questions of one candidate, and the process each is put to."""
+
+    def __init__(self, task: Task, bench: Bench, geometries: Geometries) -> None:
+        self._task = task
+        self._bench = bench
+        self._geometries = geometries
+        self._tf32 = allows_tf32(task.problem, geometries)
+
+    def run(self, few: Callable[[], bool]) -> Findings:
+        """Ask everything. `few` is asked once the first parts run."""
+        order = list(self._geometries.general)
+        random.SystemRandom().shuffle(order)
+        at_once: list[Ask] = [lambda e: e.own(self._geometries), lambda e: e.sequence(self._geometries)]
+        at_once += [_unpublished(geometry) for geometry in order[:FEW_GEOMETRIES]]
+        with ThreadPoolExecutor(max_workers=_ABREAST) as pool:
+            # A candidate that times its own configurations must not do so among the others.
+            published = None if tunes_itself(self._task.candidate) else pool.submit(self._published)
+            incumbent = pool.submit(self._seat_incumbent)  # compiled now, it is ready for a duel
+            running = [pool.submit(self._apart, ask) for ask in at_once]
+            general = len(order) if not few() else min(FEW_GEOMETRIES, len(order))
+            running += [pool.submit(self._apart, _unpublished(geometry)) for geometry in order[FEW_GEOMETRIES:general]]
+            small = [each.result() for each in running]
+            incumbent.result()
+            return self._together(small, published.result() if published else self._published(), general)
+
+    def _apart(self, ask: Ask) -> Findings:
+        size = bytes_needed(self._geometries)
+        with self._bench.apart(size) as talk:
+            examination = DeviceExamination(talk, self._task.problem, tf32=self._tf32)
+
+            def asked() -> None:
+                talk.load(self._task.candidate.source)
+                ask(examination)
+
+            return examined(examination, asked)
+
+    def _published(self) -> Findings:
+        calls = PublishedCalls(self._bench, self._task.candidate, self._task.problem.library_ops)
+        try:
+            calls.make()
+        except Wrong as wrong:
+            return _failed(wrong.check, wrong.failure)
+        except CandidateFault as fault:
+            return _failed("on_device", Failure(fault.kind, str(fault)))
+        return Findings(numeric_error=calls.errors[-1] if calls.errors else None, first_call_s=calls.first_call_s)
+
+    def _seat_incumbent(self) -> None:
+        incumbent = self._task.incumbent
+        if incumbent is None or tunes_itself(incumbent.candidate):
+            return
+        with suppress(CandidateFault, Wrong):  # said where the duel begins
+            seat = self._bench.seat(incumbent.candidate)
+            seat.sit()
+            seat.run([self._bench.published.draw()], options={})
+
+    def _together(self, small: list[Findings], published: Findings, general: int) -> Findings:
+        parts = [*small, published]
+        scope = tuple(dict.fromkeys(said for part in parts for said in part.scope))
+        for part in parts:
+            if part.failure or part.unverified:
+                return replace(part, scope=scope)
+        held = what_held(self._bench.card.name, general, len(scope))
+        error = published.numeric_error or small[0].numeric_error
+        environment = small[0].environment
+        return replace(published, checks=(held,), numeric_error=error, scope=scope, environment=environment)
+
+
+def _unpublished(geometry: Geometry) -> Ask:
+    return lambda examination: examination.unpublished(geometry)
+
+
+def _failed(name: str, failure: Failure) -> Findings:
+    return Findings(checks=(Check(name=name, status="failed", detail=failure.message),), failure=failure)
