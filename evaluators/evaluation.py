@@ -66,6 +66,7 @@ class Estimate(Frozen):
     unmodelled: tuple[str, ...]
     left_out: tuple[str, ...] = ()  # work that could not be counted: then the bound is too low to rank by
     calibrated: bool = False
+    calibration: str = ""  # how bounds and measured times compared on this GPU, or that nobody looked
     target: str = ""
     toolchain: str = ""
 

@@ -77,6 +77,7 @@ def estimate_lines(estimate: Estimate | None) -> list[str]:
     return [
         f"estimate (a model's lower bound, {calibration}, not measured): {estimate.value_ms:.4g} ms, "
         f"limited by {inert(estimate.limiter)}",
+        *([f"  {inert(estimate.calibration)}"] if estimate.calibration else []),
         *([f"  components in ms: {inert(parts)}"] if parts else []),
         *(f"  INCOMPLETE, too low to rank by: {inert(text)}" for text in estimate.left_out),
         *(f"  assumes: {inert(text)}" for text in estimate.assumptions),

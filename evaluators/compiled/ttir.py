@@ -96,6 +96,8 @@ class _Walk:
     dearer: bool  # where data decide, the dearer side
     values: dict[str, Value] = field(default_factory=dict)
     roots: dict[str, str] = field(default_factory=dict)  # which pointer argument a value points into
+    arrivals: set[str] = field(default_factory=set)  # numbers that an atomic counter gave out, each once
+    shares: dict[str, float] = field(default_factory=dict)  # of the programs for which a condition can hold at most
 
     def run(self) -> Work:
         """Walk the kernel from its parameters to its end."""
@@ -207,7 +209,9 @@ class _Walk:
             self.values.update(zip(operation.results, map(self.values.get, yielded), strict=False))
             return work
         one, other_way = self._block(taken)[0], self._block(otherwise)[0]
-        chosen = one.most(other_way) if self.dearer else one.least(other_way)
+        share = self.shares.get(operation.operands[0], 1.0)
+        most = one.most(other_way) if share == 1.0 else one.times(share).plus(other_way)
+        chosen = most if self.dearer else one.least(other_way)
         chosen.unknown.add(DATA_BRANCH)
         return chosen
 
@@ -222,6 +226,17 @@ class _Walk:
         if operands and operands[0] in self.roots:  # splat, addptr, broadcast, make_tensor_ptr, advance ...
             self.roots[result] = self.roots[operands[0]]
         self.values[result] = None if "tensor<" in operation.text else self._scalar(operation)
+        self._note_arrivals(operation)
+
+    def _note_arrivals(self, operation: Operation) -> None:
+        """The last of N programs to count itself, `atomic_add(p, 1) == N - 1`, is one of N."""
+        result, operands = operation.results[0], operation.operands
+        how = operation.text.replace(",", " ").split()[:1]
+        if (operation.name, how) == ("tt.atomic_rmw", ["add"]) and 1 in map(self.values.get, operands):
+            self.arrivals.add(result)
+        elif (operation.name, how) == ("arith.cmpi", ["eq"]) and operands[0] in self.arrivals:
+            last = self.values.get(operands[1])
+            self.shares[result] = 1 / (last + 1) if last is not None and last > 0 else 1.0
 
     def _scalar(self, operation: Operation) -> Value:
         if operation.name == "arith.constant":

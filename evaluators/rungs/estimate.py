@@ -10,6 +10,7 @@ candidates, whose loops cannot be counted; of PyTorch operators between the kern
 from collections import defaultdict
 from collections.abc import Iterable
 
+from evaluators.calibration import calibration_words
 from evaluators.compiled.bounds import Bound, bound
 from evaluators.compiled.toolkit import assembler, assembler_version, triton_version
 from evaluators.compiled.ttir import AVERAGED
@@ -71,6 +72,7 @@ def estimate_of(launches: Iterable[CapturedLaunch], gpu: GpuSpec, operators: Ite
         components["PyTorch operators"] = operators_ms
         value_ms += operators_ms
     notes, left_out = _notes(kept, value_ms)
+    calibrated, calibration = calibration_words(gpu.key, triton_version())
     return Estimate(
         value_ms=_rounded(value_ms),
         limiter=_limiter(kept),
@@ -78,7 +80,8 @@ def estimate_of(launches: Iterable[CapturedLaunch], gpu: GpuSpec, operators: Ite
         assumptions=(*ASSUMPTIONS, *notes),
         left_out=left_out,
         unmodelled=UNMODELLED,
-        calibrated=False,
+        calibrated=calibrated,
+        calibration=calibration,
         target=gpu.arch,
         toolchain=f"triton {triton_version()}, {assembler(gpu.capability)} {assembler_version(gpu.capability)}",
     )

@@ -165,3 +165,18 @@ def test_functions_of_libdevice_are_arithmetic_and_inline_assembly_is_not_counte
     assert work_per_program(module(LOAD + call.format("__nv_expf")), {}, GRID).other_float == 128
     assembly = '%r = tt.elementwise_inline_asm "fma.rn.f32 $0, $1, $1, $1;" {constraints = "=f,f"} %v : tensor<128xf32> -> tensor<128xf32>'
     assert work_per_program(module(LOAD + assembly), {}, GRID).unknown == {"inline assembly, not counted"}
+
+
+@pytest.mark.parametrize(("last", "share"), [("%n", 1 / 10), ("%c3", 1 / 4)])
+def test_the_last_of_n_programs_to_count_itself_is_one_of_n(last, share):
+    body = f"""
+    %old = tt.atomic_rmw add, acq_rel, gpu, %y_ptr, %c1, %true : (!tt.ptr<i32>, i32, i1) -> i32
+    %is_last = arith.cmpi eq, %old, {last} : i32
+    scf.if %is_last {{
+      {LOAD.strip()}
+    }}
+    """
+    assert loads(body, n=9)[0] == 0
+    assert loads(body, n=9, dearer=True)[0] == pytest.approx(share)
+    other = body.replace("add, acq_rel", "max, acq_rel")
+    assert loads(other, n=9, dearer=True)[0] == 1, "only a counter gives every number out once"
