@@ -12,6 +12,7 @@ was killed goes on where it was.
 Limits: one file at a time. Whether the result is better than the best of the run is agent/decision.py.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -142,7 +143,9 @@ class Tuner:
         if kept is not None:
             return evaluation_adapter.validate_json(kept)
         evaluation = self.evaluate(candidate, rungs)
-        self.record.directory.write(self.number, name, evaluation.model_dump_json())
+        listings = evaluation.listings if rungs is None else {}  # which no dump holds; only a full verdict is gone on with
+        kept = {**evaluation.model_dump(mode="json"), "listings": listings}
+        self.record.directory.write(self.number, name, json.dumps(kept))
         return evaluation
 
     def _is_frozen(self, space: Space, name: str) -> bool:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluators.compiled.cubin import UnreadableCubin, as_file
+from evaluators.compiled.cubin import UnreadableCubin, as_file, functions
 from evaluators.compiled.opcodes import access_bits, class_of
 from evaluators.compiled.toolkit import run_tool
 
@@ -81,6 +81,12 @@ def listings(cubin: bytes) -> tuple[Listing, ...]:
             raise UnreadableCubin(f"cuobjdump cannot disassemble the {len(cubin)} bytes: {error}") from error
     parts = _FUNCTION.split(text)
     return tuple(parse(name, body) for name, body in zip(parts[1::2], parts[2::2], strict=True))
+
+
+def forget() -> None:
+    """Drop what was read: a binary holds the path of the folder it was built in, so no later evaluation has it again."""
+    listings.cache_clear()
+    functions.cache_clear()
 
 
 def listing(cubin: bytes, name: str) -> Listing:

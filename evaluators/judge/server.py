@@ -30,6 +30,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from evaluators.candidate import Candidate
+from evaluators.compiled import sass
 from evaluators.errors import AgentError, BadProblem, MachineError
 from evaluators.evaluation import Evaluation, Rung
 from evaluators.gpu import GpuSpec
@@ -138,7 +139,10 @@ def _evaluate(
             incumbent=Incumbent.model_validate(incumbent) if incumbent else None,
             metrics=tuple(request.get("metrics") or ()),
         )
-        evaluation = climb(task, announce, rungs=request.get("rungs"))
+        try:
+            evaluation = climb(task, announce, rungs=request.get("rungs"))
+        finally:
+            sass.forget()
     if machine.card and evaluation.kind in ("crashed", "timeout"):
         from evaluators.judge.device.health import require_healthy
 

@@ -94,7 +94,7 @@ def _verdict(judge: Any, problem: Any, job: dict[str, Any], *, announce: Any) ->
         metrics=job["metrics"],
         rungs=job["rungs"],
     )
-    return evaluation.model_dump(mode="json")
+    return {**evaluation.model_dump(mode="json"), "listings": evaluation.listings}  # which no dump holds
 
 
 def _judge(sandbox: str, device: str) -> Any:

@@ -199,3 +199,25 @@ def test_a_kill_in_the_middle_repeats_no_point(bench, dies_at):
     attempt = directory.state().attempts[0]
     assert [point.values["TILE"] for point in attempt.tuning.points] == [256, 128, 64, 32, 16]
     assert tile_of(directory.read(1, "kernel.py")) == 64
+
+
+def test_compiled_texts_outlive_a_kill(bench):
+    """The file as written is the best point and was judged before the kill."""
+
+    class Listing(Limited):
+        def evaluate(self, *arguments, rungs=None, **options):
+            evaluation = super().evaluate(*arguments, rungs=rungs, **options)
+            return evaluation.model_copy(update={"listings": {"kernel.ptx": ".entry"}})
+
+    bench.server.play(Step(text=reply("gemm", 64, "p", SPACE)))
+    directory = bench.begin(tune_points=8)
+    bench.table = Listing(dies_at=3)
+    child = os.fork()
+    if child == 0:
+        bench.go(directory, max_attempts=1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    bench.table = Limited()
+    bench.go(directory, max_attempts=1)
+    assert tile_of(directory.read(1, "kernel.py")) == 64
+    assert directory.read(1, "kernel.ptx") == ".entry"
