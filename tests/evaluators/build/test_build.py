@@ -176,6 +176,9 @@ def test_other_ways_to_reach_memory(build, candidate, gpu, kernel, forward):
     found = build(candidate(kernel=kernel, forward=forward or candidate.forward), gpu=gpu)
     assert found.failure is None
     assert found.kernels[0].registers > 0
+    if kernel is GLUON:  # begins below Triton's IR, in which work is counted
+        assert found.estimate is None
+        return
     # The tensors are 16 MiB each and move once each way, whichever way they are addressed.
     gb_s = {"4090": 1008, "h100": 3350}[gpu]
     assert found.estimate.components_ms["memory"] == pytest.approx(2 * 2**24 / gb_s / 1e6, rel=0.01)
