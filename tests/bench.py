@@ -1,5 +1,7 @@
 """`make bench`: speed and memory of what users wait for. Figures are printed, never asserted.
 
+Where there is a GPU, also the playbook's table (tests/gpu_playbook_bench.py), which takes two and a half minutes.
+
 Limits: wall times of this machine as it is now; run it on a quiet one before comparing.
 """
 
@@ -73,6 +75,18 @@ def whole_run(cwd: str) -> list[tuple[str, str, str]]:
     ]
 
 
+def on_gpu() -> str:
+    """The table of gpu_playbook_bench.py, which says so where there is no GPU."""
+    script = str(ROOT / "tests" / "gpu_playbook_bench.py")
+    done = run(sys.executable, script, "--seconds", "150", cwd=str(ROOT))
+    return done.stdout[done.stdout.find("| problem") :].strip() if "| problem" in done.stdout else _last(done)
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> str:
+    said = (done.stdout + done.stderr).strip().splitlines()
+    return said[-1] if said else f"exit code {done.returncode}"
+
+
 def main() -> None:
     """Measure and print."""
     os.environ["PYTHONPATH"] = str(ROOT)
@@ -84,6 +98,7 @@ def main() -> None:
         rows += evaluations()
         rows += whole_run(folder)
     print(table(("what", "figure", "remark"), rows))
+    print(f"\nplaybook on this machine's GPU: {on_gpu()}")
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     print(f"\n{os.cpu_count()} cores, load {load}; largest child process {peak_mb} MB")

@@ -29,8 +29,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from agent.proposers.playbook.configuration import Configuration, read_configuration
 from agent.proposers.playbook.emission import candidate_source
 from agent.proposers.playbook.family import Situation, family_of, known_families
@@ -213,14 +211,14 @@ def measure(rows: list[Row], measurer: "Measurer", ends_at: float, options: argp
                 row.code = pool.apply_async(gpu_kernels.compiled, (row.request,))
         pending = list(rows)
         while pending and time.monotonic() < ends_at:
-            row = next((row for row in pending if row.is_ready), None)
-            if row is None:
+            ready = next((row for row in pending if row.is_ready), None)
+            if ready is None:
                 time.sleep(0.02)
                 continue
-            pending.remove(row)
-            said = row.code.get() if row.code is not None else ""
-            row.result = {"note": said} if said else measurer.ask(row.request)
-            report(row, options.json)
+            pending.remove(ready)
+            said = ready.code.get() if ready.code is not None else ""
+            ready.result = {"note": said} if said else measurer.ask(ready.request)
+            report(ready, options.json)
         pool.terminate()
     if pending:
         print(f"no time for {len(pending)} rows", flush=True)
@@ -305,8 +303,8 @@ def serve(line: Connection) -> None:
         try:
             answer = bench.row(request)
         except Exception as failure:
-            is_spoilt = isinstance(failure, torch.AcceleratorError | RuntimeError)
-            answer = {"note": f"{type(failure).__name__}: {failure}"[-600:], "is_spoilt": is_spoilt}
+            said = f"{type(failure).__name__}: {failure}"[-600:]
+            answer = {"note": said, "is_spoilt": isinstance(failure, RuntimeError)}
         line.send(answer)
 
 

@@ -11,7 +11,6 @@ from agent.proposers.playbook.record import Record
 from agent.proposers.playbook.search import best_guess, fitting, next_move
 from prompts.context import PastAttempt
 
-
 _STAGES = ("tuning", "tiling", "memory", "tiling", "algorithm", "grid")  # the first one is asked for the last
 
 

@@ -39,14 +39,14 @@ def context(name, gpu="4090", stage="algorithm", **fields):
     ("name", "gpu", "keys"),
     [
         ("convt3d-68", "4090", {"direct", "implicit_gemm", "packed_gemm"}),
-        ("convt3d-68", "h200", {"direct", "implicit_gemm", "packed_gemm", "slab"}),
+        ("convt3d-68", "h200", {"direct", "implicit_gemm", "packed_gemm", "slab", "slab_winograd"}),
         ("convt3d-72", "h200", {"direct", "implicit_gemm", "packed_gemm", "stride_phase", "phase_window"}),
         (
             "convt3d-77",
             "4090",
             {"direct", "implicit_gemm", "packed_gemm", "stride_phase", "phase_window", "dilation_lattice"},
         ),
-        ("conv3d", "h200", {"gather", "gather_gemm", "packed_gemm", "slab"}),
+        ("conv3d", "h200", {"gather", "gather_gemm", "packed_gemm", "slab", "slab_winograd"}),
         ("depthwise_conv2d", "4090", {"gather"}),
         ("softmax", "4090", {"row_block", "row_loop", "row_split"}),
         ("layer_norm", "4090", {"row_block", "row_loop", "row_split"}),

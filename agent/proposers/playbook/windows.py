@@ -24,8 +24,12 @@ _STEP_CYCLES_PER_WARP = 150
 _ITERATION = 60  # warp instructions of one loop iteration besides products and loads, read from sm_90 code
 _SHORT_LOOP = 4  # steps of a phase
 _STEP_COLUMNS = 8  # columns of a window that cost as much as a step
-_STEP_COLUMNS_HOPPER = 100  # the same where products are that much faster: 0.38 us a step of 32 columns, 0.08 of them products
-_LATTICE_COLUMNS = 128  # windows of 4 pixels x 32 channels, tiles of 64 positions: 77 0.24 ms, 0.29 in steps of 32 (H200)
+_STEP_COLUMNS_HOPPER = (
+    100  # the same where products are that much faster: 0.38 us a step of 32 columns, 0.08 of them products
+)
+_LATTICE_COLUMNS = (
+    128  # windows of 4 pixels x 32 channels, tiles of 64 positions: 77 0.24 ms, 0.29 in steps of 32 (H200)
+)
 _WORTH_WIDTH = 1.02  # gain from which wider tiles are worth their registers
 _STORED_VALUE = 8  # warp instructions per stored value of a lane: address, test, interleaving, store
 
@@ -199,7 +203,6 @@ def start_window(situation: Situation, family: str = "phase_window") -> Configur
     if situation.window_precision == "split":
         return usual
     if family == "dilation_lattice":
-        usual = usual.having(BLOCK_M=64) if block_n >= 64 else usual
         return usual.having(NUM_STAGES=min(2, _stages(usual, situation)))
     wide = usual.having(BLOCK_M=usual.number("BLOCK_M") * 2)
     wide = wide.having(NUM_STAGES=_stages(wide, situation))
@@ -209,7 +212,8 @@ def start_window(situation: Situation, family: str = "phase_window") -> Configur
 
 def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) -> Configuration:
     precision, (block_m, block_n) = situation.window_precision, tile
-    cramped = precision in ("ieee", "split")  # three sets of accumulators, or operands in registers
+    # three sets of accumulators, operands in registers, or values on their way out with zeros between them
+    cramped = precision in ("ieee", "split") or family == "dilation_lattice"
     if cramped:
         block_m //= 2
     draft = Configuration(

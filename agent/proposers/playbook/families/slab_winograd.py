@@ -84,7 +84,7 @@ def launch(x, w, bias, y, m):
     tensors = xd, xd2, wd, wd2, y, w if bias is None else bias, bits
     launched(slab_winograd, call, v["grid"], tensors, v["arguments"], z)
 '''
-_CHUNKS = slab_text.CHUNKS.replace("widest = 32 if PRECISION == \"tf32\" else 64", "widest = 64")
+_CHUNKS = slab_text.CHUNKS.replace('widest = 32 if PRECISION == "tf32" else 64', "widest = 64")
 _TILES = ((256, 3, 5), (256, 3, 4), (256, 3, 3), (256, 2, 4), (256, 2, 3), (256, 2, 2), (256, 1, 2))
 
 
