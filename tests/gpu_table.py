@@ -49,7 +49,7 @@ def table(rows: Sequence[Any], subjects: Sequence[Any]) -> str:
 
 def _line(subject: Any, own: Sequence[Any], eager: dict[str, Any], best: Any, gain: tuple[float, float]) -> str:
     floor_ms, limiter = subject.floor_ms()
-    rearranged = next((row.result for row in own if row.what == "channels_last"), {})
+    rearranged: dict[str, Any] = next((row.result for row in own if row.what == "channels_last"), {})
     cells = (
         subject.problem,
         subject.precision,

@@ -16,10 +16,10 @@ from agent.proposers.playbook.evidence import Evidence
 from agent.proposers.playbook.family import Cost, Family, Move, Situation
 from agent.proposers.playbook.tiling import ACCUMULATORS, is_buildable
 
-ORDER = ("grid", "tiling", "memory", "tuning")
+ORDER = ("tiling", "memory", "tuning", "grid")  # by what it gained where it was measured
 PAIRS = "pairs"  # no stage: what is left when all of them have been through
 _FEW_WAVES = 4.0  # below this the last, partly empty wave is a visible share of the time
-_NOISE = 1.02  # expected bounds closer than this are equal
+NOISE = 1.02  # expected bounds closer than this are equal
 _MANY_STALLS_PCT = 20  # the memory stage's own threshold for more stages
 _LOW_OCCUPANCY_PCT = 25  # the tiling stage's own target for kernels with tl.dot
 _MANY_REGISTERS = 96  # the tuning stage's own threshold
@@ -172,7 +172,7 @@ def _ranked(found: list[Move], standing: Standing) -> list[Move]:
     """Tiles by expected bound (differences under 2 % do not count), then by the bytes they load; none expected to be
     slower unless the compiled evidence asks for it or a clock can tell."""
     situation, cost = standing.situation, standing.family.cost
-    limit_ms = cost(standing.current, situation).bound_ms * _NOISE
+    limit_ms = cost(standing.current, situation).bound_ms * NOISE
     costed = [(cost(move.configuration, situation), move) for move in found]
     cramped = _cramped(standing.evidence)
     is_open = bool(cramped) or standing.evidence.measured_ms is not None
@@ -189,7 +189,7 @@ def _ranked(found: list[Move], standing: Standing) -> list[Move]:
 
 
 def _rounded(bound_ms: float) -> int:
-    return round(math.log(bound_ms) / math.log(_NOISE))
+    return round(math.log(bound_ms) / math.log(NOISE))
 
 
 def _tile_reason(move: Move, cost: Cost) -> str:

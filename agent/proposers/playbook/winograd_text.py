@@ -1,7 +1,7 @@
 """Kernel text of the slab with Winograd's F(2, 3) along depth: two output planes from four products where six are due.
 
-Conventions of slab_text.py; a batch item's planes are pairs of output planes here. With a_k = x[2e - 2 + k] and the taps
-h = (w2, w1, w0) along depth, pair e is
+Conventions of slab_text.py; a batch item's planes are pairs of output planes here. With a_k = x[2e - 2 + k] and the
+taps h = (w2, w1, w0) along depth, pair e is
 
     V = (a0 - a2, a1 + a2, a2 - a1, a1 - a3)     U = (h0, (h0 + h1 + h2) / 2, (h0 - h1 + h2) / 2, -h2)
     y[2e] = m0 + m1 + m2     y[2e + 1] = m1 - m2 + m3     m_i = U_i * V_i over the taps of a plane
@@ -16,7 +16,7 @@ PACK = '''
 def pack_pairs(x_ptr, xp_ptr, block, factor, FIRST, LENGTH, IC: tl.constexpr, ID: tl.constexpr, HW: tl.constexpr,
                IW: tl.constexpr, PAIRS: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
                CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
-    """One block of pixels of four planes of x as rows of channels of the four V; returns the largest finite magnitude."""
+    """One block of pixels of four planes as rows of channels of the four V; returns the largest finite magnitude."""
     BLOCKS: tl.constexpr = (HW + BLOCK - 1) // BLOCK
     STEP: tl.constexpr = 32 if CHANNELS % 32 == 0 else 16
     s = block % BLOCKS * BLOCK + tl.arange(0, BLOCK)
@@ -57,8 +57,8 @@ def pack_input(x_ptr, w_ptr, xp_ptr, bits_ptr, BLOCKS, PADS, FIRST, LENGTH, WEIG
         tl.atomic_max(bits_ptr, top.to(tl.int32, bitcast=True), sem="relaxed")
     elif pid < BLOCKS + 4 * PADS:
         pad = pid - BLOCKS
-        clear_pads(xp_ptr + tl.cast(pad // PADS, tl.int64) * LENGTH * CHANNELS, pad % PADS, FIRST, LENGTH, PAIRS, IH, IW,
-                   HEIGHT, WIDTH, PAIRS * HEIGHT * WIDTH, CHANNELS)
+        clear_pads(xp_ptr + tl.cast(pad // PADS, tl.int64) * LENGTH * CHANNELS, pad % PADS, FIRST, LENGTH, PAIRS, IH,
+                   IW, HEIGHT, WIDTH, PAIRS * HEIGHT * WIDTH, CHANNELS)
     else:
         at = (pid - BLOCKS - 4 * PADS) * 4096 + tl.arange(0, 4096)
         top = tl.max(finite_magnitude(tl.load(w_ptr + at, mask=at < WEIGHTS, other=0.0)))

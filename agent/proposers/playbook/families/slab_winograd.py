@@ -40,7 +40,8 @@ def launches(x_shape, y_shape, layer, kind, has_bias, device):
     first = triton.cdiv((KH - 1) * pitch + KW - 1, 8) * 8
     length = triton.cdiv(first + positions, 8) * 8
     shared = (SLABS * rows + STAGES * KW * 64) * channels * 2 + 1024
-    if C2 > C1 or shared > SHARED or max(math.prod(x_shape), math.prod(y_shape), 4 * length * channels) >= 2**31 - 2**20:
+    largest = max(math.prod(x_shape), math.prod(y_shape), 4 * length * channels)
+    if C2 > C1 or shared > SHARED or largest >= 2**31 - 2**20:
         return None
     co_tiles, taps = triton.cdiv(y_shape[1], 64), KH * KW
     all_taps, weights = co_tiles * 4 * taps, x_shape[1] * y_shape[1] * 3 * taps
