@@ -151,7 +151,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--classes", nargs="*", default=tuple(CLASSES), choices=tuple(CLASSES))
     parser.add_argument("--random", type=int, default=0, metavar="N", help="N drawn problems instead of --problems")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn problems")
-    parser.add_argument("--neighbours", type=int, default=5, help="configurations beside the first one")
+    parser.add_argument("--neighbours", type=int, default=8, help="configurations beside the first one")
     parser.add_argument("--families", nargs="*", default=(), help="default: all that fit")
     parser.add_argument("--configuration", action="append", default=[], help="measure just these")
     parser.add_argument("--geometries", action="store_true", help="errors on other geometries instead of times")

@@ -52,7 +52,7 @@ def next_move(
 
 
 def _hopeful_first(found: Iterable[Move], current: Configuration, situation: Situation) -> list[Move]:
-    """The same order, but those whose own bound says that they are slower at the end: only a clock can speak for them."""
+    """The same order, but those whose own bound says that they are slower come last: only a clock speaks for them."""
     family = family_of(current)
     assert family is not None, "the current code is ours"
     limit_ms = family.cost(current, situation).bound_ms * NOISE

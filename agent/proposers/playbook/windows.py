@@ -21,6 +21,7 @@ _STORES_BETWEEN_ZEROS = 3.4
 # A loop step holds an SM so long per warp, whatever it multiplies (H100, 4 warps: 68 0.38 us, 61 0.30, 72 0.45, a tile
 # of 256 positions on an H200 0.29; 2 warps: 70 0.20). At 1.7 GHz 150 cycles for about 100 instructions.
 _STEP_CYCLES_PER_WARP = 150
+_STEP_PRODUCTS = 128 * 64  # and in proportion beyond so many: 72 in split products 0.153 ms, 70 10.5 ms
 _ITERATION = 60  # warp instructions of one loop iteration besides products and loads, read from sm_90 code
 _SHORT_LOOP = 4  # steps of a phase
 _STEP_COLUMNS = 8  # columns of a window that cost as much as a step
@@ -151,6 +152,7 @@ def window_cost(configuration: Configuration, situation: Situation) -> Cost:
     item_bytes = found.item_bytes * _copies(precision)
     tile = found.rows * found.channels_out * found.columns
     loaded = (found.rows * found.channels_out + found.columns) * block_k * item_bytes
+    weight = max(1.0, tile * products / _STEP_PRODUCTS)
     per_mma = 32 if precision == "ieee" else 16 * 8 * (16 if found.item_bytes == 2 else 8)
     instructions = 1.5 * products * tile * block_k / per_mma + loaded / 128 + _ITERATION * warps
     stores = _STORED_VALUE * shape.written_bytes / shape.item_bytes / 32
@@ -159,7 +161,7 @@ def window_cost(configuration: Configuration, situation: Situation) -> Cost:
     bounds = {
         f"{precision} products": found.iterations * 2 * tile * block_k * products / (peak_tflops * 1e9),
         "instruction issue": situation.issue_ms(found.iterations * instructions + stores),
-        "loop steps": found.iterations * warps * _STEP_CYCLES_PER_WARP / situation.sm_cycles_per_ms,
+        "loop steps": found.iterations * warps * _STEP_CYCLES_PER_WARP * weight / situation.sm_cycles_per_ms,
         "memory": situation.memory_ms(packed_bytes + _stored_bytes(configuration, shape)),
     }
     limiter = max(bounds, key=lambda name: bounds[name])
@@ -202,8 +204,6 @@ def start_window(situation: Situation, family: str = "phase_window") -> Configur
     usual = usual.having(LEFT="pixels" if block_n < 64 else "weights", NUM_WARPS=4)
     if situation.window_precision == "split":
         return usual
-    if family == "dilation_lattice":
-        return usual.having(NUM_STAGES=min(2, _stages(usual, situation)))
     wide = usual.having(BLOCK_M=usual.number("BLOCK_M") * 2)
     wide = wide.having(NUM_STAGES=_stages(wide, situation))
     gain = window_cost(usual, situation).bound_ms / window_cost(wide, situation).bound_ms
@@ -212,8 +212,10 @@ def start_window(situation: Situation, family: str = "phase_window") -> Configur
 
 def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) -> Configuration:
     precision, (block_m, block_n) = situation.window_precision, tile
-    # three sets of accumulators, operands in registers, or values on their way out with zeros between them
-    cramped = precision in ("ieee", "split") or family == "dilation_lattice"
+    # three sets of accumulators, operands in registers, or values on their way out with zeros between them; on an H100
+    # whole tiles were faster all the same: 72 0.153 and 0.164 ms, 73 0.88 and 1.03, 77 0.56 and 0.60 in split products
+    cramped = precision == "ieee" or situation.gpu.capability != 90
+    cramped = cramped and (precision in ("ieee", "split") or family == "dilation_lattice")
     if cramped:
         block_m //= 2
     draft = Configuration(
@@ -238,23 +240,22 @@ def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) 
 
 
 def _block_k(draft: Configuration, situation: Situation) -> int:
-    """The step that wastes least of a window, where a step costs as much as some columns of it."""
-    on_hopper = situation.gpu.capability == 90 and draft.word("PRECISION") == "half"
-    largest, cost = 128 // Windows(draft, situation.shape).item_bytes, _STEP_COLUMNS
-    if on_hopper and draft.family == "dilation_lattice":
-        largest, cost = _LATTICE_COLUMNS, _STEP_COLUMNS_HOPPER
-    widths = {size: Windows(draft.having(BLOCK_K=size), situation.shape).width for size in (16, 32, 64, 128)}
+    """The step that wastes least of a window, where a step costs as much as 8 columns of it."""
+    largest = 128 // Windows(draft, situation.shape).item_bytes
+    widths = {size: Windows(draft.having(BLOCK_K=size), situation.shape).width for size in (16, 32, 64)}
     fitting = (size for size in widths if size <= largest)
-    return min(fitting, key=lambda size: math.ceil(widths[size] / size) * (size + cost))
+    return min(fitting, key=lambda size: math.ceil(widths[size] / size) * (size + 8))
 
 
 def _stages(tile: Configuration, situation: Situation) -> int:
-    """Two where loops are short, as many small programs hide latency better; else as many of three as fit."""
+    """Two where loops are short, as many small programs hide latency better (not on Hopper in fp16: 73 took 0.638 ms
+    with two, 0.605 with three); else as many of three as fit."""
     found = Windows(tile, situation.shape)
     phases = 1 if found.joins_all else math.prod(situation.shape.stride[:2])
     block_m, block_n, block_k = (tile.number(name) for name in ("BLOCK_M", "BLOCK_N", "BLOCK_K"))
     item_bytes = found.item_bytes * _copies(tile.word("PRECISION"))
-    for stages in (3, 2) if found.steps > _SHORT_LOOP * phases else (2,):
+    deep = situation.gpu.capability == 90 and tile.word("PRECISION") == "half"
+    for stages in (3, 2) if deep or found.steps > _SHORT_LOOP * phases else (2,):
         if shared_bytes(block_m, block_n, block_k, stages=stages, item_bytes=item_bytes) <= shared_limit(situation):
             return stages
     return 1

@@ -90,10 +90,6 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, VALUES, PERIOD, FILLS, 
         rd = col // (OCP // BLOCK_O) // (SH // GH) * GD + ALIVE_D
         rh0 = col // (OCP // BLOCK_O) % (SH // GH) * GH
         y_base = y_ptr + (plane // GROUPS * OC + g * OCG + oc0).to(tl.int64) * (OD * OH * OW)
-        for e in tl.static_range(GH):
-            if e != ALIVE_H:
-                fill_rows(y_base, b_ptr + g * OCG + oc0, f0, rd, rh0 + e, tl.minimum(BLOCK_O, OCG - oc0), OD, OH, OW,
-                          QH, QW, SD, SH, SW, PHASES_W * LANES, HAS_BIAS, BLOCK_M)
         x_base = xp_ptr + (FIRST + plane.to(tl.int64) * SPAN + f0) * CHANNELS
         w_base = w_ptr + (g.to(tl.int64) * STEPS * PHASES_W * OCP + oc0) * WIDTH
         acc = window_product(x_base, w_base, rd, rh0 + ALIVE_H, LOW_X, LOW_W, OCP, QH, QW, KD, KH, SD, SH, PD, PH, DD,
@@ -115,6 +111,10 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, VALUES, PERIOD, FILLS, 
             out += tl.load(b_ptr + g * OCG + oc0 + o, mask=o + oc0 < OCG, other=0.0).to(tl.float32)[:, None]
         at = channel[:, None] * (OD * OH * OW) + ((od * OH + oh) * OW + ow)[None, :]
         tl.store(y_base + at, out, mask=(o + oc0 < OCG)[:, None] & inside[None, :])
+        for e in tl.static_range(GH):
+            if e != ALIVE_H:
+                fill_rows(y_base, b_ptr + g * OCG + oc0, f0, rd, rh0 + e, tl.minimum(BLOCK_O, OCG - oc0), OD, OH, OW,
+                          QH, QW, SD, SH, SW, PHASES_W * LANES, HAS_BIAS, BLOCK_M)
     else:
         if GD > 1:
             fill_planes(y_ptr, b_ptr, pid - tl.minimum(pid // PERIOD + 1, VALUES), FILLS, OC, OD, OH * OW, DEAD,
