@@ -97,6 +97,8 @@ def instructions_per_warp(code: sass.Listing, work: Work, warps: int, notes: set
         return once
     body = code.within(code.hottest)
     trips = loop_trips(body, work, warps)
+    if trips is None and code.counts()["tensor"]:
+        return once  # the products were unrolled; loops that only move data count once beside any other loop too
     if trips is None:
         notes.add("the hottest loop does no countable arithmetic, so its instructions were counted once")
         return once

@@ -26,11 +26,12 @@ def fill_planes(y_ptr, b_ptr, z, TOTAL, OC, OD, PLANE, DEAD, ALIVE: tl.constexpr
     """Four planes of outputs that no tap reaches, counted over batch items, channels and depth."""
     lane = tl.arange(0, BLOCK)
     edge = tl.arange(0, 4)
-    for i in range(z * 4, tl.minimum(z * 4 + 4, TOTAL)):
+    for plane in tl.static_range(4):
+        i = z * 4 + plane
         k = i % DEAD
         od = k // (G - 1) * G + k % (G - 1)
         od += tl.where(k % (G - 1) >= ALIVE, 1, 0)
-        if od < OD:
+        if (i < TOTAL) & (od < OD):
             value = 0.0
             if HAS_BIAS:
                 value = tl.load(b_ptr + i // DEAD % OC).to(tl.float32)
@@ -49,20 +50,24 @@ def fill_planes(y_ptr, b_ptr, z, TOTAL, OC, OD, PLANE, DEAD, ALIVE: tl.constexpr
 
 @triton.jit
 def fill_rows(y_base, b_ptr, f0, od0, oh0, COUNT, OD, OH, OW, QH, QW, SD: tl.constexpr, SH: tl.constexpr,
-              SW: tl.constexpr, LANES_W: tl.constexpr, HAS_BIAS: tl.constexpr, BLOCK_M: tl.constexpr):
-    """One row without taps beside each of BLOCK_M positions, a channel at a time: SW of LANES_W outputs a position."""
+              SW: tl.constexpr, LANES_W: tl.constexpr, HAS_BIAS: tl.constexpr, BLOCK_M: tl.constexpr,
+              BLOCK_O: tl.constexpr):
+    """One row without taps beside each of BLOCK_M positions, SW of LANES_W outputs a position; a few channels at a
+    time, which takes few registers."""
     q = tl.arange(0, BLOCK_M * LANES_W)
     f = f0 + q // LANES_W
     od = f // QW // QH * SD + od0
     oh = f // QW % QH * SH + oh0
     ow = f % QW * SW + q % LANES_W
     live = (q % LANES_W < SW) & (od < OD) & (oh < OH) & (ow < OW)
-    at = (od * OH + oh) * OW + ow
-    for c in range(COUNT):
-        value = 0.0
+    STEP: tl.constexpr = min(8, BLOCK_O)
+    for c0 in tl.static_range(0, BLOCK_O, STEP):
+        c = c0 + tl.arange(0, STEP)
+        value = tl.zeros((STEP, 1), tl.float32)
         if HAS_BIAS:
-            value = tl.load(b_ptr + c).to(tl.float32)
-        tl.store(y_base + tl.cast(c, tl.int64) * (OD * OH * OW) + at, tl.full(q.shape, value, tl.float32), mask=live)
+            value += tl.load(b_ptr + c, mask=c < COUNT, other=0.0).to(tl.float32)[:, None]
+        at = y_base + c.to(tl.int64)[:, None] * (OD * OH * OW) + ((od * OH + oh) * OW + ow)[None, :]
+        tl.store(at, tl.broadcast_to(value, STEP, BLOCK_M * LANES_W), mask=(c < COUNT)[:, None] & live[None, :])
 
 
 @triton.jit
@@ -114,7 +119,7 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, VALUES, PERIOD, FILLS, 
         for e in tl.static_range(GH):
             if e != ALIVE_H:
                 fill_rows(y_base, b_ptr + g * OCG + oc0, f0, rd, rh0 + e, tl.minimum(BLOCK_O, OCG - oc0), OD, OH, OW,
-                          QH, QW, SD, SH, SW, PHASES_W * LANES, HAS_BIAS, BLOCK_M)
+                          QH, QW, SD, SH, SW, PHASES_W * LANES, HAS_BIAS, BLOCK_M, BLOCK_O)
     else:
         if GD > 1:
             fill_planes(y_ptr, b_ptr, pid - tl.minimum(pid // PERIOD + 1, VALUES), FILLS, OC, OD, OH * OW, DEAD,
