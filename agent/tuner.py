@@ -143,9 +143,11 @@ class Tuner:
         if kept is not None:
             return evaluation_adapter.validate_json(kept)
         evaluation = self.evaluate(candidate, rungs)
-        listings = evaluation.listings if rungs is None else {}  # which no dump holds; only a full verdict is gone on with
-        kept = {**evaluation.model_dump(mode="json"), "listings": listings}
-        self.record.directory.write(self.number, name, json.dumps(kept))
+        listings = (
+            evaluation.listings if rungs is None else {}
+        )  # no dump holds them; only full verdicts are gone on with
+        text = json.dumps({**evaluation.model_dump(mode="json"), "listings": listings})
+        self.record.directory.write(self.number, name, text)
         return evaluation
 
     def _is_frozen(self, space: Space, name: str) -> bool:

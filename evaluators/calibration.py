@@ -37,7 +37,7 @@ class Calibration(Frozen):
     def said(self) -> str:
         """In words."""
         return (
-            f"over {self.kernels} kernels of {self.problems} problems measured on {self.gpu} with Triton {self.triton}: "
+            f"over {self.kernels} kernels of {self.problems} problems measured on {self.gpu} (Triton {self.triton}): "
             f"Spearman {self.spearman:.2f} ({self.spearman_within:.2f} within a problem), measured time "
             f"{self.median_ratio:.2g} times the bound (p20 to p80: {self.p20_ratio:.2g} to {self.p80_ratio:.2g})"
         )

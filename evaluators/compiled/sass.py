@@ -84,7 +84,7 @@ def listings(cubin: bytes) -> tuple[Listing, ...]:
 
 
 def forget() -> None:
-    """Drop what was read: a binary holds the path of the folder it was built in, so no later evaluation has it again."""
+    """Drop what was read: a binary holds the path of the folder it was built in, so no later one equals it."""
     listings.cache_clear()
     functions.cache_clear()
 
