@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from agent.commands.source_text import source_text
 from agent.engines import Engine, Wish, engine_for
 from agent.exits import finish
 from agent.opening import begin, replayed_run
@@ -206,9 +207,4 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _read_code(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read --code {path}: {error.strerror}") from None
+    return None if path is None else source_text(path, "--code")

@@ -3,6 +3,7 @@
 Limits: finding the directory; the page is runs/report/.
 """
 
+import json
 from pathlib import Path
 
 from agent.options import STDOUT
@@ -11,13 +12,16 @@ from runs.report import report_html, write_report
 from runs.store import run_paths, runs_directory
 
 
-def report(run: str, *, output: Path | None, runs_dir: Path | None) -> None:
+def report(run: str, *, output: Path | None, runs_dir: Path | None, as_json: bool = False) -> None:
     """Write the report and say where it is."""
     path = find_run_path(run, runs_directory(runs_dir))
     if output == STDOUT:
+        if as_json:
+            raise UsageError("-o - prints the page and --json an object: choose one of them")
         print(report_html(path, links_side_files=False))
-    else:
-        print(f"wrote {write_report(path, output)}")
+        return
+    written = write_report(path, output)
+    print(json.dumps({"run": path.name, "report": str(written)}) if as_json else f"wrote {written}")
 
 
 def find_run_path(run: str, directory: Path) -> Path:

@@ -98,7 +98,7 @@ def test_export_refuses_what_did_not_pass_and_a_folder_that_is_not_empty(recorde
     assert forced.returncode == 0 and "# verdict: failed" in forced.stdout
     folder = recorded.path.parent / "op"
     assert agent(recorded, "export", "last", "--format", "torch-op", "-o", str(folder)).returncode == 0
-    assert (folder / "scale_rtx_4090" / "operator.py").exists()
+    assert (folder / "scale_rtx_4090" / "torch_operator.py").exists()
     again = agent(recorded, "export", "last", "--format", "hf", "-o", str(folder))
     assert again.returncode == 2 and "not an empty folder" in again.stderr
 
