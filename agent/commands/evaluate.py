@@ -1,8 +1,9 @@
 """`agent evaluate`: judge one file and print the verdict with its evidence.
 
 Of a file that `agent export` wrote the kernel is judged, by the same screen and ladder as any other; that card and
-self-check do nothing on import is checked. Limits: one candidate, no record. A file that is not Python but holds a fenced
-`ModelNew` is read like a reply.
+self-check do nothing on import is checked. A file that is not Python but holds a fenced `ModelNew` is read like a reply.
+
+Limits: one candidate, no record.
 """
 
 import json
@@ -21,7 +22,7 @@ from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
 from evaluators.ladder import screened
 from evaluators.problem import Problem
-from runs.exports.card import holds_card, kernel_code
+from runs.exports.card import kernel_code, looks_exported
 from runs.show import evaluation_lines
 
 
@@ -60,7 +61,7 @@ def read_candidate(file: Path) -> Candidate:
     """The candidate in a file: Python as it is, any other text as a reply. Raises UsageError where there is none."""
     text = source_text(file)
     if file.suffix == ".py":
-        return candidate_from(_kernel_of_export(text, file) if holds_card(text) else text)
+        return candidate_from(_kernel_of_export(text, file) if looks_exported(text) else text)
     reading = read_reply(text)
     if reading.candidate is None:
         raise UsageError(f"{file} holds no candidate: {reading.reason}; see `agent extract {file}`")
@@ -74,5 +75,8 @@ def _kernel_of_export(text: str, file: Path) -> str:
     except UsageError as altered:
         print(f"{file}: {altered}; judged as a whole", file=sys.stderr)
         return text
-    print(f"{file} is an export: its kernel is judged; against its card: agent verify {file}", file=sys.stderr)
+    print(
+        f"{file} is an export: the kernel in it is judged (agent verify FILE holds it against its card)",
+        file=sys.stderr,
+    )
     return code

@@ -87,5 +87,5 @@ def _format(name: str) -> Form:
     key = name.replace("-", "_")
     if key not in known:
         raise UsageError(f"no format {name!r}; there are {', '.join(sorted(known))}")
-    form: Form = importlib.import_module(f"runs.exports.{key}")  # type: ignore[assignment]
+    form: Form = importlib.import_module(f"runs.exports.{key}")
     return form

@@ -115,9 +115,9 @@ def read_card(text: str) -> Card:
         raise UsageError(f"the kernel card is damaged: {first['loc']}: {first['msg']}") from None
 
 
-def holds_card(text: str) -> bool:
-    """Whether it looks like an exported file."""
-    return BEGIN + "\n" in text
+def looks_exported(text: str) -> bool:
+    """Whether it looks like an exported file: it has a card or a self-check."""
+    return BEGIN + "\n" in text or SELF_CHECK_MARK in text
 
 
 def kernel_code(text: str) -> str:
@@ -126,8 +126,8 @@ def kernel_code(text: str) -> str:
     Raises UsageError where the file does more than this when it is imported: a verdict on the kernel would then be
     none on the file.
     """
-    _, _, rest = text.partition(BEGIN + "\n")
-    _, _, code = rest.partition(f"\n{END}\n")
+    _, begun, rest = text.partition(BEGIN + "\n")
+    _, _, code = rest.partition(f"\n{END}\n") if begun else ("", "", text)
     code = code.lstrip("\n").removeprefix(GPU_GUARD).partition(SELF_CHECK_MARK)[0]
     if not _is_all_there_is(code, text):
         raise UsageError("the file was changed outside its kernel: imported it does more than the kernel in it")
