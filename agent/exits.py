@@ -10,6 +10,7 @@ import json
 import sys
 from typing import Any, NoReturn
 
+from agent.time_limit import STOPPED
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
 from runs.inert import one_line
@@ -43,7 +44,7 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     """The end of a run for a person: why it ended, what is best, where it is, what was not checked."""
     best = state.best
     look = f"look at it: agent show {directory.id}, or open {directory.path / 'report.html'}"
-    if reason == "interrupted":
+    if reason == "interrupted" or reason.startswith(STOPPED):
         look += f"; go on: agent resume {directory.id}"
     words = [f"ended: {reason}; {len(state.attempts)} attempts, {cost_text(state)}"]
     if best is None or best.evaluation is None:

@@ -11,8 +11,7 @@ from dataclasses import asdict
 
 from agent.commands.doctor import print_findings
 from agent.commands.finding import Finding
-from agent.proposers import Caller, Proposal
-from agent.proposers.openai import OpenAIProposer
+from agent.proposers import Caller, Proposal, require_endpoint_packages
 from agent.proposers.providers import base_url_of, provider
 from evaluators.errors import AgentError
 
@@ -34,6 +33,9 @@ def examine(model: str, name: str | None, base_url: str | None) -> Iterator[Find
     """Endpoint, reply, and what came with it."""
     preset = provider(name) if name else None
     try:
+        require_endpoint_packages()
+        from agent.proposers.openai import OpenAIProposer
+
         asked = OpenAIProposer(model, base_url_of(name, base_url), caller=Caller(max_output_tokens=MAX_OUTPUT_TOKENS))
     except AgentError as error:
         yield Finding("reply", False, str(error), "this model cannot be asked")

@@ -1,7 +1,7 @@
 """`agent evaluate`: judge one file and print the verdict with its evidence.
 
 Of a file that `agent export` wrote the kernel is judged, by the same screen and ladder as any other; that card and
-self-check do nothing on import is checked. A file that is not Python but holds a fenced `ModelNew` is read like a reply.
+self-check do nothing on import is checked. Other text that holds a fenced `ModelNew` is read like a reply.
 
 Limits: one candidate, no record.
 """

@@ -19,6 +19,7 @@ from agent.opening import begin, replayed_run
 from agent.policy import strategy_for
 from agent.proposers.providers import base_url_of
 from agent.running import carry_on, members, versions
+from agent.time_limit import time_limit
 from agent.tuner import TUNE_POINTS
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
@@ -93,6 +94,8 @@ def optimize(request: Request) -> None:
         print(choice, file=sys.stderr)
     with ExitStack() as stack:
         judge = _judge(request, config, directory, stack)
+        if config.device == "cuda":
+            judge.device()  # fails where there is none, before a run exists
         created = create_run(directory, run)
         if config.model == "manual" and not sys.stdin.isatty() and not config.start:
             begin(created, judge)
@@ -193,7 +196,8 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
         view = stack.enter_context(view_for(sys.stderr, budget=budget, plain=plain, state=record.state))
         view.note(f"run {directory.id} in {directory.path}")
         try:
-            reason = carry_on(record, judge, view, budget)
+            with time_limit(budget.max_seconds, record.state.seconds):
+                reason = carry_on(record, judge, view, budget)
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise
