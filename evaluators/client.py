@@ -141,7 +141,7 @@ class JudgeClient:
         return DeviceReport.model_validate(answer["report"])
 
     def device(self) -> str | None:
-        """Name of the GPU the judge measures on; None where it has none."""
+        """The GPU it measures on; None where it has none. Raises MachineError where there must be one."""
         if not self._is_ready:
             self._ask_twice({"op": "hello"}, lambda name: None)
         return self._device

@@ -126,9 +126,17 @@ def profile_lines(profile: Profile | None) -> list[str]:
         f"profile, measured by {profile.source} on {one_line(profile.device, 60)}:",
         *(_indented(table(("kernel", "metric", "value", "unit"), rows).split("\n")) if rows else []),
         *([f"  and {more} more"] if more > 0 else []),
-        *(f"  not delivered: {one_line(name, 90)}: {one_line(why, 200)}" for name, why in profile.missing.items()),
+        *missing_lines(profile.missing),
         *([f"  {one_line(profile.note, 400)}"] if profile.note else []),
     ]
+
+
+def missing_lines(missing: dict[str, str]) -> list[str]:
+    """What a profiler did not deliver: each reason once, with the metrics it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in missing.items():
+        by_reason.setdefault(why, []).append(one_line(name, 90))
+    return [f"  not delivered: {one_line(why, 400)}: {', '.join(names)}" for why, names in by_reason.items()]
 
 
 def _timing_lines(timing: Timing) -> list[str]:

@@ -32,7 +32,7 @@ class Moment:
     playbook_hints: bool
 
 
-def print_prompt(problem: str, gpu: str, moment: Moment, *, runs_dir: Path | None) -> None:
+def print_prompt(problem: str, gpu: str, moment: Moment, *, runs_dir: Path | None, as_json: bool = False) -> None:
     """Render the prompt for these choices and print it."""
     step = load_stage(moment.stage)
     subject, target = chosen(problem, gpu)
@@ -55,7 +55,12 @@ def print_prompt(problem: str, gpu: str, moment: Moment, *, runs_dir: Path | Non
         tune_points=TUNE_POINTS,
         cards=cards_for(facts, target) if moment.playbook_hints and step.shows_cards else (),
     )
-    print(render(context), end="")
+    text = render(context)
+    if as_json:
+        about = {"problem": subject.key, "gpu": target.key, "stage": step.key, "role": context.role}
+        print(json.dumps({**about, "missing_metrics": context.missing_metrics, "prompt": text}))
+    else:
+        print(text, end="")
 
 
 def _read(path: Path, option: str) -> str:
