@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from evaluators.errors import UsageError
+from runs.list_rows import list_json, list_row
 from runs.listing import Listing
 from runs.measured import COLUMNS
-from runs.show import attempt_json, attempt_lines, list_json, list_row, run_json, run_lines
+from runs.show import attempt_json, attempt_lines, run_json, run_lines
 from runs.store import open_run, runs_directory
 from runs.table import table
 from runs.terminal import has_colour

@@ -12,7 +12,7 @@ from runs.measured import timing_of
 from runs.measured_text import floor_text, speedup_text, time_text
 from runs.report.model import Row, failures, rows_of
 from runs.report.reading import read_run
-from runs.show import cost_text
+from runs.show import usage_text
 from runs.stage_return import stage_return_json, stage_return_lines
 from runs.state import RunState
 from runs.store import open_run, runs_directory
@@ -51,15 +51,13 @@ def _rung_seconds(rows: list[Row]) -> dict[str, float]:
 
 
 def _lines(found: dict[str, Any], state: RunState) -> list[str]:
-    usage, cost = found["usage"], cost_text(state.usage.cost_usd, state.usage.requests)
-    tokens = f"{usage['input_tokens']} + {usage['output_tokens']} tokens, {usage['requests']} requests, cost {cost}"
     return [
         f"run {found['run']}: {found['attempts']} attempts, {_counts(found['verdicts'])}",
         f"decisions: {_counts(found['decisions'])}",
         f"judged before (equal code): {found['reused']}",
         *(f"failed, {kind}: attempts {', '.join(map(str, numbers))}" for kind, numbers in found["failures"].items()),
         f"seconds: {_seconds(found['seconds'])}",
-        tokens if usage["requests"] else "no model was paid",
+        usage_text(state.usage),
         *_best(found, state),
         "",
         *stage_return_lines(state),
