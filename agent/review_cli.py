@@ -45,12 +45,12 @@ def review_verbs(app: typer.Typer) -> None:
     """Add the verbs to the command line, in the order of its help."""
     app.command(epilog="Example: agent runs")(runs)
     app.command(epilog="Example: agent show last --attempt 3")(show)
-    app.command(epilog="Example: agent diff last 2 5")(diff)
+    app.command(epilog="Example: agent diff last; agent diff last 2 5")(diff)
     app.command(epilog="Example: agent stats last")(stats)
     app.command(epilog="Example: agent report last -o report.html")(report)
     app.command(epilog="Example: agent view last")(view)
     app.command(epilog="Example: agent export last --format torch-op -o my_op/")(export)
-    app.command(epilog="Example: agent verify kernel.py --problem convt3d")(verify)
+    app.command(epilog="Example: agent verify kernel.py")(verify)
     app.command("export-run", epilog="Example: agent export-run last --to otel -o spans.json")(export_run)
 
 

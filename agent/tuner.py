@@ -165,7 +165,9 @@ class Tuner:
         if kept is not None:
             return evaluation_adapter.validate_json(kept)
         evaluation = self.evaluate(candidate, rungs)
-        listings = evaluation.listings if rungs is None else {}  # which no dump holds; only a full verdict is gone on with
+        listings = (
+            evaluation.listings if rungs is None else {}
+        )  # which no dump holds; only a full verdict is gone on with
         kept = {**evaluation.model_dump(mode="json"), "listings": listings}
         self.record.directory.write(self.number, name, json.dumps(kept))
         return evaluation

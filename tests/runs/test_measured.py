@@ -65,7 +65,7 @@ def test_one_attempt_says_time_speedups_floor_baselines_clocks_duel_and_profile(
         "made up: Inductor did not compile it \\x1b[31m<U+202E><script>",
         "1.25x over candidate",
         "faster beyond doubt",
-        "not delivered: lts__t_sector_hit_rate.pct",
+        ": lts__t_sector_hit_rate.pct",
         "dram__throughput.avg.pct_of_peak_sustained_elapsed",
         "estimate (a model's lower bound, uncalibrated, not measured): 3.25 ms",
     ):
