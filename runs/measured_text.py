@@ -6,7 +6,7 @@ Limits: words for recorded values; which of them go into a table is runs/measure
 from collections.abc import Sequence
 
 from evaluators.evaluation import Evaluation
-from evaluators.measurement import Baselines, Duel, Latency, Profile, Timing
+from evaluators.measurement import DURATION, Baselines, Duel, Latency, Metric, Profile, Timing
 from runs.inert import one_line
 from runs.measured import timing_of
 from runs.numbers import number_text, ratio_text
@@ -119,7 +119,7 @@ def profile_lines(profile: Profile | None) -> list[str]:
         return []
     rows = [
         (one_line(m.kernel, 40), one_line(m.name, 90), number_text(m.value), one_line(m.unit, 20))
-        for m in profile.metrics[:_METRICS_SHOWN]
+        for m in _longest_first(profile)[:_METRICS_SHOWN]
     ]
     more = len(profile.metrics) - len(rows)
     return [
@@ -129,6 +129,12 @@ def profile_lines(profile: Profile | None) -> list[str]:
         *missing_lines(profile.missing),
         *([f"  {one_line(profile.note, 400)}"] if profile.note else []),
     ]
+
+
+def _longest_first(profile: Profile) -> list[Metric]:
+    """The metrics, those of the kernel that takes longest first: a table that is cut keeps them."""
+    durations = {m.kernel: m.value for m in profile.metrics if m.name == DURATION}
+    return sorted(profile.metrics, key=lambda metric: -durations.get(metric.kernel, 0.0))
 
 
 def missing_lines(missing: dict[str, str]) -> list[str]:

@@ -164,7 +164,8 @@ def _floor(best: Row, roof: Roof | None) -> list[str]:
 
 def _why(reading: Reading, best: Row, rows: Sequence[Row]) -> list[str]:
     path = path_to(best.attempt, reading.state.attempts)
-    changed = [f"{change.after.name} {change.before.text} to {change.after.text}" for change in best.changes[:4]]
+    ordered = sorted(best.changes, key=lambda change: change.after.origin != "measured")  # what counts, first
+    changed = [f"{change.after.name} {change.before.text} to {change.after.text}" for change in ordered[:4]]
     plan = one_line(best.attempt.plan, 300)
     return [
         f"Why it won: {best.attempt.reason}" + (f"; path {' → '.join(map(str, path))}." if len(path) > 1 else "."),

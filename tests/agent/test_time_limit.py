@@ -38,7 +38,10 @@ def judged(bound_ms, spills=0, second_ms=0.5, occupancy_pct=50.0):
     ("other", "words"),
     [
         (judged(2.0), "estimated bound 1 against 2 ms"),
-        (judged(1.001, spills=16), "bounds equal within 2 % (1 against 1.001 ms, estimated), 0 bytes spilled against 16"),
+        (
+            judged(1.001, spills=16),
+            "bounds equal within 2 % (1 against 1.001 ms, estimated), 0 bytes spilled against 16",
+        ),
         (judged(1.0, second_ms=0.8), "next limit 0.5 against 0.8 ms"),
         (judged(1.0, occupancy_pct=25), "occupancy up to 50 % against 25 %"),
         (judged(1.0, occupancy_pct=0), "that one does not fit the GPU"),
