@@ -3,6 +3,7 @@
 Limits: the worst case of a call is known by the proposer; this only compares and puts into words.
 """
 
+import statistics
 from dataclasses import dataclass, field
 
 from runs.nouns import Budget, Usage, total
@@ -53,8 +54,15 @@ def exhausted(budget: Budget, state: RunState, *, elapsed_s: float) -> str | Non
     """Why no further attempt may begin, or None. elapsed_s: seconds spent by the run, this process included."""
     if state.pending is None and len(state.attempts) >= budget.max_attempts:
         return f"attempts used up ({budget.max_attempts})"
-    if budget.max_seconds is not None and elapsed_s >= budget.max_seconds:
+    if budget.max_seconds is None:
+        return None
+    left_s = budget.max_seconds - elapsed_s
+    if left_s <= 0:
         return f"time used up ({elapsed_s:.0f} of {budget.max_seconds:g} s)"
+    usual_s = statistics.median(attempt.seconds for attempt in state.attempts) if state.attempts else 0.0
+    if state.pending is None and left_s < usual_s:
+        limit = f"{left_s:.0f} of {budget.max_seconds:g} s left"
+        return f"no time for another attempt ({limit}, one takes {usual_s:.0f} s)"
     return None
 
 
@@ -79,7 +87,8 @@ def warnings(budget: Budget, before: RunState, after: RunState) -> list[str]:
     for name, limit, old, new in _meters(budget, before, after):
         crossed = [pct for pct in WARN_AT_PCT if old < limit * pct / 100 <= new]
         if crossed:
-            said.append(f"{crossed[-1]} % of {name} is spent ({new:g} of {limit:g})")
+            spent = "all" if new == limit else f"{100 * new / limit:.0f} %"
+            said.append(f"{spent} of {name} is spent ({new:g} of {limit:g})")
     return said
 
 

@@ -220,12 +220,13 @@ def prompt(
     run: Annotated[str | None, typer.Option("--run", help="Take the last attempts from this run.")] = None,
     no_playbook_hints: NoHintsOption = False,
     runs_dir: RunsDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the exact text a model would be sent."""
     from agent.commands.prompt import Moment, print_prompt
 
     moment = Moment(stage=stage, code=code, metrics=metrics, run=run, playbook_hints=not no_playbook_hints)
-    print_prompt(problem, gpu, moment, runs_dir=runs_dir)
+    print_prompt(problem, gpu, moment, runs_dir=runs_dir, as_json=as_json)
 
 
 @app.command(epilog="Example: agent extract reply.md --json")

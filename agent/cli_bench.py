@@ -25,7 +25,6 @@ from agent.options import (
     RunsDirOption,
     Sandbox,
     SandboxOption,
-    SecondsOption,
     StagesOption,
     StrategyOption,
     TokensOption,
@@ -51,7 +50,9 @@ def bench(
     max_attempts: Annotated[
         int | None, typer.Option("--max-attempts", min=1, help="Attempts of each problem (default: 8).")
     ] = None,
-    max_seconds: SecondsOption = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", min=0, help="Wall time of all problems, checked between attempts.")
+    ] = None,
     max_cost: CostOption = None,
     max_tokens: TokensOption = None,
     strategy: StrategyOption = None,

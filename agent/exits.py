@@ -10,6 +10,7 @@ import json
 import sys
 from typing import Any, NoReturn
 
+from agent.time_limit import STOPPED
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
 from runs.inert import one_line
@@ -17,6 +18,7 @@ from runs.measured import timing_of
 from runs.measured_text import floor_text, speedup_text, time_text
 from runs.nouns import Attempt
 from runs.report.roofline import roof_of
+from runs.show import usage_text
 from runs.state import RunState
 from runs.store import RunDirectory
 
@@ -43,9 +45,9 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     """The end of a run for a person: why it ended, what is best, where it is, what was not checked."""
     best = state.best
     look = f"look at it: agent show {directory.id}, or open {directory.path / 'report.html'}"
-    if reason == "interrupted":
+    if reason == "interrupted" or reason.startswith(STOPPED):
         look += f"; go on: agent resume {directory.id}"
-    words = [f"ended: {reason}; {len(state.attempts)} attempts, {cost_text(state)}"]
+    words = [f"ended: {reason}; {len(state.attempts)} attempts, {usage_text(state.usage)}"]
     if best is None or best.evaluation is None:
         return [*words, f"no kernel found: {_why_none(state.attempts)}", look]
     open_ = [check.name for check in best.evaluation.checks if check.status == "not_checked"]
@@ -96,15 +98,6 @@ def problem_floor_text(directory: RunDirectory) -> str:
         f"{roof.flop / peak / 1e9:.3g} ms at {peak:.4g} TFLOP/s {name}" for name, peak in roof.peaks.items()
     )
     return f"floor of the problem (estimated from vendor figures): {bytes_text}; {roof.flop / 1e9:.4g} GFLOP: {rates}"
-
-
-def cost_text(state: RunState) -> str:
-    """What a run cost; `n/a` where a price is unknown."""
-    usage = state.usage
-    if not usage.requests:
-        return "no model was paid"
-    price = "n/a" if usage.cost_usd is None else f"${usage.cost_usd:.4f}"
-    return f"{usage.requests} requests, {usage.input_tokens} + {usage.output_tokens} tokens, cost {price}"
 
 
 def summary(directory: RunDirectory, state: RunState, reason: str) -> dict[str, Any]:

@@ -77,8 +77,8 @@ class Loop:
         try:
             reason = self._until_done(budget)
             self._confirm()
-        except KeyboardInterrupt:
-            reason = "interrupted"
+        except KeyboardInterrupt as stop:
+            reason = str(stop) or "interrupted"
         self.record.append(Finished(reason=reason, at=now()))
         return reason
 

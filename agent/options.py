@@ -51,7 +51,10 @@ JsonOption = Annotated[
 ]
 PlainOption = Annotated[bool, typer.Option("--plain", help="One plain line per attempt instead of the live view.")]
 AttemptsOption = Annotated[int | None, typer.Option("--max-attempts", min=1, help="Attempts of the whole run.")]
-SecondsOption = Annotated[float | None, typer.Option("--max-seconds", min=0, help="Wall time of the whole run.")]
+SecondsOption = Annotated[
+    float | None,
+    typer.Option("--max-seconds", min=0, help="Wall time of the whole run; an attempt in progress gets 60 s more."),
+]
 CostOption = Annotated[
     float | None, typer.Option("--max-cost", min=0, help="Dollars of the whole run, checked before each call.")
 ]

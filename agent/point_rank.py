@@ -17,16 +17,35 @@ _DETAIL_CHARS = 160
 
 def point_rank(evaluation: Evaluation) -> tuple[bool, int, int, int, int]:
     """Best first: fits the GPU, lower bound, fewer spilled bytes, lower second limit, more occupancy up to a half."""
-    estimate = evaluation.estimate
-    limits = sorted(estimate.components_ms.values(), reverse=True) if estimate else []
-    occupancy = min((kernel.theoretical_occupancy_pct for kernel in evaluation.kernels), default=0.0)
+    bound_ms, second_ms = _limits(evaluation)
     return (
         not fits(evaluation),
-        _steps(estimate.value_ms if estimate and not estimate.left_out else math.inf),
+        _steps(bound_ms),
         sum(kernel.spills for kernel in evaluation.kernels),
-        _steps(limits[1] if len(limits) > 1 else 0.0),
-        -int(min(occupancy, _ENOUGH_OCCUPANCY_PCT) // 5),
+        _steps(second_ms),
+        -int(min(_occupancy_pct(evaluation), _ENOUGH_OCCUPANCY_PCT) // 5),
     )
+
+
+def preference(chosen: Evaluation, other: Evaluation) -> str:
+    """Why the first ranks above the second, in words: the first thing in which their ranks differ."""
+    mine, theirs = point_rank(chosen), point_rank(other)
+    place = next((place for place, pair in enumerate(zip(mine, theirs, strict=True)) if pair[0] != pair[1]), None)
+    bounds = " against ".join(f"{_limits(each)[0]:.4g}" for each in (chosen, other))
+    if place == 0:
+        return "that one does not fit the GPU"
+    if place == 1:
+        return f"estimated bound {bounds} ms"
+    equal = f"bounds equal within 2 % ({bounds} ms, estimated)"
+    if place == 2:
+        return f"{equal}, {mine[2]} bytes spilled against {theirs[2]}"
+    if place == 3:
+        seconds = " against ".join(f"{_limits(each)[1]:.4g}" for each in (chosen, other))
+        return f"{equal}, next limit {seconds} ms"
+    if place == 4:
+        occupancy = " against ".join(f"{_occupancy_pct(each):.0f} %" for each in (chosen, other))
+        return f"{equal}, occupancy up to {occupancy}"
+    return f"{equal}, nothing compiled tells them apart: the one tried first"
 
 
 def fits(evaluation: Evaluation) -> bool:
@@ -55,6 +74,18 @@ def row_of(evaluation: Evaluation, values: dict[str, Value], *, is_full: bool) -
         estimate_ms=estimate.value_ms if estimate and not estimate.left_out else None,
         latency_ms=latency_ms(evaluation),
     )
+
+
+def _limits(evaluation: Evaluation) -> tuple[float, float]:
+    """The bound, infinite where it is not complete, and the next limit, in ms."""
+    estimate = evaluation.estimate
+    limits = sorted(estimate.components_ms.values(), reverse=True) if estimate else []
+    bound_ms = estimate.value_ms if estimate and not estimate.left_out else math.inf
+    return bound_ms, limits[1] if len(limits) > 1 else 0.0
+
+
+def _occupancy_pct(evaluation: Evaluation) -> float:
+    return min((kernel.theoretical_occupancy_pct for kernel in evaluation.kernels), default=0.0)
 
 
 def _steps(figure_ms: float) -> int:

@@ -12,8 +12,10 @@ def gaps(evaluation: Evaluation | None, before: RunState) -> list[str]:
     profiles = [attempt.evaluation.profile for attempt in before.attempts if attempt.evaluation]
     last = next((profile for profile in reversed(profiles) if profile), None)
     said = set(last.missing.items()) if last else set()
-    new = dict((evaluation.profile.missing if evaluation and evaluation.profile else {}).items() - said)
+    profile = evaluation.profile if evaluation else None
+    new = dict((profile.missing if profile else {}).items() - said)
     by_reason: dict[str, list[str]] = {}
     for name, reason in sorted(new.items()):
         by_reason.setdefault(reason, []).append(name)
-    return [f"not measured: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    lines = [f"not measured: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    return [*lines[:-1], f"{lines[-1]} ({profile.note})"] if lines and profile and profile.note else lines

@@ -13,7 +13,6 @@ from agent.options import (
     Device,
     DeviceOption,
     JsonOption,
-    ProblemOption,
     RunArgument,
     RunsDirOption,
     Sandbox,
@@ -39,19 +38,19 @@ class Destination(StrEnum):
 
 
 AttemptOption = Annotated[int | None, typer.Option("--attempt", "-a", min=1, help="This attempt instead of the best.")]
-NumberArgument = Annotated[int, typer.Argument(min=1, help="Number of an attempt.")]
+NumberArgument = Annotated[int | None, typer.Argument(min=1, help="Number of an attempt.")]
 
 
 def review_verbs(app: typer.Typer) -> None:
     """Add the verbs to the command line, in the order of its help."""
     app.command(epilog="Example: agent runs")(runs)
     app.command(epilog="Example: agent show last --attempt 3")(show)
-    app.command(epilog="Example: agent diff last 2 5")(diff)
+    app.command(epilog="Example: agent diff last; agent diff last 2 5")(diff)
     app.command(epilog="Example: agent stats last")(stats)
     app.command(epilog="Example: agent report last -o report.html")(report)
     app.command(epilog="Example: agent view last")(view)
     app.command(epilog="Example: agent export last --format torch-op -o my_op/")(export)
-    app.command(epilog="Example: agent verify kernel.py --problem convt3d")(verify)
+    app.command(epilog="Example: agent verify kernel.py")(verify)
     app.command("export-run", epilog="Example: agent export-run last --to otel -o spans.json")(export_run)
 
 
@@ -75,13 +74,16 @@ def show(
 
 
 def diff(
-    run: RunArgument,
-    before: NumberArgument,
-    after: NumberArgument,
+    run: RunArgument = "last",
+    before: NumberArgument = None,
+    after: NumberArgument = None,
     runs_dir: RunsDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two attempts of a run: code, and figures with the largest change first."""
+    """Compare two attempts of a run: code, and figures with the largest change first.
+
+    One number: that attempt with its parent; none: the best with its parent.
+    """
     from agent.commands.diff import diff as run_diff
 
     run_diff(run, (before, after), runs_dir=runs_dir, as_json=as_json)
@@ -100,11 +102,12 @@ def report(
         Path | None, typer.Option("--output", "-o", help="File to write (default: report.html in the run).")
     ] = None,
     runs_dir: RunsDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the report of a run: one HTML file that needs no network; also of a damaged run."""
     from agent.commands.report import report as run_report
 
-    run_report(run, output=output, runs_dir=runs_dir)
+    run_report(run, output=output, runs_dir=runs_dir, as_json=as_json)
 
 
 def view(
@@ -132,19 +135,23 @@ def export(
         bool, typer.Option("--allow-unverified", help="Export a kernel that did not pass; its header says so.")
     ] = False,
     runs_dir: RunsDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Export a kernel with its provenance: a standalone file, a torch operator, a Hugging Face kernel, KernelBench."""
     from agent.commands.export import Wish
     from agent.commands.export import export as run_export
 
-    run_export(
-        run, Wish(output=output, format=kind.value, attempt=attempt, is_unverified_allowed=allow_unverified), runs_dir
+    wish = Wish(
+        output=output, format=kind.value, attempt=attempt, is_unverified_allowed=allow_unverified, as_json=as_json
     )
+    run_export(run, wish, runs_dir)
 
 
 def verify(
     file: Annotated[Path, typer.Argument(help="A file written by `agent export`.")],
-    problem: ProblemOption,
+    problem: Annotated[
+        str | None, typer.Option("--problem", "-p", help="Built-in name or KernelBench file (default: the card's).")
+    ] = None,
     gpu: Annotated[str | None, typer.Option("--gpu", "-g", help="Target GPU (default: that of the card).")] = None,
     sandbox: SandboxOption = Sandbox.auto,
     device: DeviceOption = Device.auto,

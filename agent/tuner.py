@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agent.behaviour import program_of
-from agent.point_rank import fits, latency_ms, point_rank, row_of
+from agent.point_rank import fits, latency_ms, point_rank, preference, row_of
 from agent.space import BadSpace, Point, Space, read_space
 from evaluators.candidate import Candidate, candidate_from
 from evaluators.client import JudgeBug
@@ -48,6 +48,7 @@ class _Found:
     space: Space
     compiled: dict[Point, Evaluation] = field(default_factory=dict)
     rows: dict[Point, TunedPoint] = field(default_factory=dict)
+    seconds: float = 0.0  # of all verdicts
 
     @property
     def ranked(self) -> list[Point]:
@@ -59,6 +60,19 @@ class _Found:
         best = self.ranked[0]
         near = (point for point in self.space.neighbours(best) if point not in self.rows)
         return next(near, None) or next((p for p in self.space.by_distance(best) if p not in self.rows), None)
+
+    def reason(self, chosen: Point) -> str:
+        """Why this point became the candidate and not the one that ranks next to it."""
+        timed = [row for row in self.rows.values() if row.latency_ms is not None]
+        if self.rows[chosen].latency_ms is not None and len(timed) > 1:
+            return f"the fastest of {len(timed)} that were measured"
+        place = self.ranked.index(chosen)
+        above = f"{place} that rank above it do not hold; " if place else ""
+        below = self.ranked[place + 1 :]
+        if not below:
+            return f"{above}no other point compiles"
+        why = preference(self.compiled[chosen], self.compiled[below[0]])
+        return f"{above}next is {self.rows[below[0]].name}: {why}"
 
 
 @dataclass(frozen=True)
@@ -89,8 +103,15 @@ class Tuner:
         point, evaluation = self._confirmed(found, first)
         chosen = candidate_from(found.space.at(point))
         note = f"frozen in this stage, not searched: {', '.join(sorted(frozen))}" if frozen else ""
-        rows, written = tuple(found.rows.values()), program_of(candidate.source)
-        return Tuned(chosen, evaluation, Tuning(points=rows, chosen=chosen.id, written=written, note=note))
+        tuning = Tuning(
+            points=tuple(found.rows.values()),
+            chosen=chosen.id,
+            written=program_of(candidate.source),
+            note=note,
+            reason=found.reason(point),
+            seconds=round(found.seconds - evaluation.duration_s, 3),
+        )
+        return Tuned(chosen, evaluation, tuning)
 
     def _compile(self, found: _Found) -> None:
         """Compile points until their number or the space is used up."""
@@ -130,6 +151,7 @@ class Tuner:
         return evaluation
 
     def _take(self, found: _Found, point: Point, evaluation: Evaluation, *, is_full: bool) -> None:
+        found.seconds += evaluation.duration_s
         found.compiled.setdefault(point, evaluation)
         found.rows[point] = row_of(evaluation, found.space.values(point), is_full=is_full)
 

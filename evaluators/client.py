@@ -10,6 +10,7 @@ Limits: one request at a time. What a verdict means is evaluators/evaluation.py.
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -140,7 +141,7 @@ class JudgeClient:
         return DeviceReport.model_validate(answer["report"])
 
     def device(self) -> str | None:
-        """Name of the GPU the judge measures on; None where it has none."""
+        """The GPU it measures on; None where it has none. Raises MachineError where there must be one."""
         if not self._is_ready:
             self._ask_twice({"op": "hello"}, lambda name: None)
         return self._device
@@ -256,10 +257,22 @@ class JudgeClient:
             self._process.kill()
 
     def _last_words(self) -> str:
-        code = self._process.poll()
+        end = _end_text(self._process)
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        return f"exit status {code}; " + (lines[-1] if lines else "it said nothing")
+        return f"{end}; {lines[-1] if lines else 'it said nothing'}"
+
+
+def _end_text(process: subprocess.Popen[bytes]) -> str:
+    """How it ended; its output closes a moment before its status is there."""
+    try:
+        code = process.wait(timeout=2)
+    except subprocess.TimeoutExpired:
+        return "it does not answer"
+    if code >= 0:
+        return f"exit status {code}"
+    known = [each.name for each in signal.Signals if each == -code]
+    return f"killed by {known[0] if known else f'signal {-code}'}"
 
 
 def _error_from(event: dict[str, Any]) -> errors.AgentError:

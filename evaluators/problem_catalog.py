@@ -89,13 +89,18 @@ def _default_of(word: str, problems: tuple[Problem, ...]) -> Problem:
 
 
 def _from_path(path: Path) -> Problem:
+    return problem_from(_text(path), key=path.stem, path=str(path.resolve()))
+
+
+def _text(path: Path) -> str:
     try:
-        source = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UnknownProblem(f"no problem file {path}; give an existing path or one of `agent problems`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadProblem(f"{path}: cannot be read as text: {error}") from None
-    return problem_from(source, key=path.stem, path=str(path.resolve()))
+    except OSError as error:
+        raise BadProblem(f"cannot read {path}: {error.strerror}; a problem is a Python file") from None
+    except UnicodeDecodeError as error:
+        raise BadProblem(f"{path} is no Python text: byte {error.start} is no UTF-8") from None
 
 
 def _from_kernelbench(*, level: int, number: int) -> Problem:
@@ -110,8 +115,7 @@ def _from_kernelbench(*, level: int, number: int) -> Problem:
     if not found:
         looked = " or ".join(str(folder) for folder in folders)
         raise UnknownProblem(f"no problem {level}/{number}: no file {number}_*.py in {looked}")
-    source = found[0].read_text(encoding="utf-8")
-    return problem_from(source, key=f"kernelbench-{level}-{number}", path=str(found[0]))
+    return problem_from(_text(found[0]), key=f"kernelbench-{level}-{number}", path=str(found[0]))
 
 
 def _has_twin(level: int, number: int) -> bool:

@@ -1,5 +1,6 @@
 """Many problems at once: a folder of KernelBench files, or a level of a KernelBench checkout.
 
+    problem.py                    this file alone
     problems/                     every .py file in it and below, by its number, then its name
     kernelbench:1                 level 1 of the checkout KERNELBENCH_DIR points to
     kernelbench                   all of its levels
@@ -44,9 +45,12 @@ def load_problem_set(name: str) -> tuple[Member, ...]:
     """The members of the set users call `name`, in order. Raises UnknownProblem where there is no such set."""
     kernelbench = _KERNELBENCH.fullmatch(name.strip())
     folder = _checkout(kernelbench[1]) if kernelbench else Path(name).expanduser()
+    given = folder
+    folder = given.parent if given.is_file() else given
     if not folder.is_dir():
-        raise UnknownProblem(f"no folder {folder}; give a folder of KernelBench files or kernelbench:LEVEL")
-    paths = sorted(_files(folder), key=lambda path: (path.parent, _number(path) or 0, path.name))
+        raise UnknownProblem(f"no folder or file {folder}; give KernelBench files or kernelbench:LEVEL")
+    files = [given] if given.is_file() else _files(folder)
+    paths = sorted(files, key=lambda path: (path.parent, _number(path) or 0, path.name))
     if not paths:
         raise UnknownProblem(f"{folder} holds no .py file; a problem file defines Model, get_inputs, get_init_inputs")
     stems = Counter(path.stem for path in paths)

@@ -46,7 +46,7 @@ class Memory(Frozen):
     gpu: str
     stage: str
     change: str
-    outcome: str  # gain | no gain | first | failed
+    outcome: str  # gain | no gain | first | failed | not ranked
     detail: str = ""
     origin: str = "estimated"
     before_ms: float | None = None
@@ -94,6 +94,8 @@ class Tuning(Frozen):
     chosen: str = ""  # candidate_id of the point that became the candidate
     written: str = ""  # program hash of the file as the reply had it
     note: str = ""  # what was not searched, and why
+    reason: str = ""  # why the chosen point and not the next one
+    seconds: float | None = None  # judging the points, beside the verdict that the attempt has; None: not recorded
 
 
 class Search(Frozen):

@@ -15,9 +15,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evaluators.evaluation import evaluation_adapter
-from runs.measured import columns
+from evaluators.evaluation import Evaluation, evaluation_adapter
+from runs.measured import columns, measured_json
 from runs.nouns import SCHEMA
+from runs.store import IN_BENCHES
 
 _DECISION, _USAGE, _VERDICT = b'"decision":"', b'"usage":{', b'"verdict":"'
 _HEAD_BYTES = 60  # the name of the event stands in them
@@ -32,14 +33,16 @@ _PAID = re.compile(rb'"requests":(\d+),"cost_usd":(null|[0-9.eE+-]+)')
 
 @dataclass
 class Line:
-    """One run in the list.
+    """One run in the list; `bench`: the benchmark that it is part of.
 
-    best_ms: estimated lower bound of the best; measured: its measured columns (runs/measured.py), by title.
+    best_ms: estimated lower bound of the best; measured: its measured columns (runs/measured.py), by title;
+    figures: the same as values.
     bounds, times: by attempt; times are of `device`, the one of the first that was timed. cost_usd: None as soon as a
     price is unknown.
     """
 
     id: str
+    bench: str = ""
     problem: str = ""
     gpu: str = ""
     model: str = ""
@@ -49,6 +52,7 @@ class Line:
     best_ms: float | None = None
     is_bound_complete: bool = True
     measured: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, float | str | bool | None] | None = None
     device: bytes = b""
     refuted: set[bytes] = field(default_factory=set)  # numbers of attempts that did not pass once more
     requests: int = 0
@@ -76,8 +80,13 @@ class Listing:
         """Every run directory by id, newest first."""
         if not self._directory.is_dir():
             return {}
-        found = {path.parent for name in ("run.json", "journal.jsonl") for path in self._directory.glob(f"*/{name}")}
-        return {path.name: path for path in sorted(found, reverse=True)}
+        found = {
+            path.parent
+            for name in ("run.json", "journal.jsonl")
+            for place in ("*", IN_BENCHES)
+            for path in self._directory.glob(f"{place}/{name}")
+        }
+        return {path.name: path for path in sorted(found, key=lambda path: path.name, reverse=True)}
 
     def lines(self) -> list[Line]:
         """One line per run, newest first."""
@@ -93,7 +102,7 @@ class Listing:
 
 
 def _read(path: Path) -> Line:
-    line = Line(path.name)
+    line = Line(path.name, bench=path.parent.name if path.match(IN_BENCHES) else "")
     head = _object(_bytes(path / "run.json"))
     config = head.get("config")
     if isinstance(config, dict):
@@ -169,7 +178,9 @@ def _note(line: Line, event: dict[str, Any]) -> bool:
 
 def _take_best(line: Line, attempt: dict[str, Any]) -> None:
     """What is shown of the attempt kept last."""
-    line.measured = _measured(attempt.get("evaluation"))
+    evaluation = _evaluation(attempt.get("evaluation"))
+    line.measured = {column.title: column.cell(evaluation) for column in columns([evaluation])} if evaluation else {}
+    line.figures = measured_json(evaluation)
     match attempt:
         case {"number": int(number), "evaluation": {"estimate": {"value_ms": float(bound)} as estimate}}:
             line.best, line.best_ms = number, bound
@@ -178,13 +189,12 @@ def _take_best(line: Line, attempt: dict[str, Any]) -> None:
             line.best = number
 
 
-def _measured(evaluation: object) -> dict[str, str]:
-    """The measured columns of an evaluation as it stands in the journal."""
+def _evaluation(recorded: object) -> Evaluation | None:
+    """An evaluation as it stands in the journal; None where it cannot be read."""
     try:
-        found = evaluation_adapter.validate_python(evaluation)
+        return evaluation_adapter.validate_python(recorded)
     except ValidationError:
-        return {}
-    return {column.title: column.cell(found) for column in columns([found])}
+        return None
 
 
 def _bytes(path: Path) -> bytes:

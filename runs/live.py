@@ -1,4 +1,4 @@
-"""The live view of a run on stderr: a screen that redraws itself on a terminal, otherwise one plain line per attempt.
+"""The live view of a run on stderr: on a terminal, with rich, a screen that redraws itself, else a line per attempt.
 
 A view never ends a run: when its stream is gone (a closed pipe, a lost terminal), it falls silent. Text of models and
 candidates is freed of control characters before it is shown.
@@ -6,6 +6,7 @@ candidates is freed of control characters before it is shown.
 Limits: shows what it is told and keeps no record. The screen itself is runs/live_screen.py.
 """
 
+import importlib.util
 import os
 import statistics
 import time
@@ -129,7 +130,7 @@ class PlainView:
 def view_for(stream: TextIO, *, budget: Budget, plain: bool = False, state: RunState | None = None) -> Iterator[View]:
     """The view that suits the stream: a live screen on a terminal, else lines. `state`: what a resumed run did."""
     progress = Progress(budget, state or RunState())
-    if plain or not _is_terminal(stream):
+    if plain or not _is_terminal(stream) or not _has_rich():
         yield PlainView(stream, progress)
         return
     from runs.live_screen import ScreenView
@@ -184,6 +185,14 @@ def dollars(amount: float) -> str:
 def _short(text: str) -> str:
     line = " ".join(printable(text).split())
     return line if len(line) <= _REASON_CHARACTERS else line[: _REASON_CHARACTERS - 3] + "..."
+
+
+def _has_rich() -> bool:
+    """Bare machines may lack it (docs/gpu_boxes.md)."""
+    try:
+        return importlib.util.find_spec("rich") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -71,6 +71,26 @@ def columns(evaluations: Iterable[Evaluation | None]) -> tuple[Column, ...]:
     return tuple(column for column in COLUMNS if any(column.cell(evaluation) for evaluation in known))
 
 
+def measured_json(evaluation: Evaluation | None) -> dict[str, float | str | bool | None] | None:
+    """The measured columns as values; None where nothing was measured."""
+    timing, profile = timing_of(evaluation), evaluation.profile if evaluation else None
+    if timing is None:
+        return None
+    dram, tensor = headline(profile, DRAM), headline(profile, TENSOR)
+    return {
+        "device": timing.device,
+        "is_target": timing.is_target,
+        "median_ms": timing.latency.median_ms,
+        "p20_ms": timing.latency.p20_ms,
+        "p80_ms": timing.latency.p80_ms,
+        "speedup_over_eager": timing.speedup_over_eager,
+        "speedup_over_best": timing.speedup_over_best,
+        "floor_share_pct": timing.floor_share_pct,
+        "dram_pct": dram.value if dram else None,
+        "tensor_pct": tensor.value if tensor else None,
+    }
+
+
 def headline(profile: Profile | None, names: Sequence[str]) -> Metric | None:
     """The metric of the kernel that takes longest; where no duration was delivered, the largest value."""
     found = [metric for metric in profile.metrics if metric.name in names] if profile else []

@@ -6,7 +6,7 @@ Limits: words for recorded values; which of them go into a table is runs/measure
 from collections.abc import Sequence
 
 from evaluators.evaluation import Evaluation
-from evaluators.measurement import Baselines, Duel, Latency, Profile, Timing
+from evaluators.measurement import DURATION, Baselines, Duel, Latency, Metric, Profile, Timing
 from runs.inert import one_line
 from runs.measured import timing_of
 from runs.numbers import number_text, ratio_text
@@ -119,16 +119,30 @@ def profile_lines(profile: Profile | None) -> list[str]:
         return []
     rows = [
         (one_line(m.kernel, 40), one_line(m.name, 90), number_text(m.value), one_line(m.unit, 20))
-        for m in profile.metrics[:_METRICS_SHOWN]
+        for m in _longest_first(profile)[:_METRICS_SHOWN]
     ]
     more = len(profile.metrics) - len(rows)
     return [
         f"profile, measured by {profile.source} on {one_line(profile.device, 60)}:",
         *(_indented(table(("kernel", "metric", "value", "unit"), rows).split("\n")) if rows else []),
         *([f"  and {more} more"] if more > 0 else []),
-        *(f"  not delivered: {one_line(name, 90)}: {one_line(why, 200)}" for name, why in profile.missing.items()),
+        *missing_lines(profile.missing),
         *([f"  {one_line(profile.note, 400)}"] if profile.note else []),
     ]
+
+
+def _longest_first(profile: Profile) -> list[Metric]:
+    """The metrics, those of the kernel that takes longest first: a table that is cut keeps them."""
+    durations = {m.kernel: m.value for m in profile.metrics if m.name == DURATION}
+    return sorted(profile.metrics, key=lambda metric: -durations.get(metric.kernel, 0.0))
+
+
+def missing_lines(missing: dict[str, str]) -> list[str]:
+    """What a profiler did not deliver: each reason once, with the metrics it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in missing.items():
+        by_reason.setdefault(why, []).append(one_line(name, 90))
+    return [f"  not delivered: {one_line(why, 400)}: {', '.join(names)}" for why, names in by_reason.items()]
 
 
 def _timing_lines(timing: Timing) -> list[str]:

@@ -21,6 +21,7 @@ from evaluators.gpu import GpuSpec
 from evaluators.problem import ProblemFacts
 from prompts.context import Memory
 from runs.errors import RecordNotWritten
+from runs.measured import timing_of
 from runs.nouns import Attempt
 from runs.state import RunState
 from runs.store import RunDirectory, write_durably
@@ -127,9 +128,10 @@ def most_relevant(memories: Sequence[Memory], stage: str) -> tuple[Memory, ...]:
     """The few a prompt for this stage shows: gains and, always, some of what did not work."""
     ranked = sorted(memories, key=lambda memory: memory.stage != stage)  # stable: likeness stays the second key
     positive = [memory for memory in ranked if memory.outcome in ("gain", "first")]
-    negative = [memory for memory in ranked if memory.outcome not in ("gain", "first")]
+    negative = [memory for memory in ranked if memory.outcome in ("no gain", "failed")]
+    unranked = [memory for memory in ranked if memory.outcome == "not ranked"]
     kept = positive[: SHOWN - min(_NEGATIVES, len(negative))]
-    return (*kept, *negative[: SHOWN - len(kept)])
+    return (*kept, *negative, *unranked)[:SHOWN]
 
 
 def _likeness(outcome: Outcome, problem: str, facts: ProblemFacts, gpu: GpuSpec) -> float:
@@ -156,11 +158,33 @@ def _told(attempt: Attempt, state: RunState) -> dict[str, Any] | None:
             "decision": attempt.decision,
         }
     parent = state.attempt(attempt.parent) if attempt.parent is not None else None
-    before, after = _bound(parent.evaluation if parent else None), _bound(evaluation)
-    outcome = "first" if before is None else "gain" if attempt.decision == "keep" else "no gain"
-    figures = {"before_ms": before, "after_ms": after}
+    origin, before, after = _figures(parent.evaluation if parent else None, evaluation)
     detail = evaluation.verdict if evaluation.verdict != "passed" else ""
-    return {**common, **figures, "outcome": outcome, "detail": detail, "decision": attempt.decision}
+    return {
+        **common,
+        "before_ms": before,
+        "after_ms": after,
+        "origin": origin,
+        "outcome": _outcome_text(attempt, parent, is_ranked=before is not None and after is not None),
+        "detail": detail,
+        "decision": attempt.decision,
+    }
+
+
+def _outcome_text(attempt: Attempt, parent: Attempt | None, *, is_ranked: bool) -> str:
+    if parent is None or parent.evaluation is None or parent.evaluation.verdict == "failed":
+        return "first"
+    if attempt.decision == "keep":
+        return "gain"
+    return "no gain" if is_ranked else "not ranked"
+
+
+def _figures(parent: Evaluation | None, own: Evaluation) -> tuple[str, float | None, float | None]:
+    """Origin, figure of the parent, own figure: times where there are any, of one device; else complete bounds."""
+    old, new = timing_of(parent), timing_of(own)
+    if new is not None and (parent is None or old is None or old.device == new.device):
+        return "measured", old.latency.median_ms if old else None, new.latency.median_ms
+    return "estimated", _bound(parent), _bound(own) if old is None else None
 
 
 def _bound(evaluation: Evaluation | None) -> float | None:

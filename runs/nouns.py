@@ -3,18 +3,26 @@
 Limits: values only; journal.py writes and reads them, store.py finds runs.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from evaluators.evaluation import Evaluation
 from evaluators.frozen import Frozen
 from prompts.context import Analysis, Tuning
 
+_PLAN_LABEL = re.compile(r"\s*[*_#]*plan[*_]*:[*_]*\s*", re.IGNORECASE)
 SCHEMA = 1  # raised when a journal of this version cannot be read by older code
 Decision = Literal["keep", "discard", "crash"]
 Role = Literal["propose", "optimize", "repair"]
+
+
+def without_label(plan: str) -> str:
+    """A plan without the `Plan:` that a reply begins it with: whoever shows it has a label of its own."""
+    label = _PLAN_LABEL.match(plan)
+    return plan[label.end() :] if label else plan
 
 
 class Usage(Frozen):
@@ -93,7 +101,7 @@ class Attempt(Frozen):
     parent: int | None
     stage: str
     role: Role
-    plan: str
+    plan: Annotated[str, BeforeValidator(without_label)]
     candidate_id: str | None
     evaluation: Evaluation | None  # None: no candidate could be read from the reply
     reused_from: int | None = None  # equal code was judged in that attempt

@@ -13,9 +13,8 @@ from typing import Any
 from evaluators.evaluation import Evaluation
 from runs.difference import change_text, difference
 from runs.inert import harmless, inert, one_line
-from runs.listing import Line
 from runs.measured import Column, columns
-from runs.nouns import Attempt
+from runs.nouns import Attempt, Usage
 from runs.stage_return import stage_return_json, stage_return_lines
 from runs.state import RunState
 from runs.store import RunDirectory
@@ -24,7 +23,15 @@ from runs.terminal import coloured_difference, coloured_markdown
 from runs.tuning_text import tuning_lines
 from runs.verdict_text import confirmation_text, evaluation_lines, verdict_text
 
-__all__ = ["attempt_json", "attempt_lines", "cost_text", "evaluation_lines", "list_row", "run_json", "run_lines"]
+__all__ = [
+    "attempt_json",
+    "attempt_lines",
+    "cost_text",
+    "evaluation_lines",
+    "run_json",
+    "run_lines",
+    "usage_text",
+]
 
 _BEFORE = ("#", "stage", "role", "from", "verdict")
 _AFTER = ("estimated_ms", "regs", "spills", "smem", "occ_%", "decision", "cost", "seconds")
@@ -66,24 +73,6 @@ def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = F
         *(["", "--- points of SPACE", *tuning_lines(attempt.tuning)] if attempt.tuning else []),
         *_compiled_texts(directory, number),
     ]
-
-
-def list_row(line: Line) -> dict[str, Any]:
-    """One run in one line of `agent runs`, as it is shown; a measured column is there only if the best has it."""
-    estimate = "-" if line.best_ms is None else f"{line.best_ms:.3g}{'' if line.is_bound_complete else '?'}"
-    return {
-        "run": line.id,
-        "problem": line.problem,
-        "gpu": line.gpu,
-        "model": one_line(line.model, 40),
-        "attempts": line.attempts,
-        "best": line.best or "-",
-        **line.measured,
-        "estimated_ms": estimate,
-        "cost": cost_text(line.cost_usd, line.requests),
-        "cost_usd": line.cost_usd,
-        "ended": one_line(line.ended, 60) or "not ended",
-    }
 
 
 def run_json(directory: RunDirectory) -> dict[str, Any]:
@@ -129,8 +118,7 @@ def _standing(directory: RunDirectory, state: RunState) -> list[str]:
     usage, best = state.usage, state.best
     lines = []
     if usage.requests:
-        tokens = f"{usage.input_tokens} + {usage.output_tokens} tokens"
-        lines.append(f"{usage.requests} requests, {tokens}, cost {cost_text(usage.cost_usd, usage.requests)}")
+        lines.append(usage_text(usage))
     if state.pending:
         lines.append(f"attempt {state.pending.number} has a reply and is not finished: agent resume {directory.id}")
     lines.append(f"ended: {one_line(state.finished)}" if state.finished else "not ended")
@@ -201,6 +189,14 @@ def cost_text(amount: float | None, requests: int) -> str:
     if not requests:
         return "-"
     return "n/a" if amount is None else f"${amount:.4f}"
+
+
+def usage_text(usage: Usage) -> str:
+    """Requests, tokens and cost of a run."""
+    if not usage.requests:
+        return "no model was paid"
+    tokens = f"{usage.input_tokens} + {usage.output_tokens} tokens"
+    return f"{usage.requests} requests, {tokens}, cost {cost_text(usage.cost_usd, usage.requests)}"
 
 
 def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:

@@ -20,6 +20,7 @@ from runs.journal import Journal, read_events
 from runs.nouns import SCHEMA, AnyEvent, Run
 from runs.state import RunState, fold
 
+IN_BENCHES = "bench-*/*"  # the runs of benchmarks, seen from the runs directory
 _ROOM_BYTES = 1 << 18  # the longest of five recorded replies has 74 kB and is written twice
 _memories: TypeAdapter[tuple[Memory, ...]] = TypeAdapter(tuple[Memory, ...])
 
@@ -146,12 +147,13 @@ def open_run(name: str, directory: Path) -> RunDirectory:
     if (as_path / "run.json").exists():
         return RunDirectory(as_path)
     known = run_paths(directory)
-    if name == "last" and known:
-        return RunDirectory(known[-1])
-    matches = [path for path in known if path.name == name] or [path for path in known if path.name.startswith(name)]
+    every = [*known, *bench_run_paths(directory)]
+    if name == "last" and every:
+        return RunDirectory((known or every)[-1])
+    matches = [path for path in every if path.name == name] or [path for path in every if path.name.startswith(name)]
     if len(matches) == 1:
         return RunDirectory(matches[0])
-    raise UnknownRun(_unknown_run(name, directory, matches or known))
+    raise UnknownRun(_unknown_run(name, directory, matches or every))
 
 
 def run_paths(directory: Path) -> list[Path]:
@@ -159,6 +161,11 @@ def run_paths(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     return sorted(path for path in directory.iterdir() if (path / "run.json").exists())
+
+
+def bench_run_paths(directory: Path) -> list[Path]:
+    """Run directories of the benchmarks below `directory`, oldest first."""
+    return sorted((path.parent for path in directory.glob(f"{IN_BENCHES}/run.json")), key=lambda path: path.name)
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -22,7 +22,19 @@ def tuning_lines(tuning: Tuning | None) -> list[str]:
     if not tuning.points:
         return [f"SPACE {note}" for note in notes]
     rows = [point_cells(point, is_chosen=point.candidate_id == tuning.chosen) for point in tuning.points]
-    return [*table(COLUMNS, rows).split("\n"), LEGEND, *notes]
+    return [tuning_text(tuning), *table(COLUMNS, rows).split("\n"), LEGEND, *notes]
+
+
+def tuning_text(tuning: Tuning) -> str:
+    """The search in one line: how many points, how long, which became the candidate and why. Empty without points."""
+    if not tuning.points:
+        return ""
+    chosen = next((point.name for point in tuning.points if point.candidate_id == tuning.chosen), "none")
+    is_own = tuning.points[0].candidate_id == tuning.chosen
+    seconds = "" if tuning.seconds is None else f" in {tuning.seconds:.1f} s beside the verdict above"
+    why = one_line(tuning.reason, 300) if tuning.reason else "why was not recorded"
+    values = f"{one_line(chosen, 120)}{', as written' if is_own else ''}"
+    return f"SPACE: {len(tuning.points)} points tried{seconds}; chosen: {values} ({why})"
 
 
 def point_cells(point: TunedPoint, *, is_chosen: bool) -> tuple[str, ...]:

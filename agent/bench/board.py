@@ -9,10 +9,11 @@ from typing import TextIO
 
 from runs.bench.rows import Row
 from runs.bench.text import cells
+from runs.inert import one_line
 from runs.live import clock, printable
 from runs.nouns import Attempt
 
-_WIDTH = 110
+_WIDTH, _WHY_CHARACTERS = 110, 400
 
 
 class Board:
@@ -43,9 +44,9 @@ class Board:
         with self._lock:
             self._done += 1
             self._doing.pop(row.member.key, None)
-            name, outcome, *_, measured, estimated, attempts, _, seconds, why = cells(row)
+            name, outcome, *_, measured, estimated, attempts, _, seconds = cells(row)
             figure = f"{measured} ms measured" if measured != "-" else f">= {estimated} ms (estimated)"
-            said = figure if row.evaluation else why
+            said = figure if row.evaluation else one_line(row.why, _WHY_CHARACTERS)
             self._write(
                 f"[{self._before + self._done}/{self._total}] {name}: {outcome}, {said}; "
                 f"{attempts} attempts, {seconds} s | {self._outlook()}"

@@ -27,6 +27,7 @@ from runs.nouns import Attempt, Budget
 from runs.record import Record, open_record
 from runs.show import evaluation_lines
 from runs.store import RunDirectory, open_run, runs_directory
+from runs.tuning_text import tuning_text
 
 
 def ask(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
@@ -118,7 +119,12 @@ def _budget(directory: RunDirectory, record: Record) -> Budget:
 
 def _remarks(attempt: Attempt) -> list[str]:
     unchecked = f"frozen knobs that cannot be read from code: {', '.join(attempt.knobs_not_checked)}"
-    return [*attempt.knob_violations, *([unchecked] if attempt.knobs_not_checked else [])]
+    searched = tuning_text(attempt.tuning) if attempt.tuning else ""
+    return [
+        *filter(None, [searched]),
+        *attempt.knob_violations,
+        *([unchecked] if attempt.knobs_not_checked else []),
+    ]
 
 
 def _read(file: Path) -> str:

@@ -60,6 +60,8 @@ def bench(request: Request) -> None:
     stopped = False
     with engine_for(request.engine, _wish(request, found)) as engine:
         signal.signal(signal.SIGTERM, interrupt)  # after the engine: Ray sets its own
+        if isinstance(found, Bench) and found.config.device == "cuda":
+            engine.device()  # fails where there is none, before a benchmark exists
         directory = create_bench(runs_directory(request.runs_dir), found) if isinstance(found, Bench) else found
         try:
             _work(directory, engine, budget, request)

@@ -11,6 +11,7 @@ from typing import Any
 from evaluators.errors import UsageError
 from runs.difference import change_text, difference
 from runs.inert import harmless, one_line
+from runs.nouns import Attempt
 from runs.report.figures import Change, Figure, changes, figures_of
 from runs.store import RunDirectory, open_run, runs_directory
 from runs.table import table
@@ -18,9 +19,10 @@ from runs.terminal import coloured_difference, has_colour
 from runs.verdict_text import verdict_text
 
 
-def diff(run: str, numbers: tuple[int, int], *, runs_dir: Path | None, as_json: bool) -> None:
-    """Print the comparison of two attempts."""
+def diff(run: str, named: tuple[int | None, int | None], *, runs_dir: Path | None, as_json: bool) -> None:
+    """Print the comparison of two attempts; of one with its parent; of the best with its parent."""
     directory = open_run(run, runs_directory(runs_dir))
+    numbers = _numbers(directory, *named)
     figures = tuple(_figures(directory, number) for number in numbers)
     changed = changes(figures[0], figures[1])
     lines = _code(directory, numbers)
@@ -32,11 +34,31 @@ def diff(run: str, numbers: tuple[int, int], *, runs_dir: Path | None, as_json: 
     print("\n".join(coloured_difference(shown) if has_colour(sys.stdout) else shown))
 
 
-def _figures(directory: RunDirectory, number: int) -> dict[str, Figure]:
+def _numbers(directory: RunDirectory, first: int | None, second: int | None) -> tuple[int, int]:
+    if first is not None and second is not None:
+        return first, second
+    best = directory.state().best
+    if first is None and best is None:
+        raise UsageError(f"{directory.id} has no best to compare; name two attempts: agent diff {directory.id} A B")
+    attempt = _attempt(directory, first) if first is not None else best
+    assert attempt is not None, "one of the two is there"
+    if attempt.parent is None:
+        raise UsageError(
+            f"attempt {attempt.number} of {directory.id} was built on nothing earlier; "
+            f"name what to compare: agent diff {directory.id} A {attempt.number}"
+        )
+    return attempt.parent, attempt.number
+
+
+def _attempt(directory: RunDirectory, number: int) -> Attempt:
     attempt = directory.state().attempt(number)
     if attempt is None:
         raise UsageError(f"{directory.id} has no attempt {number}; it has {len(directory.state().attempts)}")
-    return figures_of(attempt.evaluation)
+    return attempt
+
+
+def _figures(directory: RunDirectory, number: int) -> dict[str, Figure]:
+    return figures_of(_attempt(directory, number).evaluation)
 
 
 def _code(directory: RunDirectory, numbers: tuple[int, int]) -> list[str]:

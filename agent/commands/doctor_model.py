@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from agent.commands.doctor import print_findings
 from agent.commands.finding import Finding
-from agent.proposers import Caller, Proposal
-from agent.proposers.openai import OpenAIProposer
+from agent.proposers import Caller, Proposal, require_endpoint_packages
 from agent.proposers.providers import base_url_of, provider
 from evaluators.errors import AgentError
+
+if TYPE_CHECKING:
+    from agent.proposers.openai import OpenAIProposer
 
 PROMPT = "Reply with the one word: ready"
 MAX_OUTPUT_TOKENS = 1024  # room for a reasoning model to think before its one word
@@ -34,6 +37,9 @@ def examine(model: str, name: str | None, base_url: str | None) -> Iterator[Find
     """Endpoint, reply, and what came with it."""
     preset = provider(name) if name else None
     try:
+        require_endpoint_packages()
+        from agent.proposers.openai import OpenAIProposer
+
         asked = OpenAIProposer(model, base_url_of(name, base_url), caller=Caller(max_output_tokens=MAX_OUTPUT_TOKENS))
     except AgentError as error:
         yield Finding("reply", False, str(error), "this model cannot be asked")
@@ -71,6 +77,6 @@ def _what_came(proposal: Proposal, seconds: float) -> Iterator[Finding]:
     yield Finding("price", usage.cost_usd is not None, price, "cost shows n/a and --max-cost refuses to run")
 
 
-def _cost_cap(asked: OpenAIProposer) -> Finding:
+def _cost_cap(asked: "OpenAIProposer") -> Finding:
     names = asked.dialect.arguments()
     return Finding("request", True, f"streamed, with {', '.join(names)}")

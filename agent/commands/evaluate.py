@@ -1,6 +1,9 @@
 """`agent evaluate`: judge one file and print the verdict with its evidence.
 
-Limits: one candidate, no record. A file that is not Python but holds a fenced `ModelNew` is read like a reply.
+Of a file that `agent export` wrote the kernel is judged, by the same screen and ladder as any other; that card and
+self-check do nothing on import is checked. Other text that holds a fenced `ModelNew` is read like a reply.
+
+Limits: one candidate, no record.
 """
 
 import json
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.commands.choice import chosen
+from agent.commands.source_text import source_text
 from agent.exits import code_of
 from agent.reply import read_reply
 from evaluators.candidate import Candidate, candidate_from
@@ -18,6 +22,7 @@ from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
 from evaluators.ladder import screened
 from evaluators.problem import Problem
+from runs.exports.card import kernel_code, looks_exported
 from runs.show import evaluation_lines
 
 
@@ -54,13 +59,24 @@ def judged(problem: Problem, candidate: Candidate, gpu: GpuSpec, setting: Settin
 
 def read_candidate(file: Path) -> Candidate:
     """The candidate in a file: Python as it is, any other text as a reply. Raises UsageError where there is none."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+    text = source_text(file)
     if file.suffix == ".py":
-        return candidate_from(text)
+        return candidate_from(_kernel_of_export(text, file) if looks_exported(text) else text)
     reading = read_reply(text)
     if reading.candidate is None:
         raise UsageError(f"{file} holds no candidate: {reading.reason}; see `agent extract {file}`")
     return reading.candidate
+
+
+def _kernel_of_export(text: str, file: Path) -> str:
+    """The kernel of an exported file; all of a file that only looks like one."""
+    try:
+        code = kernel_code(text) + "\n"
+    except UsageError as altered:
+        print(f"{file}: {altered}; judged as a whole", file=sys.stderr)
+        return text
+    print(
+        f"{file} is an export: the kernel in it is judged (agent verify FILE holds it against its card)",
+        file=sys.stderr,
+    )
+    return code

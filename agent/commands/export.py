@@ -4,10 +4,11 @@ Limits: choosing and writing; a kernel that did not pass leaves only with --allo
 """
 
 import importlib
+import json
 import pkgutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import runs.exports
 from agent.options import STDOUT
@@ -24,6 +25,15 @@ class Wish:
     format: str
     attempt: int | None
     is_unverified_allowed: bool
+    as_json: bool = False
+
+
+class Form(Protocol):
+    """A module of runs/exports/."""
+
+    def files(self, winner: Winner) -> dict[str, str]: ...
+
+    def loading(self, winner: Winner, at: Path) -> str: ...
 
 
 def export(run: str, wish: Wish, runs_dir: Path | None) -> None:
@@ -31,37 +41,51 @@ def export(run: str, wish: Wish, runs_dir: Path | None) -> None:
     winner = winner_of(open_run(run, runs_directory(runs_dir)), wish.attempt)
     if not wish.is_unverified_allowed:
         verified(winner)
-    found = _format(wish.format)(winner)
-    if wish.format == "standalone":
-        _one_file(next(iter(found.values())), wish.output)
-    elif wish.output == STDOUT:
-        raise UsageError(f"--format {wish.format} writes {len(found)} files: name a folder with -o, not -")
-    else:
-        _folder(found, wish.output or Path(f"{winner.identifier}-{wish.format}"))
-
-
-def _one_file(text: str, output: Path | None) -> None:
-    if output is None or output == STDOUT:
-        print(text)
+    form = _format(wish.format)
+    found = form.files(winner)
+    is_one_file = wish.format == "standalone"
+    if is_one_file and wish.output in (None, STDOUT) and not wish.as_json:
+        print(next(iter(found.values())))
         return
-    write_durably(output, text)
-    print(f"wrote {output}; check it: python {output}")
+    if wish.output == STDOUT:
+        raise UsageError(f"--format {wish.format} writes {len(found)} files: name a folder with -o, not -")
+    output = wish.output or Path(next(iter(found)) if is_one_file else f"{winner.identifier}-{wish.format}")
+    written = _one_file(found, output) if is_one_file else _folder(found, output)
+    if wish.as_json:
+        print(json.dumps(_as_json(winner, wish.format, written)))
+        return
+    print(f"wrote {output}" if is_one_file else f"wrote {len(written)} files in {output}")
+    print(form.loading(winner, output))
 
 
-def _folder(found: dict[str, str], output: Path) -> None:
+def _one_file(found: dict[str, str], output: Path) -> list[Path]:
+    write_durably(output, next(iter(found.values())))
+    return [output]
+
+
+def _folder(found: dict[str, str], output: Path) -> list[Path]:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} exists and is not an empty folder; name another with -o")
     for path, text in found.items():
         write_durably(output / path, text)
-    tests = next((path for path in found if path.startswith("tests/")), None)
-    print(f"wrote {len(found)} files in {output}{f'; check it: pytest {output / tests}' if tests else ''}")
+    return [output / path for path in found]
 
 
-def _format(name: str) -> Callable[[Winner], dict[str, str]]:
-    """`files` of the format's module."""
+def _as_json(winner: Winner, form: str, written: list[Path]) -> dict[str, object]:
+    return {
+        "run": winner.directory.id,
+        "attempt": winner.attempt.number,
+        "verdict": winner.verdict,
+        "format": form,
+        "files": [str(path) for path in written],
+    }
+
+
+def _format(name: str) -> Form:
+    """The format's module."""
     known = {module.name for module in pkgutil.iter_modules(runs.exports.__path__)} - {"card", "winner"}
     key = name.replace("-", "_")
     if key not in known:
         raise UsageError(f"no format {name!r}; there are {', '.join(sorted(known))}")
-    files: Callable[[Winner], dict[str, str]] = importlib.import_module(f"runs.exports.{key}").files
-    return files
+    form: Form = importlib.import_module(f"runs.exports.{key}")
+    return form

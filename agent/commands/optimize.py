@@ -12,12 +12,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from agent.commands.source_text import source_text
 from agent.engines import Engine, Wish, engine_for
 from agent.exits import finish
 from agent.opening import begin, replayed_run
 from agent.policy import strategy_for
 from agent.proposers.providers import base_url_of
 from agent.running import carry_on, members, versions
+from agent.time_limit import time_limit
 from agent.tuner import TUNE_POINTS
 from evaluators.errors import AgentError, UsageError
 from evaluators.gpu_catalog import load_gpu
@@ -92,6 +94,8 @@ def optimize(request: Request) -> None:
         print(choice, file=sys.stderr)
     with ExitStack() as stack:
         judge = _judge(request, config, directory, stack)
+        if config.device == "cuda":
+            judge.device()  # fails where there is none, before a run exists
         created = create_run(directory, run)
         if config.model == "manual" and not sys.stdin.isatty() and not config.start:
             begin(created, judge)
@@ -192,7 +196,8 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
         view = stack.enter_context(view_for(sys.stderr, budget=budget, plain=plain, state=record.state))
         view.note(f"run {directory.id} in {directory.path}")
         try:
-            reason = carry_on(record, judge, view, budget)
+            with time_limit(budget.max_seconds, record.state.seconds):
+                reason = carry_on(record, judge, view, budget)
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise
@@ -206,9 +211,4 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _read_code(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot read --code {path}: {error.strerror}") from None
+    return None if path is None else source_text(path, "--code")

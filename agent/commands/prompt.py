@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.commands.choice import chosen
+from agent.commands.source_text import source_text
 from agent.context import past_attempts
 from agent.tuner import TUNE_POINTS
 from evaluators.client import JudgeClient
@@ -31,11 +32,11 @@ class Moment:
     playbook_hints: bool
 
 
-def print_prompt(problem: str, gpu: str, moment: Moment, *, runs_dir: Path | None) -> None:
+def print_prompt(problem: str, gpu: str, moment: Moment, *, runs_dir: Path | None, as_json: bool = False) -> None:
     """Render the prompt for these choices and print it."""
     step = load_stage(moment.stage)
     subject, target = chosen(problem, gpu)
-    source = _read(moment.code, "--code") if moment.code else None
+    source = source_text(moment.code, "--code") if moment.code else None
     measured = _metrics(moment.metrics) if moment.metrics else {}
     history = past_attempts(open_run(moment.run, runs_directory(runs_dir)).state()) if moment.run else ()
     with JudgeClient(facts_only=True) as judge:
@@ -54,7 +55,12 @@ def print_prompt(problem: str, gpu: str, moment: Moment, *, runs_dir: Path | Non
         tune_points=TUNE_POINTS,
         cards=cards_for(facts, target) if moment.playbook_hints and step.shows_cards else (),
     )
-    print(render(context), end="")
+    text = render(context)
+    if as_json:
+        about = {"problem": subject.key, "gpu": target.key, "stage": step.key, "role": context.role}
+        print(json.dumps({**about, "missing_metrics": context.missing_metrics, "prompt": text}))
+    else:
+        print(text, end="")
 
 
 def _read(path: Path, option: str) -> str:

@@ -3,21 +3,25 @@
 Limits: finding the directory; the page is runs/report/.
 """
 
+import json
 from pathlib import Path
 
 from agent.options import STDOUT
 from evaluators.errors import UsageError
 from runs.report import report_html, write_report
-from runs.store import run_paths, runs_directory
+from runs.store import bench_run_paths, run_paths, runs_directory
 
 
-def report(run: str, *, output: Path | None, runs_dir: Path | None) -> None:
+def report(run: str, *, output: Path | None, runs_dir: Path | None, as_json: bool = False) -> None:
     """Write the report and say where it is."""
     path = find_run_path(run, runs_directory(runs_dir))
     if output == STDOUT:
+        if as_json:
+            raise UsageError("-o - prints the page and --json an object: choose one of them")
         print(report_html(path, links_side_files=False))
-    else:
-        print(f"wrote {write_report(path, output)}")
+        return
+    written = write_report(path, output)
+    print(json.dumps({"run": path.name, "report": str(written)}) if as_json else f"wrote {written}")
 
 
 def find_run_path(run: str, directory: Path) -> Path:
@@ -28,6 +32,7 @@ def find_run_path(run: str, directory: Path) -> Path:
     known = all_run_paths(directory)
     if run == "last" and known:
         return known[-1]
+    known += bench_run_paths(directory)
     matches = [path for path in known if path.name == run] or [path for path in known if path.name.startswith(run)]
     if len(matches) != 1:
         shown = ", ".join(path.name for path in (matches or known)[-3:]) or "none"
@@ -38,4 +43,4 @@ def find_run_path(run: str, directory: Path) -> Path:
 def all_run_paths(directory: Path) -> list[Path]:
     """Every run directory, those that lost their head included."""
     headless = [path.parent for path in directory.glob("*/journal.jsonl")] if directory.is_dir() else []
-    return sorted({*run_paths(directory), *headless})
+    return sorted({*run_paths(directory), *headless})  # those of benchmarks aside

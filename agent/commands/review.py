@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from evaluators.errors import UsageError
+from runs.list_rows import list_json, list_row
 from runs.listing import Listing
 from runs.measured import COLUMNS
-from runs.show import attempt_json, attempt_lines, list_row, run_json, run_lines
+from runs.show import attempt_json, attempt_lines, run_json, run_lines
 from runs.store import open_run, runs_directory
 from runs.table import table
 from runs.terminal import has_colour
@@ -19,14 +20,16 @@ from runs.terminal import has_colour
 def list_runs(runs_dir: Path | None, *, as_json: bool) -> None:
     """One line per run, oldest first; a damaged run is named, not skipped."""
     directory = runs_directory(runs_dir)
-    rows = [list_row(line) for line in reversed(Listing(directory).lines())]
+    lines = Listing(directory).lines()[::-1]
+    rows = [list_row(line) for line in lines]
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps([list_json(line) for line in lines]))
     elif not rows:
         print(f"no runs in {directory}; start one: agent optimize --problem convt3d --gpu 4090")
     else:
         measured = [column.title for column in COLUMNS if any(row.get(column.title) for row in rows)]
-        columns = ("run", "model", "attempts", "best", *measured, "estimated_ms", "cost", "ended")
+        benches = ("bench",) if any(row["bench"] for row in rows) else ()
+        columns = ("run", *benches, "model", "attempts", "best", *measured, "estimated_ms", "cost", "ended")
         print(table(columns, [tuple(str(row.get(column) or "-") for column in columns) for row in rows]))
 
 

@@ -4,7 +4,7 @@ Limits: counts and sums of what is recorded; the picture of it is `agent report`
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from runs.measured import timing_of
 from runs.measured_text import floor_text, speedup_text, time_text
 from runs.report.model import Row, failures, rows_of
 from runs.report.reading import read_run
-from runs.show import cost_text
+from runs.show import usage_text
 from runs.stage_return import stage_return_json, stage_return_lines
 from runs.state import RunState
 from runs.store import open_run, runs_directory
@@ -39,24 +39,25 @@ def stats(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
 
 
 def _rung_seconds(rows: list[Row]) -> dict[str, float]:
-    """Seconds of each rung over the attempts that were judged, not reused."""
-    spent: Counter[str] = Counter()
+    """Seconds of each rung over the attempts that were judged, not reused, and of the other points of their SPACE."""
+    spent: dict[str, float] = defaultdict(float)
     for row in rows:
         if row.evaluation is not None and row.attempt.reused_from is None:
-            spent.update(row.evaluation.rung_seconds)
+            for rung, seconds in row.evaluation.rung_seconds.items():
+                spent[rung] += seconds
+        if row.attempt.tuning is not None and row.attempt.tuning.seconds:
+            spent["points of SPACE"] += row.attempt.tuning.seconds
     return {rung: round(seconds, 1) for rung, seconds in spent.items()}
 
 
 def _lines(found: dict[str, Any], state: RunState) -> list[str]:
-    usage, cost = found["usage"], cost_text(state.usage.cost_usd, state.usage.requests)
-    tokens = f"{usage['input_tokens']} + {usage['output_tokens']} tokens, {usage['requests']} requests, cost {cost}"
     return [
         f"run {found['run']}: {found['attempts']} attempts, {_counts(found['verdicts'])}",
         f"decisions: {_counts(found['decisions'])}",
         f"judged before (equal code): {found['reused']}",
         *(f"failed, {kind}: attempts {', '.join(map(str, numbers))}" for kind, numbers in found["failures"].items()),
-        f"seconds: {_counts(found['seconds'])}",
-        tokens if usage["requests"] else "no model was paid",
+        f"seconds: {_seconds(found['seconds'])}",
+        usage_text(state.usage),
         *_best(found, state),
         "",
         *stage_return_lines(state),
@@ -70,6 +71,13 @@ def _best(found: dict[str, Any], state: RunState) -> list[str]:
         return []
     words = f"{time_text(timing)}; {speedup_text(timing)}; {floor_text(timing)}"
     return [f"timed: {found['timed']} attempts; the best, attempt {state.best.number}: {words}"]
+
+
+def _seconds(seconds: dict[str, float]) -> str:
+    """The whole, what is known of it, and what is not: waiting for the author, starting a judge, writing."""
+    parts = {name: value for name, value in seconds.items() if name != "attempts"}
+    rest = max(seconds["attempts"] - sum(parts.values()), 0.0)
+    return f"attempts {seconds['attempts']:.1f}: {_counts(parts)}, the rest {rest:.1f}"
 
 
 def _counts(counts: dict[str, Any]) -> str:

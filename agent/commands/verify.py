@@ -17,9 +17,11 @@ from pathlib import Path
 
 from agent.commands.choice import chosen
 from agent.commands.evaluate import Setting, judged
+from agent.commands.source_text import source_text
 from evaluators.candidate import candidate_from
-from evaluators.errors import UsageError
+from evaluators.errors import UnknownProblem, UsageError
 from evaluators.evaluation import Evaluation
+from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem
 from runs.exports.card import Card, code_sha256, kernel_code, read_card
 from runs.inert import inert, one_line
@@ -49,11 +51,12 @@ class Place:
     device: str = "auto"
 
 
-def verify(file: Path, place: Place, *, problem: str, as_json: bool) -> None:
-    """Judge the kernel in `file` and leave with what became of it."""
-    text = _text(file)
+def verify(file: Path, place: Place, *, problem: str | None, as_json: bool) -> None:
+    """Judge the kernel in `file` and leave with what became of it; without `problem` on that of the card."""
+    text = source_text(file)
     card, code = read_card(text), kernel_code(text) + "\n"
-    subject, target = chosen(problem, place.gpu or card.gpu)
+    plain, target = _subject(file, card, problem, place)
+    subject = plain.at_precision(card.precision)
     setting = Setting(gpu=target.key, sandbox=place.sandbox, device=place.device)
     evaluation = judged(subject, candidate_from(code), target, setting)
     finding = held_against(card, evaluation, subject, code)
@@ -62,6 +65,21 @@ def verify(file: Path, place: Place, *, problem: str, as_json: bool) -> None:
     else:
         print("\n".join(_lines(card, evaluation, finding)))
     sys.exit(_exit_code(evaluation, finding))
+
+
+def _subject(file: Path, card: Card, problem: str | None, place: Place) -> tuple[Problem, GpuSpec]:
+    """What it is judged on. Raises UsageError where that is another problem than the card's."""
+    command = f"agent verify {file} --problem"
+    key = one_line(card.problem, 80)
+    try:
+        subject, target = chosen(problem or card.problem, place.gpu or card.gpu)
+    except UnknownProblem:
+        if problem is not None:
+            raise
+        raise UsageError(f"the card is for {key}, which is not built in: name its file: {command} PATH") from None
+    if subject.key != card.problem and subject.id != card.problem_sha256:
+        raise UsageError(f"the card is for {key}, not for {subject.key}: {command} {key}, or the path of its file")
+    return subject, target
 
 
 def held_against(card: Card, evaluation: Evaluation, subject: Problem, code: str) -> Finding:
@@ -107,6 +125,7 @@ def _differences(card: Card, evaluation: Evaluation, subject: Problem, code: str
     registers = max((kernel.registers for kernel in evaluation.kernels), default=None)
     spills = max((kernel.spills for kernel in evaluation.kernels), default=None)
     toolchain = evaluation.estimate.toolchain if evaluation.estimate else card.toolchain
+    error = evaluation.numeric_error
     pairs = (
         ("code sha256", card.code_sha256, code_sha256(code)),
         ("reference sha256", card.problem_sha256, subject.id),
@@ -114,6 +133,7 @@ def _differences(card: Card, evaluation: Evaluation, subject: Problem, code: str
         ("toolchain", card.toolchain, toolchain),
         ("registers", card.registers, registers),
         ("spills", card.spills, spills),
+        ("precision class", card.precision_class or None, error.precision if error and card.precision_class else None),
         *((name, old, evaluation.environment.get(name, "")) for name, old in card.environment.items()),
     )
     return [
@@ -152,10 +172,3 @@ def _exit_code(evaluation: Evaluation, finding: Finding) -> int:
     if finding.regressions:
         return 1
     return 0 if evaluation.verdict == "passed" else 4
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None

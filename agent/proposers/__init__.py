@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from evaluators.errors import MachineError
 from evaluators.frozen import Frozen
 from prompts.context import Context
 from runs.nouns import Usage
@@ -71,6 +72,7 @@ class Caller:
 
 
 NO_LIMITS = Caller()
+_FOR_ENDPOINTS = ("openai", "tenacity")
 Make = Callable[[str, Path | None, Caller], Proposer]
 
 
@@ -86,9 +88,22 @@ def proposer_for(
     make = _own_kind(kind)
     if make is not None:
         return make(argument, runs_dir, caller)
+    require_endpoint_packages()
     from agent.proposers.openai import OpenAIProposer
 
     return OpenAIProposer(model, base_url, caller=caller)
+
+
+def require_endpoint_packages() -> None:
+    """What a bare machine may lack and nothing else needs. Raises MachineError that names it."""
+    missing = []
+    for name in _FOR_ENDPOINTS:
+        try:
+            missing += [] if importlib.util.find_spec(name) else [name]
+        except ModuleNotFoundError:
+            missing.append(name)
+    if missing:
+        raise MachineError(f"a model at an endpoint needs {' and '.join(missing)}: pip install {' '.join(missing)}")
 
 
 def _own_kind(kind: str) -> Make | None:

@@ -10,7 +10,7 @@ answer).
     {"op": "baselines", "problem"}                         -> {"event": "baselines", "baselines", "environment"}
     (at the start)                                         -> {"event": "ready", "device"}
     {"op": "device"}                                       -> {"event": "device", "report"}
-    {"op": "hello"}                                        -> {"event": "hello"}
+    {"op": "hello"}                                        -> {"event": "hello"} or an error where a GPU must be
     any                                                    -> {"event": "error", "type", "message"}
 
 Limits: it ends when its input ends or its parent dies; restarting it is the client's work (evaluators/client.py).
@@ -90,9 +90,6 @@ def serve(request: dict[str, Any], machine: Machine, answers: TextIO) -> None:
         answers.write(json.dumps(event) + "\n")
         answers.flush()
 
-    if request["op"] == "hello":
-        say({"event": "hello"})
-        return
     try:
         say(_answer(request, machine, lambda rung: say({"event": "rung", "name": rung})))
     except SandboxUnavailable as error:
@@ -106,6 +103,10 @@ def serve(request: dict[str, Any], machine: Machine, answers: TextIO) -> None:
 
 def _answer(request: dict[str, Any], machine: Machine, announce: Callable[[Rung], None]) -> dict[str, object]:
     """The event that ends a request."""
+    if request["op"] == "hello":
+        if machine.wants_gpu:
+            machine.require_gpu()
+        return {"event": "hello"}
     if request["op"] == "device":
         return {"event": "device", "report": _device_report(machine)}
     problem = Problem.model_validate(request["problem"])

@@ -17,6 +17,10 @@ NO_NCU = (
     "of the CUDA toolkit, or apt-get install cuda-nsight-compute-<version>"
 )
 
+NOTHING_FROM_NCU = (
+    "Nsight Compute delivered nothing here"  # of every metric; why and the remedy stand once, in the note
+)
+
 
 @dataclass(frozen=True)
 class _Known:

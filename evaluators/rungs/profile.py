@@ -123,7 +123,7 @@ def _traced(task: Task, bench: Bench, wanted: Sequence[str], why: str) -> Profil
     if not metrics:
         why = f"{why}; CUPTI delivered no kernel either"
     delivered = {metric.name for metric in metrics}
-    missing = {name: why for name in wanted if name not in delivered}
+    missing = dict.fromkeys((name for name in wanted if name not in delivered), reasons.NOTHING_FROM_NCU)
     return Profile(source="cupti", device=bench.card.name, metrics=metrics, missing=missing, note=why)
 
 

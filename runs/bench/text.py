@@ -3,6 +3,7 @@
 Limits: words and columns; the page is page.py.
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,9 +25,8 @@ COLUMNS = (
     "attempts",
     "cost",
     "s",
-    "why",
 )
-_WHY_CHARACTERS = 70
+_WIDTH, _WHY_CHARACTERS = 120, 1200
 BASELINES = {"eager": "eager", "best": "the best setting of the library"}
 
 
@@ -35,6 +35,8 @@ def bench_lines(rows: Sequence[Row]) -> list[str]:
     return [
         *table(COLUMNS, [tuple(cells(row)) for row in rows]).split("\n"),
         "vs_eager, vs_best, measured_ms: by a clock (-: not measured). estimated_ms: a model's lower bound, no time.",
+        "correct: - where there is no kernel to judge.",
+        *_reasons(rows),
         "",
         *summary_lines(rows),
     ]
@@ -45,7 +47,7 @@ def cells(row: Row) -> list[str]:
     return [
         one_line(row.member.key, 40),
         row.outcome,
-        {"passed": "yes", "unverified": "?"}.get(row.outcome, "no"),
+        {"passed": "yes", "unverified": "?", "failed": "no"}.get(row.outcome, "-"),
         _ratio(row.speedup_over_eager),
         _ratio(row.speedup_over_best),
         _figure(row.measured_ms),
@@ -53,8 +55,20 @@ def cells(row: Row) -> list[str]:
         str(row.attempts),
         cost_text(row.usage.cost_usd, row.usage.requests),
         f"{row.seconds:.0f}",
-        one_line(row.why, _WHY_CHARACTERS),
     ]
+
+
+def _reasons(rows: Sequence[Row]) -> list[str]:
+    """Why, in full, each reason once with the problems it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for row in rows:
+        if row.why:
+            by_reason.setdefault(f"{row.outcome}: {one_line(row.why, _WHY_CHARACTERS)}", []).append(row.member.key)
+    said = [f"{one_line(', '.join(names), 400)}: {why}" for why, names in by_reason.items()]
+    lines = [
+        line for text in said for line in textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+    ]
+    return ["", "why:", *lines] if lines else []
 
 
 def summary_lines(rows: Sequence[Row]) -> list[str]:

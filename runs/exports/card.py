@@ -8,8 +8,11 @@ Limits: recorded facts; the words above it say the same to a person. A card is a
 it runs `agent verify`.
 """
 
+import ast
 import hashlib
 import json
+import re
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -23,6 +26,7 @@ from runs.measured import timing_of
 BEGIN, END = "# /// kernel-card", "# ///"
 SELF_CHECK_MARK = "\n\n# --- self-check:"
 CARD_SCHEMA = 1
+_CODING = re.compile(r"coding[=:]")  # a line that has Python read the file in another encoding than we do
 GPU_GUARD = """\
 if __name__ == "__main__":
     import torch
@@ -55,6 +59,8 @@ class Card(Frozen):
     timing: Timing | None = None
     duel: Duel | None = None
     environment: dict[str, str] = {}
+    precision: Literal["reference", "tf32", "fp32"] = "reference"  # the class that the run asked for
+    precision_class: Literal["", "tf32", "fp32"] = ""  # the class that held
 
     @property
     def baselines(self) -> Baselines | None:
@@ -85,6 +91,8 @@ def card_of(winner: Winner) -> Card:
         timing=timing_of(evaluation),
         duel=evaluation.duel if evaluation else None,
         environment=evaluation.environment if evaluation else {},
+        precision=winner.problem.tolerance.precision,
+        precision_class=error.precision if error else "",
     )
 
 
@@ -107,11 +115,58 @@ def read_card(text: str) -> Card:
         raise UsageError(f"the kernel card is damaged: {first['loc']}: {first['msg']}") from None
 
 
+def looks_exported(text: str) -> bool:
+    """Whether it looks like an exported file: it has a card or a self-check."""
+    return BEGIN + "\n" in text or SELF_CHECK_MARK in text
+
+
 def kernel_code(text: str) -> str:
-    """The kernel of an exported file, without card and self-check."""
-    _, _, rest = text.partition(BEGIN + "\n")
-    _, _, code = rest.partition(f"\n{END}\n")
-    return code.lstrip("\n").removeprefix(GPU_GUARD).partition(SELF_CHECK_MARK)[0]
+    """The kernel of an exported file, without card and self-check.
+
+    Raises UsageError where the file does more than this when it is imported: a verdict on the kernel would then be
+    none on the file.
+    """
+    _, begun, rest = text.partition(BEGIN + "\n")
+    _, _, code = rest.partition(f"\n{END}\n") if begun else ("", "", text)
+    code = code.lstrip("\n").removeprefix(GPU_GUARD).partition(SELF_CHECK_MARK)[0]
+    if not _is_all_there_is(code, text):
+        raise UsageError("the file was changed outside its kernel: imported it does more than the kernel in it")
+    return code
+
+
+def _is_all_there_is(code: str, text: str) -> bool:
+    """Whether importing `text` does what importing `code` does: around it stand comments and `__main__` parts only."""
+    if _CODING.search("\n".join(text.split("\n")[:2])):
+        return False
+    kernel, whole = _parsed(code), _parsed(text)
+    if kernel is None:
+        return True  # its verdict cannot be passed
+    if whole is None or _rebinds_name(kernel):
+        return False
+    around, inside = ([ast.dump(node) for node in tree.body if not _is_program_part(node)] for tree in (whole, kernel))
+    return around == inside
+
+
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
+        return None
+
+
+def _is_program_part(node: ast.stmt) -> bool:
+    """Whether it is `if __name__ == "__main__":` without an else."""
+    return isinstance(node, ast.If) and not node.orelse and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+def _rebinds_name(tree: ast.Module) -> bool:
+    """Whether something may give `__name__` another value, so that a program part runs on import."""
+    return any(
+        value == "__name__"
+        for node in ast.walk(tree)
+        for _, value in ast.iter_fields(node)
+        if not (isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load))
+    )
 
 
 def code_sha256(source: str) -> str:

@@ -12,6 +12,7 @@ Limits: `[general.hub] repo-id` and a signature are left to who publishes.
 import base64
 import hashlib
 import json
+from pathlib import Path
 
 from runs.exports.card import code_sha256
 from runs.exports.torch_op import operator_sources, ops_source, rendered
@@ -42,10 +43,15 @@ def files(winner: Winner) -> dict[str, str]:
     built = [_built(winner, variant, package) for variant in variants]
     return {
         "build.toml": rendered("build.toml.j2", winner),
-        "CARD.md": rendered("README.md.j2", winner),
+        "CARD.md": rendered("CARD.md.j2", winner),
         **{f"torch-ext/{name}/{path}": text for path, text in package.items()},
         **{path: text for tree in built for path, text in tree.items()},
     }
+
+
+def loading(winner: Winner, at: Path) -> str:
+    """How the folder is loaded; CARD.md says how without the package `kernels`."""
+    return f'load it: kernels.get_local_kernel(Path("{at}")); without a GPU, or without kernels, as in {at / "CARD.md"}'
 
 
 def _built(winner: Winner, variant: str, package: dict[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ Limits: problems of KernelBench, known by level and number.
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from evaluators.errors import UsageError
@@ -34,6 +35,15 @@ def files(winner: Winner) -> dict[str, str]:
         f"runs/{run}/level_{level}_problem_{problem}_sample_0_kernel.py": kernel,
         f"runs/{run}/eval_results.json": json.dumps(results, indent=2),
     }
+
+
+def loading(winner: Winner, at: Path) -> str:
+    """Where KernelBench's analysis looks for it."""
+    level, _ = _place(winner)
+    return (
+        f"copy {at / 'runs'} into a checkout of KernelBench; there: python scripts/benchmark_eval_analysis.py "
+        f"run_name={winner.directory.id} level={level} ..."
+    )
 
 
 def _place(winner: Winner) -> tuple[int, int]:

@@ -3,6 +3,8 @@
 Limits: KernelBench reads it as it is; the self-check is one draw of inputs.
 """
 
+from pathlib import Path
+
 from runs.export import export_source
 from runs.exports.winner import Winner
 
@@ -10,3 +12,8 @@ from runs.exports.winner import Winner
 def files(winner: Winner) -> dict[str, str]:
     """The one file."""
     return {f"{winner.identifier}.py": export_source(winner.directory, winner.attempt.number)}
+
+
+def loading(winner: Winner, at: Path) -> str:
+    """How the file is used."""
+    return f"check it: python {at}; use it from its folder: from {at.stem} import ModelNew"

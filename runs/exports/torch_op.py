@@ -31,12 +31,20 @@ def files(winner: Winner) -> dict[str, str]:
     }
 
 
+def loading(winner: Winner, at: Path) -> str:
+    """How the package is checked and installed."""
+    name = winner.identifier
+    return (
+        f"check it: pytest {at / 'tests'}; use it: pip install --no-deps {at}, then import {name} ({at / 'README.md'})"
+    )
+
+
 def operator_sources(winner: Winner) -> dict[str, str]:
     """The modules that torch-op and hf share; `_ops.py`, which names the namespace, is added by each."""
     return {
         "__init__.py": rendered("init.py.j2", winner),
         "kernel.py": annotated_source(winner) + "\n",
-        "operator.py": rendered("operator.py.j2", winner),
+        "torch_operator.py": rendered("torch_operator.py.j2", winner),
         "reference.py": winner.problem.source,
     }
 

@@ -31,6 +31,7 @@ from runs.report.roofline_chart import roofline
 from runs.report.texts import Texts
 from runs.report.time_chart import times
 from runs.stage_return import stage_returns
+from runs.tuning_text import tuning_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 SIDE_FILES = ("kernel.py", "prompt.md", "analysis.md", "reply.md", "evaluation.json", "build.log", "metrics.json")
@@ -162,6 +163,7 @@ def _environment() -> Environment:
         on_device=on_device,
         time_lines=time_lines,
         profile_lines=profile_lines,
+        tuning_text=tuning_text,
     )
     environment.globals.update(
         difference_html=code.difference_html,

@@ -164,8 +164,9 @@ def _floor(best: Row, roof: Roof | None) -> list[str]:
 
 def _why(reading: Reading, best: Row, rows: Sequence[Row]) -> list[str]:
     path = path_to(best.attempt, reading.state.attempts)
-    changed = [f"{change.after.name} {change.before.text} to {change.after.text}" for change in best.changes[:4]]
-    plan = one_line(best.attempt.plan, 300).removeprefix("Plan: ")
+    ordered = sorted(best.changes, key=lambda change: change.after.origin != "measured")  # what counts, first
+    changed = [f"{change.after.name} {change.before.text} to {change.after.text}" for change in ordered[:4]]
+    plan = one_line(best.attempt.plan, 300)
     return [
         f"Why it won: {best.attempt.reason}" + (f"; path {' → '.join(map(str, path))}." if len(path) > 1 else "."),
         *([f"Its plan: {plan}"] if plan else []),

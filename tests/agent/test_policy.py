@@ -132,6 +132,8 @@ def test_budgets_name_what_ended_and_never_take_an_unknown_price_for_free():
     assert exhausted(Budget(max_attempts=3), state, elapsed_s=5) is None
     assert "attempts used up" in exhausted(Budget(max_attempts=2), state, elapsed_s=5)
     assert "time used up" in exhausted(Budget(max_attempts=9, max_seconds=5), state, elapsed_s=5)
+    assert exhausted(Budget(max_attempts=9, max_seconds=9), state, elapsed_s=8) is None, "one takes a second"
+    assert "one takes 1 s" in exhausted(Budget(max_attempts=9, max_seconds=9), state, elapsed_s=8.1)
     assert refusal(Budget(max_cost_usd=0.05), state.usage, WorstCase(0.02)) is None
     assert "cost cap" in refusal(Budget(max_cost_usd=0.03), state.usage, WorstCase(0.02))
     assert "unknown" in refusal(Budget(max_cost_usd=1), state.usage, WorstCase(None))
@@ -142,6 +144,10 @@ def test_a_warning_is_said_once_at_half_and_at_four_fifths():
     states = [play(*[passed(10 - number) for number in range(count)]) for count in range(11)]
     said = [warnings(Budget(max_attempts=10, max_cost_usd=0.1), before, after) for before, after in pairwise(states)]
     assert [number for number, lines in enumerate(said, 1) if lines] == [5, 8]
+    (over,) = warnings(Budget(max_seconds=1.8), states[1], states[2])
+    assert over == "111 % of --max-seconds is spent (2 of 1.8)"
+    (last,) = warnings(Budget(max_attempts=2), states[1], states[2])
+    assert last == "all of --max-attempts is spent (2 of 2)"
     assert said[4] == ["50 % of --max-attempts is spent (5 of 10)", "50 % of --max-cost is spent (0.05 of 0.1)"]
 
 

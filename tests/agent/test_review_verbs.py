@@ -40,6 +40,10 @@ def test_diff_says_what_changed_in_code_and_figures(recorded):
     found = json.loads(agent(recorded, "diff", "last", "2", "4", "--json").stdout)
     assert found["difference"] == "" and (found["before"], found["after"]) == (2, 4)
     assert agent(recorded, "diff", "last", "1", "9").returncode == 2
+    by_default = json.loads(agent(recorded, "diff", "--json").stdout)
+    assert (by_default["before"], by_default["after"]) == (1, 2), "the best with its parent"
+    alone = agent(recorded, "diff", "last", "1")
+    assert alone.returncode == 2 and "built on nothing earlier" in alone.stderr
 
 
 def test_stats_counts_what_the_journal_says(recorded):
@@ -98,7 +102,8 @@ def test_export_refuses_what_did_not_pass_and_a_folder_that_is_not_empty(recorde
     assert forced.returncode == 0 and "# verdict: failed" in forced.stdout
     folder = recorded.path.parent / "op"
     assert agent(recorded, "export", "last", "--format", "torch-op", "-o", str(folder)).returncode == 0
-    assert (folder / "scale_rtx_4090" / "operator.py").exists()
+    assert (folder / "scale_rtx_4090" / "torch_operator.py").exists()
+    assert sys.stdlib_module_names.isdisjoint(path.stem for path in folder.rglob("*.py"))
     again = agent(recorded, "export", "last", "--format", "hf", "-o", str(folder))
     assert again.returncode == 2 and "not an empty folder" in again.stderr
 
@@ -156,6 +161,49 @@ def test_verify_wants_a_card(recorded, tmp_path):
     assert done.returncode == 2 and "agent export" in done.stderr
 
 
+def test_verify_names_the_problem_of_the_card_and_how_to_name_it(recorded, tmp_path):
+    """The recorded problem is a file of the user's, which no name leads to."""
+    (tmp_path / "kernel.py").write_text(agent(recorded, "export", "last").stdout)
+    other = agent(recorded, "verify", str(tmp_path / "kernel.py"), "--problem", "convt3d-73")
+    assert other.returncode == 2 and "the card is for scale, not for convt3d-73: agent verify" in other.stderr
+    unnamed = agent(recorded, "verify", str(tmp_path / "kernel.py"))
+    assert unnamed.returncode == 2 and "not built in: name its file" in unnamed.stderr
+
+
+def test_an_altered_export_is_judged_as_a_whole(recorded, tmp_path):
+    text = agent(recorded, "export", "last").stdout
+    (tmp_path / "kernel.py").write_text(text + "\nModelNew = None\n")
+    done = agent(recorded, "evaluate", str(tmp_path / "kernel.py"), "--problem", "convt3d-73")
+    assert done.returncode == 1 and "judged as a whole" in done.stderr and "import of `ast`" in done.stdout
+    verified = agent(recorded, "verify", str(tmp_path / "kernel.py"))
+    assert verified.returncode == 2 and "changed outside its kernel" in verified.stderr
+
+
+def test_a_binary_file_is_one_clear_line_and_leaves_nothing(recorded, tmp_path):
+    binary = tmp_path / "kernel.py"
+    binary.write_bytes(b"\x7fELF\0\0\xd0")
+    for words in (
+        ["evaluate", str(binary), "-p", "convt3d"],
+        ["verify", str(binary)],
+        ["bench", str(binary), "-g", "l4"],
+    ):
+        done = agent(recorded, *words)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        assert "binary" in done.stderr or "no Python text" in done.stderr
+
+
+def test_a_device_that_is_not_there_is_said_before_anything_is_made(tmp_path):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    env = {**os.environ, "AGENT_RUNS_DIR": str(tmp_path / "runs")}
+    for words in (["optimize", "--problem", str(SMALL)], ["bench", str(SMALL)]):
+        command = [sys.executable, "-m", "agent", *words, "--gpu", "4090", "--device", "cuda"]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
+        assert done.returncode == 3 and "no NVIDIA GPU can be used" in done.stderr, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_verify_holds_an_export_to_its_card_and_sees_a_wrong_one(tmp_path):
     """Export from a real run, verify it, then break the kernel and, apart from that, the claim."""
@@ -171,6 +219,8 @@ def test_verify_holds_an_export_to_its_card_and_sees_a_wrong_one(tmp_path):
     (report,) = (tmp_path / "runs").glob("*/report.html")
     assert "Roofline of NVIDIA GeForce RTX 4090" in report.read_text()
     assert run("export", "last", "-o", "kernel.py").returncode == 0
+    judged = run("evaluate", "kernel.py", "--problem", str(SMALL))
+    assert judged.returncode == 0 and "is an export: the kernel in it is judged" in judged.stderr, judged.stdout
     held = run("verify", "kernel.py", "--problem", str(SMALL), "--json")
     assert held.returncode == 0, held.stdout + held.stderr
     found = json.loads(held.stdout)

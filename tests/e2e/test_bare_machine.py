@@ -63,5 +63,7 @@ def test_a_run_by_the_built_in_author_needs_no_other_package(tmp_path):
     agent("optimize", "--problem", "convt3d-73", "--gpu", "4090", "--model", "playbook", "--max-attempts", "1")
     (report,) = (tmp_path / "runs").glob("*/report.html")
     assert "passed" in agent("show", report.parent.name)
+    refusal = agent("optimize", "--problem", "convt3d-73", "--gpu", "4090", "--model", "m", "--json", code=3)
+    assert "a model at an endpoint needs openai and tenacity: pip install" in refusal
     (tmp_path / "kernel.py").write_text("import os")  # refused by the text: all rungs were climbed above
     assert "verdict: failed" in agent("evaluate", "kernel.py", "--problem", "convt3d-73", "--gpu", "4090", code=1)

@@ -25,6 +25,12 @@ def test_a_killed_judge_is_restarted_and_the_request_repeated():
         assert judge.facts(problem) == before
 
 
+def test_the_signal_that_ended_a_judge_is_named():
+    with JudgeClient(facts_only=True) as judge:
+        judge._process.kill()
+        assert judge._last_words().startswith("killed by SIGKILL")
+
+
 def test_the_callers_folder_cannot_replace_a_module(monkeypatch, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('taken from the folder of the caller')\n")
     monkeypatch.chdir(tmp_path)

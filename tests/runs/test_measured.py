@@ -9,6 +9,7 @@ import pytest
 from agent.exits import figure_text
 from runs.export import export_source
 from runs.exporters.fields import evaluation_fields
+from runs.list_rows import list_json, list_row
 from runs.listing import Listing
 from runs.live import outcome, view_for
 from runs.measured import COLUMNS, columns, dram_bytes, headline
@@ -17,7 +18,7 @@ from runs.nouns import Budget, Confirmed
 from runs.record import open_record
 from runs.report.figures import changes, figures_of
 from runs.report.page import report_html
-from runs.show import attempt_lines, list_row, run_lines
+from runs.show import attempt_lines, run_lines
 from runs.stage_return import stage_returns
 from runs.store import now
 
@@ -64,7 +65,7 @@ def test_one_attempt_says_time_speedups_floor_baselines_clocks_duel_and_profile(
         "made up: Inductor did not compile it \\x1b[31m<U+202E><script>",
         "1.25x over candidate",
         "faster beyond doubt",
-        "not delivered: lts__t_sector_hit_rate.pct",
+        ": lts__t_sector_hit_rate.pct",
         "dram__throughput.avg.pct_of_peak_sustained_elapsed",
         "estimate (a model's lower bound, uncalibrated, not measured): 3.25 ms",
     ):
@@ -131,6 +132,7 @@ def test_runs_and_stages_have_measured_figures_of_their_own(recorded_measured):
     assert line.times == [None] * 4 + [4.0, 2.5, None, None] and line.device == measured.TARGET.encode()
     summary = list_row(line)
     assert (summary["ms"], summary["x_eager"], summary["estimated_ms"]) == ("2.5", "4", "3.25")
+    assert list_json(line)["measured"]["median_ms"] == 2.5 and list_json(line)["measured"]["speedup_over_eager"] == 4.0
     tiling = stage_returns(recorded_measured.state())[-1]
     assert (tiling.time_ratio, tiling.bound_ratio) == (1.6, 1.0)
 

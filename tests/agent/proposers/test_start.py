@@ -97,7 +97,7 @@ def test_a_run_begun_by_the_playbook_waits_for_the_model_with_its_kernel(waiting
     assert done.returncode == 0, done.stdout + done.stderr
     run = RunDirectory(folder / json.loads(done.stdout)["path"])
     (attempt,) = run.state().attempts
-    assert attempt.decision == "keep" and attempt.plan.startswith("Plan: row_block")
+    assert attempt.decision == "keep" and attempt.plan.startswith("row_block")
     assert (run.run.config.start, run.run.config.playbook_hints) == ("playbook", False)
     asked = agent("ask", run.path, cwd=folder)
     assert "The best so far (attempt 1). Start from it." in asked.stdout

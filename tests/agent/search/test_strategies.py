@@ -59,7 +59,7 @@ def test_beam_keeps_several_roots_alive_and_tells_each_what_the_others_are(bench
     assert len(roots) == 3
     prompts = [request["body"]["messages"][0]["content"] for request in bench.server.requests]
     assert "choose another algorithm family" not in prompts[0]
-    assert "tried already: attempt 1: Plan: plain" in prompts[1]
+    assert "tried already: attempt 1: plain" in prompts[1]
     parents = {attempt.parent for attempt in state.attempts if attempt.role == "optimize"}
     assert len(parents) > 1, "more than the best is continued"
 

@@ -127,7 +127,8 @@ def test_the_table_stands_in_the_next_prompt_and_is_bounded(bench):
     prompt = directory.read(2, "prompt.md")
     table = prompt.split("# Points of SPACE that were tried (attempt 1")[1].split("\n# ")[0]
     assert "CHOSEN TILE=64: passed" in table
-    assert table.count("- ") == 12 + 1
+    assert table.count("- ") == 12 + 1 + 1
+    assert "Why the chosen one: next is TILE=" in table and "estimated bound" in table
     assert "and 2 more points" in table
     assert "are compiled, the nearest first" in prompt
 

@@ -126,6 +126,9 @@ def test_the_table_keeps_measured_and_estimated_apart(rows):
     text = "\n".join(bench_lines(rows))
     cells = next(line for line in text.splitlines() if line.startswith("10_P")).split()
     assert cells == ["10_P", "passed", "yes", "3.00x", "1.40x", "1", "0.5", "3", "$0.2500", "9"]
+    nothing = next(line for line in text.splitlines() if "nothing proposed" in line).split()
+    assert nothing[:4] == ["5_P", "nothing", "proposed", "-"], "nothing was judged, so nothing is wrong"
+    assert "5_P: nothing proposed: no family" in text
     assert [line.split()[4:7] for line in text.splitlines() if line.startswith("1_P")] == [["-", "-", "0.5"]]
     assert "correct: 3 of 6" in text and "of all 6 problems, 2 measured" in text
     assert "- (no speedup was measured)" in "\n".join(bench_lines(rows[2:]))

@@ -43,6 +43,51 @@ def test_a_standalone_file_carries_a_card_and_its_kernel_verbatim(winner):
     assert code_sha256(kernel_code(text)) == card.code_sha256
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# run:", "import os\n# run:"),
+        ("# run:", "# -*- coding: utf-7 -*-\n# run:"),
+        ("# run:", "#\rimport os\r# run:"),
+        ('if __name__ == "__main__":', "if True:"),
+        ('if __name__ == "__main__":', 'if __name__ == "__main__" or ModelNew:'),
+        ("class ModelNew", '__name__ = "__main__"\n\n\nclass ModelNew'),
+        ("\n\n# --- self-check:", "\n\n# --- self-check:\nModelNew = None\n# --- self-check:"),
+    ],
+)
+def test_a_file_that_does_more_than_its_kernel_has_no_kernel_to_judge(winner, old, new):
+    (text,) = standalone.files(winner).values()
+    changed = text.replace(old, new, 1)
+    assert changed != text
+    with pytest.raises(UsageError, match="outside its kernel"):
+        kernel_code(changed)
+
+
+def test_what_is_changed_in_the_kernel_is_judged(winner):
+    (text,) = standalone.files(winner).values()
+    assert "import os" in kernel_code(text.replace("import torch\n", "import torch\nimport os\n", 1))
+
+
+def test_no_file_of_a_tree_shadows_the_standard_library(winner):
+    for form in (hf, torch_op):
+        names = {path.rpartition("/")[2].removesuffix(".py") for path in form.files(winner) if path.endswith(".py")}
+        assert names.isdisjoint(sys.stdlib_module_names), names
+
+
+def test_the_lines_of_a_card_can_be_pasted(winner, tmp_path):
+    """The lines for a machine without the package `kernels`."""
+    folder = write(hf.files(winner), tmp_path / "kernel")
+    card = (folder / "CARD.md").read_text()
+    plain = (
+        card.partition("Without it:")[2].partition("Then:")[0] + card.partition("Then:")[2].partition("`Operator`")[0]
+    )
+    code = "\n".join(line.removeprefix("    ") for line in plain.split("\n") if line.startswith("    "))
+    smaller = code.replace("for x in operator_package.reference.get_inputs()", "for x in [torch.rand(2, 3, 48)]")
+    assert smaller != code and "loading" not in card
+    done = subprocess.run([sys.executable, "-c", smaller], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "takes the kernel: False" in done.stdout, done.stderr
+
+
 def test_a_card_that_is_missing_or_damaged_is_said(winner):
     (text,) = standalone.files(winner).values()
     for broken in ("import torch", text.replace("# ///\n", ""), text.replace('"attempt": 2', '"attempt": "x"')):
