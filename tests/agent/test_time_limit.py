@@ -25,9 +25,17 @@ def test_what_goes_on_beyond_the_grace_is_stopped_with_the_reason(monkeypatch):
 
 def judged(bound_ms, spills=0, second_ms=0.5, occupancy_pct=50.0):
     kernel = KernelResources(
-        name="k", grid=(1,), registers=64, spills=spills, shared_memory_bytes=0,
-        theoretical_occupancy_pct=occupancy_pct, num_warps=4, num_stages=2,
-    )  # fmt: skip
+        name="k",
+        grid=(1, 1, 1),
+        registers=64,
+        spills=spills,
+        shared_memory_bytes=0,
+        theoretical_occupancy_pct=occupancy_pct,
+        occupancy_limiter="registers",
+        num_warps=4,
+        num_stages=2,
+        waves=1.0,
+    )
     components = {"memory": bound_ms, "issue": second_ms}
     estimate = Estimate(value_ms=bound_ms, limiter="memory", components_ms=components, assumptions=(), unmodelled=())
     common = {"candidate_id": "c", "problem": "p", "gpu": "g", "duration_s": 1.0}

@@ -82,7 +82,7 @@ def test_a_benchmark_that_is_killed_goes_on_and_ends_in_one_table(problems, tmp_
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nowhere", "--gpu", "4090"), "no folder nowhere"),
+        (("nowhere", "--gpu", "4090"), "no folder or file nowhere"),
         ((), "--resume last"),
         (("--resume", "last"), "no single benchmark"),
         (("kernelbench:1", "--gpu", "4090"), "KERNELBENCH_DIR"),
