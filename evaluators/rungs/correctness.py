@@ -79,8 +79,10 @@ def _both(host: Findings, device: Findings) -> Findings:
         return replace(host, checks=host.checks + device.checks, failure=host.failure or device.failure)
     open_question = () if not host.unverified else (_not_interpreted(host.unverified),)
     checks = tuple(check for check in host.checks if check.name != "correctness")
+    where = "on the device" if host.unverified else "on the device, and interpreted on the CPU"
     return replace(
         host,
+        environment={"correctness": f"{where}, torch {torch.__version__}"},
         checks=(*checks, *open_question, *device.checks),
         numeric_error=device.numeric_error,
         first_call_s=device.first_call_s,

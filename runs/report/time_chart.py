@@ -18,6 +18,8 @@ from runs.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, by_attem
 from runs.report.model import Row
 from runs.report.words import timed_row
 
+LETTER_HEIGHT = 11.0
+
 
 def times(rows: Sequence[Row]) -> Markup | None:
     """The chart, None where nothing was timed."""
@@ -40,7 +42,7 @@ def times(rows: Sequence[Row]) -> Markup | None:
         [
             svg.y_axis(ys, LEFT, RIGHT),
             svg.x_axis(xs, BOTTOM, integer_ticks(xs)),
-            *(_line(name, ys(ms)) for name, ms in lines),
+            *_labelled([(name, ys(ms)) for name, ms in lines]),
             *([svg.line(steps, "best measured")] if steps else []),
             *(_mark(row, on.get(row.attempt.number), xs, ys) for row in rows),
             caption("attempt", "ms"),
@@ -66,9 +68,15 @@ def _lines(timing: Timing) -> list[tuple[str, float]]:
     return [*found, (f"floor ({timing.floor_limiter})", timing.floor_ms)]
 
 
-def _line(name: str, y: float) -> Markup:
-    style = "floor" if name.startswith("floor") else "library"
-    return svg.line([(LEFT, y), (RIGHT, y)], style) + svg.words((RIGHT, y - 3), name, "tick", "end")
+def _labelled(lines: list[tuple[str, float]]) -> list[Markup]:
+    """Lines across, each with its name above it; below it where the name above would meet that of the line before."""
+    drawn, last = [], -LETTER_HEIGHT
+    for name, y in sorted(lines, key=lambda line: line[1]):
+        at = y - 3 if y - last > LETTER_HEIGHT else y + LETTER_HEIGHT
+        style = "floor" if name.startswith("floor") else "library"
+        drawn.append(svg.line([(LEFT, y), (RIGHT, y)], style) + svg.words((RIGHT, at), name, "tick", "end"))
+        last = at
+    return drawn
 
 
 def _mark(row: Row, timing: Timing | None, xs: svg.Scale, ys: svg.Scale) -> Markup:
