@@ -25,7 +25,7 @@ from evaluators.profiling.wanted import ALWAYS
 from evaluators.rungs import Findings, Task
 
 CHECK = "profile"
-WORTH_PROFILING = 1.25  # times the incumbent's latency; a pass of Nsight Compute costs 10 s to 22 s
+WORTH_PROFILING = 1.25  # times the incumbent's latency, without a duel; a pass of Nsight Compute costs 10 s to 22 s
 _WARM_CALLS = 1  # compiles and tunes; the one after it is marked
 
 
@@ -48,6 +48,8 @@ def _not_worth_it(task: Task) -> str:
     """Why nobody will go on from this candidate; empty where somebody may."""
     if task.incumbent is None or task.found.timing is None:
         return ""
+    if (duel := task.found.duel) is not None:
+        return "" if duel.high < 1 else f"not profiled: no gain over the best so far in {duel.pairs} pairs"
     ratio = task.found.timing.latency.median_ms / task.incumbent.latency_ms
     return "" if ratio <= WORTH_PROFILING else f"not profiled: it takes {ratio:.3g} times as long as the best so far"
 

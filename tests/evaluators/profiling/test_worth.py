@@ -3,7 +3,7 @@
 import pytest
 
 from evaluators.candidate import Candidate
-from evaluators.measurement import Latency, Timing
+from evaluators.measurement import Duel, Latency, Timing
 from evaluators.rungs import Findings, Incumbent, Task
 from evaluators.rungs.profile import WORTH_PROFILING, check
 
@@ -40,6 +40,19 @@ def test_a_candidate_that_is_clearly_slower_is_not_profiled(ms, is_left_out):
     (found,) = check(task).checks
     assert (found.status, ms > 10 * WORTH_PROFILING) == ("not_checked", True)
     assert "1.3 times as long as the best" in found.detail
+
+
+@pytest.mark.parametrize(("high", "is_left_out"), [(0.98, False), (1.0, True), (1.2, True)])
+def test_after_a_duel_only_the_winner_is_profiled(high, is_left_out):
+    duel = Duel(incumbent_id="other", ratio=high - 0.05, low=high - 0.1, high=high, pairs=12)
+    best = Incumbent(candidate=Candidate(language="triton", source="# best"), latency_ms=10.0)
+    found = Findings(timing=measured(9.9), duel=duel)
+    task = Task(None, Candidate(language="triton", source=""), None, None, None, _NoBench(), best, found=found)
+    if not is_left_out:
+        with pytest.raises(_Reached):
+            check(task)
+        return
+    assert check(task).checks[0].detail == "not profiled: no gain over the best so far in 12 pairs"
 
 
 class _Reached(Exception):
