@@ -21,7 +21,7 @@ demo: .venv/.ok ## optimize convt3d for the 4090: no GPU, no API key
 	$(BIN)/agent optimize --problem convt3d --gpu 4090
 
 test: .venv/.ok ## the whole test suite
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ok ## ruff and the layer contracts
 	$(BIN)/ruff check .

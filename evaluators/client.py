@@ -83,7 +83,7 @@ class JudgeClient:
         used = "cpu" if facts_only and device != "cuda" else device
         self._arguments = (sandbox, "cold" if facts_only else "warm", used)
         self._environment = dict(environment or {})
-        self._is_aborted = False
+        self._is_aborted = self._was_asked = False
         self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
         self._process = self._spawn()
 
@@ -152,7 +152,9 @@ class JudgeClient:
         self._process.kill()
 
     def close(self) -> None:
-        """End the judge and everything below it."""
+        """End the judge and everything below it; one that was never asked may still import, and is not waited for."""
+        if not self._was_asked:
+            self._process.kill()
         with suppress(BrokenPipeError):
             if self._process.stdin:
                 self._process.stdin.close()
@@ -193,7 +195,7 @@ class JudgeClient:
             raise JudgeAborted("the judge was ended while it was asked") from None
 
     def _ask(self, request: dict[str, Any], announce: Callable[[str], None]) -> dict[str, Any]:
-        stdin = self._process.stdin
+        stdin, self._was_asked = self._process.stdin, True
         assert stdin is not None
         try:
             stdin.write(json.dumps(request).encode() + b"\n")

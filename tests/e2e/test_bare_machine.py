@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 DOC = Path(__file__).parent.parent.parent / "docs" / "gpu_boxes.md"
+SMALL = Path(__file__).parents[1] / "evaluators" / "data" / "reference_small.py"
 # torch's own dependencies, triton and numpy: what such a machine holds already
 THERE = {
     *("torch", "triton", "numpy", "sympy", "mpmath", "networkx", "fsspec", "filelock"),
@@ -60,7 +61,7 @@ def test_a_run_by_the_built_in_author_needs_no_other_package(tmp_path):
         assert done.returncode == code, done.stderr[-2000:]
         return done.stdout
 
-    agent("optimize", "--problem", "convt3d-73", "--gpu", "4090", "--model", "playbook", "--max-attempts", "1")
+    agent("optimize", "--problem", str(SMALL), "--gpu", "4090", "--model", "playbook", "--max-attempts", "1")
     (report,) = (tmp_path / "runs").glob("*/report.html")
     assert "passed" in agent("show", report.parent.name)
     refusal = agent("optimize", "--problem", "convt3d-73", "--gpu", "4090", "--model", "m", "--json", code=3)

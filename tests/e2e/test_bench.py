@@ -44,9 +44,9 @@ def problems(tmp_path):
 @pytest.mark.timeout(240)
 def test_a_benchmark_that_is_killed_goes_on_and_ends_in_one_table(problems, tmp_path):
     runs_dir = tmp_path / "runs"
-    common = ("--runs-dir", runs_dir, "--jobs", 2)
+    common = ("--runs-dir", runs_dir)
     first = subprocess.Popen(
-        command(problems, "--gpu", "4090", "--max-attempts", 1, *common),
+        command(problems, "--gpu", "4090", "--max-attempts", 1, "--jobs", 2, *common),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -58,7 +58,9 @@ def test_a_benchmark_that_is_killed_goes_on_and_ends_in_one_table(problems, tmp_
     first.wait()
     before = {name: attempts_in(events) for name, events in events_of(runs_dir).items()}
     assert any(before.values())
-    done = subprocess.run(command("--resume", "last", "--json", *common), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command("--resume", "last", "--json", "--jobs", 1, *common), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1, done.stderr  # two files are no problems
     found = json.loads(done.stdout)
     outcomes = {row["problem"]: row["outcome"] for row in found["problems"]}

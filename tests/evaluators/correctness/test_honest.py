@@ -32,7 +32,7 @@ def test_the_published_size_is_sampled_with_values(check, honest, stride_one):
     found = check(honest("direct_triton"), stride_one)
     details = {c.name: c.detail for c in found.checks}
     assert found.failure is None
-    assert "of 305184 programs" in details["full_size_samples"]
+    assert "of 44064 programs" in details["full_size_samples"]
     assert "of batch item 15" in details["full_size_values"]
 
 

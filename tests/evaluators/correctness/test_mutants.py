@@ -143,7 +143,7 @@ def test_partial_sums_of_atomics_are_not_called_wrong(check, honest, stride_one,
 
 
 def test_work_skipped_at_the_published_size_shows_where_torch_has_moved_it(check, honest, stride_one, replaced):
-    fewer = "for c in range(tl.where(M > 1000000, ICG // 4, ICG))"
+    fewer = "for c in range(tl.where(M > 100000, ICG // 4, ICG))"
     found = check(replaced(honest("permuted_channels_last"), "for c in range(ICG)", fewer), stride_one)
     assert found.failure.kind == "incorrect_numerical"
     assert found.failure.message.startswith("published size, output index (")
