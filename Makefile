@@ -5,7 +5,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type fmt golden bench screenshots exploits gpu soak ray clean
+.PHONY: help setup demo test slow lint type fmt golden bench screenshots exploits gpu soak ray clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,7 +21,10 @@ demo: .venv/.ok ## optimize convt3d for the 4090: no GPU, no API key
 	$(BIN)/agent optimize --problem convt3d --gpu 4090
 
 test: .venv/.ok ## the whole test suite
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+slow: .venv/.ok ## the long forms that `make test` leaves out
+	$(BIN)/pytest -n 2 -m slow --ignore=tests/faults
 
 lint: .venv/.ok ## ruff and the layer contracts
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
-"""Tests that take an hour or need a cluster run only when their marker is asked for: `make soak`, `make ray`."""
+"""Long forms and tests that need a cluster run only when their marker is asked for: `make slow`, `make soak`, `make ray`."""
 
 import pytest
 
-ASKED_FOR = ("soak", "ray")
+ASKED_FOR = ("soak", "ray", "slow")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

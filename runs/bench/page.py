@@ -4,12 +4,14 @@ Limits: layout is templates/bench.html.j2 of runs/report; figures come from figu
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from evaluators.errors import AgentError
 from runs.bench.rows import Row
 from runs.bench.store import BenchDirectory
 from runs.bench.text import cells, summary_lines
-from runs.report import REPORT_FILE
+from runs.report import REPORT_FILE, write_report
 from runs.report.page import page
 from runs.store import write_durably
 
@@ -25,5 +27,12 @@ def write_page(directory: BenchDirectory, rows: Sequence[Row]) -> Path:
 
 
 def _link(directory: BenchDirectory, row: Row) -> str:
-    """Where the report of the run is, seen from the page; empty where there is none."""
-    return f"{row.run}/{REPORT_FILE}" if row.run and (directory.path / row.run / REPORT_FILE).exists() else ""
+    """Where the report of the run is, seen from the page; empty where there is none.
+
+    A run that was killed after its last attempt was on record has none yet.
+    """
+    run = directory.path / row.run if row.run else None
+    if run is not None and row.attempts and not (run / REPORT_FILE).exists():
+        with suppress(AgentError):
+            write_report(run)
+    return f"{row.run}/{REPORT_FILE}" if run is not None and (run / REPORT_FILE).exists() else ""

@@ -207,7 +207,6 @@ def test_a_device_that_is_not_there_is_said_before_anything_is_made(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_verify_holds_an_export_to_its_card_and_sees_a_wrong_one(tmp_path):
     """Export from a real run, verify it, then break the kernel and, apart from that, the claim."""
     env = {**os.environ, "AGENT_RUNS_DIR": str(tmp_path / "runs"), "OMP_NUM_THREADS": "1"}

@@ -76,8 +76,10 @@ def test_a_benchmark_that_is_killed_goes_on_and_ends_in_one_table(problems, tmp_
     assert page.count("report.html") >= 2
     (results,) = Path(found["path"]).glob("kernelbench/runs/*/eval_results.json")
     assert [entry[0]["correctness"] for entry in json.loads(results.read_text()).values()] == [True, True, False, False]
+    next(Path(found["path"]).glob("*/report.html")).unlink()  # as a kill just after the last attempt leaves it
     again = subprocess.run(command("--resume", "last", *common), capture_output=True, text=True, check=False)
     assert "0 of 4 problems to do" in again.stderr and "correct: 2 of 4" in again.stdout
+    assert (Path(found["path"]) / "bench.html").read_text().count("report.html") >= 2
     assert events_of(runs_dir) == after
 
 

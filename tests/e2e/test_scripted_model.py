@@ -136,6 +136,7 @@ def test_the_run_is_shown_and_exported(finished):
     assert check.returncode == 0, check.stdout + check.stderr
 
 
+@pytest.mark.slow  # test_example.py replays a recorded run in every suite
 def test_replay_gives_the_same_run_without_the_endpoint(finished):
     done, _, tmp_path = finished
     run_id = json.loads(done.stdout)["run"]

@@ -44,8 +44,8 @@ def task_for(zygotes, name, gpu, configuration=""):
     ("name", "gpu", "configuration"),
     [
         ("rms_norm", "4090", ""),  # rows side by side
-        ("log_softmax", "4090", ""),  # a loop
-        ("layer_norm", "h100-sxm", ""),  # parts of a row
+        pytest.param("log_softmax", "4090", "", marks=pytest.mark.slow),  # a loop
+        pytest.param("layer_norm", "h100-sxm", "", marks=pytest.mark.slow),  # parts of a row
         ("transposed_bmm", "h100-sxm", f"{SPLIT_PRODUCT} SPLIT_K=1"),
         ("conv1d_dilated_strided", "4090", f"gather_gemm {GEMM}"),
         ("conv2d", "4090", f"phase_window {GEMM} JOIN=width LEFT=weights PROMOTE=4"),

@@ -35,11 +35,12 @@ def workloads():
 @pytest.mark.parametrize(
     ("family", "problem", "gpu"),
     [
-        *(("phase_window", "convt3d-68", gpu) for gpu in ("t4", "4090", "5090")),
+        *(("phase_window", "convt3d-68", gpu) for gpu in ("t4", "5090")),
+        pytest.param("phase_window", "convt3d-68", "4090", marks=pytest.mark.slow),
         ("phase_window", "convt3d-72", "4090"),
-        ("phase_window", "convt3d-73", "h200"),
+        pytest.param("phase_window", "convt3d-73", "h200", marks=pytest.mark.slow),
         ("dilation_lattice", "convt3d-77", "4090"),
-        ("direct", "convt3d-68", "4090"),
+        pytest.param("direct", "convt3d-68", "4090", marks=pytest.mark.slow),
         ("slab", "convt3d-58", "h100"),
     ],
 )

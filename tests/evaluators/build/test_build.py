@@ -13,7 +13,16 @@ from evaluators.rungs.estimate import estimate_of
 CANDIDATES = Path(__file__).parents[1] / "data" / "candidates"
 
 
-@pytest.mark.parametrize("path", sorted(CANDIDATES.glob("*.py")), ids=lambda path: path.stem)
+SHORT = ("autotuned", "permuted_channels_last")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem in SHORT else [pytest.mark.slow])
+        for path in sorted(CANDIDATES.glob("*.py"))
+    ],
+)
 def test_honest_candidates_compile_at_full_size(build, convt3d, path):
     found = build(path.read_text(), problem=convt3d)
     assert (found.failure, found.unverified) == (None, "")

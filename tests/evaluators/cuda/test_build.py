@@ -42,7 +42,6 @@ def test_an_honest_kernel_is_compiled_for_the_card_and_measured_up(nvcc: None, t
     assert "ct3d<<<(23, 1, 1), (256, 1, 1), 0>>>" in found.build_log
 
 
-@pytest.mark.slow
 def test_compiler_errors_name_the_candidates_own_lines(nvcc: None, task_of: MakeTask, doubled_with: Doubled) -> None:
     source = doubled_with(TWICE.replace("2.0f * x[i]", "factor * x.size(0)"))
     found = build.check(task_of(source, "doubled.py"))

@@ -102,7 +102,6 @@ def test_a_kernel_that_did_not_pass_is_refused_unless_asked_for(recorded):
     assert "verdict: failed: incorrect_numerical" in header and '"verdict": "failed"' in header
 
 
-@pytest.mark.slow
 def test_the_operator_package_passes_its_own_tests(winner, tmp_path):
     """float64, opcheck, torch.compile(fullgraph=True) and the fallback, in a process of its own."""
     evaluation = winner.attempt.evaluation
