@@ -16,8 +16,8 @@ import math
 from evaluators.evaluation import Evaluation
 from runs.nouns import Attempt, Decision
 
-# Measured time over bound was 1.7 to 3.0 for three of five of 34 kernels on an H100 (docs/calibration): bounds that differ
-# by less than 3.0 / 1.7 say nothing about who is faster.
+# Measured time over bound was 1.7 to 3.0 for three of five of 34 kernels on an H100 (docs/calibration): bounds that
+# differ by less than 3.0 / 1.7 say nothing about who is faster.
 CLAIM_RATIO = 2.0
 NOISE_RATIO = 1.01  # a bound less than 1 % lower is no progress
 SECOND_RATIO = 1.1  # the second limit has to fall by 10 % to count: it is not what the estimate says bounds the kernel
