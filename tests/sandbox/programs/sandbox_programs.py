@@ -78,6 +78,7 @@ def raw_frame(channel, arguments, shared):
 def large_payload(channel, arguments, shared):
     channel.send({}, bytes(arguments["size"]))
     channel.send({"after": True})
+    time.sleep(60)
 
 
 def close_channel(channel, arguments, shared):
