@@ -21,7 +21,7 @@ demo: .venv/.ok ## optimize convt3d for the 4090: no GPU, no API key
 	$(BIN)/agent optimize --problem convt3d --gpu 4090
 
 test: .venv/.ok ## the whole test suite
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 slow: .venv/.ok ## the long forms that `make test` leaves out
 	$(BIN)/pytest -n 2 -m slow --ignore=tests/faults
