@@ -166,3 +166,16 @@ def test_what_is_clearly_close_passes_the_rule_itself(strides, spoil, is_close):
 def test_values_whose_squares_overflow_are_left_to_the_rule_itself():
     own = torch.full((2, 64), 1e25)
     assert not is_clearly_close(own.clone(), own, 1e-3, 40.0)
+
+
+def test_a_slice_of_few_values_that_cancels_is_measured_by_an_average_one_within_a_factor_of_two():
+    exact = torch.ones(2, 8, dtype=torch.float64)
+    exact[1] = 0.5
+    got = exact.clone()
+    got[1] *= 1 + 1.2e-3  # beyond 0.9e-3 of itself, within it of an average slice
+    assert compare(got.float(), Expected(exact, exact.float(), TOLERANCE, True)).passed
+    exact[1], got[1] = 1e-3, 1e-3 * (1 + 2.5e-3)  # a small one hides behind nobody
+    assert not compare(got.float(), Expected(exact, exact.float(), TOLERANCE, True)).passed
+    many, wrong = exact.repeat(1, 8), got.repeat(1, 8)
+    many[1], wrong[1] = 0.5, 0.5 * (1 + 1.2e-3)
+    assert not compare(wrong.float(), Expected(many, many.float(), TOLERANCE, True)).passed
