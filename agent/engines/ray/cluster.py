@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from agent.engines import Wish
@@ -27,6 +26,7 @@ _ENVIRONMENT = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a task without a GPU must not see one
 }
+_TOKEN = "; if it asks for a token, set RAY_AUTH_MODE=token and have the head's ~/.ray/auth_token here"
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # every process of a Ray of our own binds 127.0.0.1
 
 
@@ -128,10 +128,6 @@ class _Board:
 def connected(address: str, wish: Wish) -> Cluster:
     """Connect, look at every node, refuse what cannot work. Raises UsageError or MachineError; then nothing is left."""
     os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
-    if address and _has_token():
-        os.environ.setdefault(
-            "RAY_AUTH_MODE", "token"
-        )  # what `ray start` asks for; a cluster without tokens ignores it
     try:
         import ray
         import ray.cloudpickle
@@ -144,12 +140,6 @@ def connected(address: str, wish: Wish) -> Cluster:
     except BaseException:
         ray.shutdown()
         raise
-
-
-def _has_token() -> bool:
-    """Whether this user holds the token of a cluster, where Ray itself looks for it."""
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(named) or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def _init(ray: Any, address: str, wish: Wish) -> None:
@@ -169,10 +159,8 @@ def _init(ray: Any, address: str, wish: Wish) -> None:
         ray.init(**common)
     except (ConnectionError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())[:200]
-        token = "" if _has_token() else "; if it asks for a token, put the head's ~/.ray/auth_token here"
-        raise MachineError(
-            f"no Ray cluster at {address or 'this machine'}: {why}{token}; see docs/cluster.md"
-        ) from None
+        where = f"no Ray cluster at {address or 'this machine'}: {why}"
+        raise MachineError(f"{where}{_TOKEN if address else ''}; see docs/cluster.md") from None
     ray.cloudpickle.register_pickle_by_value(ray_task)
 
 
