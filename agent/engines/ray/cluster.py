@@ -26,7 +26,7 @@ _ENVIRONMENT = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a task without a GPU must not see one
 }
-_TOKEN = "; if it asks for a token, set RAY_AUTH_MODE=token and have the head's ~/.ray/auth_token here"
+_ADMISSION = "; if it asks for a token, set RAY_AUTH_MODE=token and have the head's ~/.ray/auth_token here"
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # every process of a Ray of our own binds 127.0.0.1
 
 
@@ -160,7 +160,7 @@ def _init(ray: Any, address: str, wish: Wish) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())[:200]
         where = f"no Ray cluster at {address or 'this machine'}: {why}"
-        raise MachineError(f"{where}{_TOKEN if address else ''}; see docs/cluster.md") from None
+        raise MachineError(f"{where}{_ADMISSION if address else ''}; see docs/cluster.md") from None
     ray.cloudpickle.register_pickle_by_value(ray_task)
 
 
