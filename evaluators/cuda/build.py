@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 
 from evaluators.compiled.listings import sass_of
+from evaluators.cuda.linking import Loadable
+from evaluators.cuda.on_card import builder_for
 from evaluators.cuda.recording import Recording, record
 from evaluators.cuda.resources import kernels_of, refused
 from evaluators.cuda.service import BuildService, Built
@@ -35,22 +37,33 @@ def check(task: Task) -> Findings:
     cubins = [each.device.cubin for each in built if each.device.cubin]
     failure = _failure(task, recording, built, cubins)
     open_ = "" if failure else _unverified(recording, built)
+    for_card = _for_card(task, built) if task.bench and not failure else ()
+    failure = failure or next((each.failure for each in for_card if each.failure), None)
     kernels = () if failure else kernels_of(recording.launches, cubins, task.gpu)
     return Findings(
         checks=_checks(failure, _uncompiled(built), open_, kernels),
         kernels=kernels,
-        build_log=_log(built, recording, time.monotonic() - started),
+        build_log=_log(built, recording, time.monotonic() - started) + "".join(each.log for each in for_card),
+        build_s=sum(each.seconds for each in for_card) if for_card else None,
+        extensions=tuple(each.extension for each in built),
         listings=sass_of(cubins, arch),
         environment=environment(arch),
         failure=failure,
     )
 
 
+def _for_card(task: Task, built: Sequence[Built]) -> list[Loadable]:
+    """The modules that will run on this machine's card; candidate processes find them kept."""
+    assert task.bench is not None
+    build = builder_for(task.bench.card.capability)
+    return [build(each.extension, task.candidate.source) for each in built]
+
+
 def _failure(task: Task, recording: Recording, built: Sequence[Built], cubins: Sequence[bytes]) -> Failure | None:
     of_text = next((each.failure for each in built if each.failure), None)
     if of_text or recording.failure:
         return of_text or recording.failure
-    if any(each.host.unverified for each in built) or _NEEDS_VALUES.search(recording.error):
+    if any(each.loadable.unverified for each in built) or _NEEDS_VALUES.search(recording.error):
         return None
     if recording.error:
         hint = next((f"\n{advice}" for sign, advice in _HINTS.items() if sign in recording.error), "")
@@ -80,7 +93,7 @@ def _wrong_outputs(task: Task, recording: Recording) -> Failure | None:
 
 def _unverified(recording: Recording, built: Sequence[Built]) -> str:
     """Why no launch could be recorded."""
-    of_host = next((each.host.unverified for each in built if each.host.unverified), "")
+    of_host = next((each.loadable.unverified for each in built if each.loadable.unverified), "")
     values = f"the launches depend on values of tensors: {recording.error}" if recording.error else ""
     return of_host or values
 
@@ -111,7 +124,7 @@ def _checks(
 
 def _log(built: Sequence[Built], recording: Recording, seconds: float) -> str:
     lines = [each.device.log.rstrip() for each in built]
-    lines += [f"CPU emulation: {each.host.unverified}" for each in built if each.host.unverified]
+    lines += [f"CPU emulation: {each.loadable.unverified}" for each in built if each.loadable.unverified]
     lines += [launch.described() for launch in recording.launches]
     lines.append(f"{len(built)} extension(s), {seconds:.1f} s")
     return "\n".join(line for line in lines if line) + "\n"

@@ -25,8 +25,8 @@ from evaluators.cuda.toolchain import (
 )
 from evaluators.rungs import Failure
 
-# As torch.utils.cpp_extension passes them (COMMON_NVCC_FLAGS and the language standard of its headers).
-_FLAGS = (
+# As torch.utils.cpp_extension passes them (COMMON_NVCCNVCC_FLAGS and the language standard of its headers).
+NVCC_FLAGS = (
     "-std=c++20",
     "-D__CUDA_NO_HALF_OPERATORS__",
     "-D__CUDA_NO_HALF_CONVERSIONS__",
@@ -79,7 +79,7 @@ def _compile(arch: str, extension: Extension, source: str, scratch: Path) -> Dev
 def _run(arch: str, extension: Extension, includes: list[Path], scratch: Path) -> Compiled:
     used, _ = extension.safe_cuda_flags()
     paths = [f"-I{path}" for path in (*includes, *package_includes())]
-    command = [str(nvcc()), "-cubin", f"-arch={arch}", *_FLAGS, *used, "-w", *paths, "cuda.cu", "-o", "cuda.cubin"]
+    command = [str(nvcc()), "-cubin", f"-arch={arch}", *NVCC_FLAGS, *used, "-w", *paths, "cuda.cu", "-o", "cuda.cubin"]
     return run_compiler(command, cwd=scratch)
 
 

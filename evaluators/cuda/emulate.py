@@ -12,14 +12,13 @@ from evaluators.cuda.full_size import examined_at_full_size
 from evaluators.cuda.service import BuildService
 from evaluators.cuda.toolchain import environment, without_gxx
 from evaluators.evaluation import Check
-from evaluators.judge.conversation import Conversation
+from evaluators.judge.conversation import Conversation, converse
 from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import begin_reference
 from evaluators.judge.geometry import geometries_of
 from evaluators.judge.shared_bytes import on_host
-from evaluators.rungs import MAX_PROCESSES, Failure, Findings, Task
+from evaluators.rungs import Failure, Findings, Task
 from evaluators.rungs.correctness import bytes_needed, examined
-from sandbox import Limits
 
 ENTRY = "evaluators.inside.cuda_run:emulate"
 CALL_LIMIT_S = 30.0  # a text that depends on the shape is built anew within a call: 2 to 4 s
@@ -48,7 +47,7 @@ def check(task: Task) -> Findings:
             found = examined(examination, lambda: examination.run_all(task.candidate.source, geometries))
         if not found.failure and not found.unverified:
             found = examined_at_full_size(task, lambda shared_bytes: _converse(task, shared_bytes, service), found)
-        unavailable = next((b.host.unverified for b in service.built.values() if b.host.unverified), "")
+        unavailable = next((b.loadable.unverified for b in service.built.values() if b.loadable.unverified), "")
     if unavailable:
         found = replace(found, failure=None, unverified=unavailable)
     elif not found.failure and not found.unverified:
@@ -62,18 +61,15 @@ def check(task: Task) -> Findings:
 
 
 def _converse(task: Task, shared_bytes: int, service: BuildService) -> Conversation:
-    shared = on_host(shared_bytes)
-    try:
-        child = task.zygotes.compile.start(
-            ENTRY,
-            {"gpu": task.gpu.model_dump(mode="json")},
-            Limits(wall_s=WALL_LIMIT_S, processes=MAX_PROCESSES),
-            shared=(shared.descriptor, service.endpoint),
-        )
-        return Conversation(child, shared, CALL_LIMIT_S)
-    except BaseException:
-        shared.close()
-        raise
+    return converse(
+        task.zygotes.compile,
+        ENTRY,
+        {"gpu": task.gpu.model_dump(mode="json")},
+        shared=on_host(shared_bytes),
+        call_limit_s=CALL_LIMIT_S,
+        wall_s=WALL_LIMIT_S,
+        beside=(service.endpoint,),
+    )
 
 
 def _left_open(task: Task) -> str:

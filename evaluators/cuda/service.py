@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from evaluators.cuda.device import DeviceBuild, compile_for
 from evaluators.cuda.extension import Extension
-from evaluators.cuda.host import HostBuild, emulated
+from evaluators.cuda.host import emulated
+from evaluators.cuda.linking import Build, Loadable
 from evaluators.cuda.text import forbidden_include, reason_against
 from evaluators.errors import AgentError, MachineError
 from evaluators.rungs import Failure
@@ -31,21 +32,25 @@ class Built:
 
     extension: Extension
     device: DeviceBuild
-    host: HostBuild
+    loadable: Loadable
 
     @property
     def failure(self) -> Failure | None:
         """Why the candidate is wrong; nvcc's word comes first."""
-        return self.device.failure or self.host.failure
+        return self.device.failure or self.loadable.failure
 
 
 class BuildService:
     """Answers one child's requests in a thread; `endpoint` is the child's end of the socket."""
 
-    def __init__(self, source: str, *, arch: str = "") -> None:
-        """`source`: the candidate's file, to name its lines. Without `arch`, nothing is compiled for a GPU."""
+    def __init__(self, source: str, *, arch: str = "", build: Build | None = None) -> None:
+        """`source`: the candidate's file, to name its lines. With `arch` a cubin is made too; its word comes first.
+
+        Modules are for the emulation unless `build` makes others.
+        """
         self._source = source
         self._arch = arch
+        self._build = build or emulated
         self._ours, self._theirs = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="cuda-builds", daemon=True)
         self._trouble: Exception | None = None
@@ -105,14 +110,15 @@ class BuildService:
         self.built[extension.id] = built
         if built.failure:
             return {"status": "failed", "message": built.failure.message}, b""
-        if built.host.unverified:
-            return {"status": "unavailable", "message": built.host.unverified}, b""
-        return {"status": "built", "module": extension.module_name}, built.host.module
+        if built.loadable.unverified:
+            return {"status": "unavailable", "message": built.loadable.unverified}, b""
+        return {"status": "built", "module": extension.module_name}, built.loadable.module
 
     def _compiled(self, extension: Extension) -> Built:
-        if reason := forbidden_include(extension.sections) or reason_against(extension):
-            return Built(extension, DeviceBuild(failure=Failure("rejected", reason)), HostBuild())
+        reason = forbidden_include(extension.sections) or reason_against(extension)
+        if reason:
+            return Built(extension, DeviceBuild(failure=Failure("rejected", reason)), Loadable())
         device = compile_for(self._arch, extension, self._source) if self._arch else DeviceBuild()
         if device.failure:
-            return Built(extension, device, HostBuild())
-        return Built(extension, device, emulated(extension, self._source))
+            return Built(extension, device, Loadable())
+        return Built(extension, device, self._build(extension, self._source))

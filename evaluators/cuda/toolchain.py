@@ -12,6 +12,7 @@ import subprocess
 import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 INCLUDE = Path(__file__).parent / "include"
@@ -108,6 +109,11 @@ def torch_include() -> tuple[Path, ...]:
     assert spec is not None and spec.origin is not None
     root = Path(spec.origin).parent / "include"
     return root, root / "torch" / "csrc" / "api" / "include"
+
+
+def torch_version() -> str:
+    """For example `2.11.0+cu130` (found without importing it)."""
+    return metadata.version("torch")
 
 
 def package_includes() -> tuple[Path, ...]:

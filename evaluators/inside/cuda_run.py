@@ -20,7 +20,7 @@ import torch
 
 from evaluators.gpu import GpuSpec
 from evaluators.inside.capture_report import CANDIDATE_FILE, exception_text
-from evaluators.inside.extension import Extensions, Message, NotEmulated, install
+from evaluators.inside.extension import EmulatedExtensions, Message, NotBuilt, builder_at, install
 from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.process_audit import ProcessAudit
 from evaluators.inside.resident import fresh_pages, written_elements
@@ -34,7 +34,7 @@ SAMPLED_ELEMENTS = 200_000
 class EmulationHarness:
     """Runs `forward` with CUDA spoofed on CPU tensors and the extension's kernels executed on the CPU."""
 
-    def __init__(self, extensions: Extensions, gpu: GpuSpec) -> None:
+    def __init__(self, extensions: EmulatedExtensions, gpu: GpuSpec) -> None:
         self._extensions = extensions
         self._gpu = gpu
         self._samples = False
@@ -73,7 +73,7 @@ class EmulationHarness:
 
     def unsupported(self, error: BaseException) -> str:
         """An extension that could not be built here is no fault of the candidate, wherever the error surfaced."""
-        return self._extensions.unavailable or (str(error) if isinstance(error, NotEmulated) else "")
+        return self._extensions.unavailable or (str(error) if isinstance(error, NotBuilt) else "")
 
 
 def emulate(channel: Channel, arguments: Message, shared: Sequence[int]) -> None:
@@ -81,7 +81,7 @@ def emulate(channel: Channel, arguments: Message, shared: Sequence[int]) -> None
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     fresh_pages()
-    extensions = Extensions(shared[-1])
+    extensions = EmulatedExtensions(builder_at(shared[-1]))
     install(extensions)
     harness = EmulationHarness(extensions, GpuSpec.model_validate(arguments["gpu"]))
     serve(channel, HostMemory(shared[0]), harness)
@@ -94,7 +94,7 @@ def record(channel: Channel, arguments: Message, shared: Sequence[int]) -> None:
     """
     request, source = channel.receive()
     warnings.simplefilter("ignore")
-    extensions = Extensions(shared[-1], lambda event: channel.send({"event": event}))
+    extensions = EmulatedExtensions(builder_at(shared[-1]), lambda event: channel.send({"event": event}))
     extensions.only_note()
     install(extensions)
     steps = _Steps(request, source)

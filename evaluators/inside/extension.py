@@ -1,9 +1,10 @@
-"""`load_inline` without a GPU: the texts go to the judge, a module whose kernels run on the CPU comes back.
+"""`load_inline` in the sandbox: the texts go to the judge, a module comes back, for the CPU or for the card.
 
-Runs inside the sandbox. Limits: the module is loaded from the scratch directory; `load` reads the files that the
+Limits: the module is loaded from the scratch directory; `load` reads the files that the
 candidate wrote there; options that name files or link libraries are not passed on.
 """
 
+import ctypes
 import functools
 import importlib.machinery
 import importlib.util
@@ -17,6 +18,7 @@ from typing import Any
 
 from torch.utils import cpp_extension
 
+from evaluators.cuda.extension import Extension
 from sandbox import frames
 
 Message = dict[str, Any]
@@ -24,59 +26,110 @@ Message = dict[str, Any]
 Launch = tuple[str, str, list[int], list[int], int, int, bool]
 
 
-class NotEmulated(Exception):
-    """The extension cannot be executed here; says nothing about the candidate."""
+Ask = Callable[[Message], tuple[Message, bytes]]
+
+
+def builder_at(descriptor: int) -> Ask:
+    """The judge's builder at the other end of a socket."""
+    channel = frames.Channel(socket.socket(fileno=descriptor))
+
+    def ask(request: Message) -> tuple[Message, bytes]:
+        channel.send(request)
+        return channel.receive()
+
+    return ask
+
+
+def kept(modules: dict[str, bytes]) -> Ask:
+    """Modules that were built before, by name."""
+
+    def ask(request: Message) -> tuple[Message, bytes]:
+        name = Extension.model_validate(request).module_name
+        if name not in modules:
+            return {"status": "unavailable", "message": "this text was not built before"}, b""
+        return {"status": "built", "module": name}, modules[name]
+
+    return ask
+
+
+class NotBuilt(Exception):
+    """The extension cannot be built here; says nothing about the candidate."""
 
 
 class Extensions:
     """The extensions of this process: built by the judge, loaded once per text."""
 
-    def __init__(self, descriptor: int, announce: Callable[[str], None] = lambda event: None) -> None:
-        """`descriptor`: the socket to the judge's builder; `announce` is told when a build begins and ends."""
+    def __init__(self, ask: Ask, announce: Callable[[str], None] = lambda event: None) -> None:
+        """`ask` has a text built; `announce` is told when that begins and ends."""
         self._announce = announce
-        self._builder = frames.Channel(socket.socket(fileno=descriptor))
-        self._modules: dict[str, ModuleType] = {}
-        self._only_notes = False
-        self._settings: tuple[bool, tuple[int, int, int]] = (False, (0, 0, 1))
+        self._ask = ask
+        self.modules: dict[str, ModuleType] = {}
         self.unavailable = ""
-
-    def only_note(self) -> None:
-        """Launches are noted, not run."""
-        self._only_notes = True
 
     def build(self, request: Message) -> ModuleType:
         """Have the judge build what was asked for and load it."""
         self._announce("building")
-        self._builder.send(request)
-        answer, binary = self._builder.receive()
+        answer, binary = self._ask(request)
         self._announce("built")
         if answer["status"] == "failed":
             raise RuntimeError(f"Error building extension '{request['name']}': {answer['message']}")
         if answer["status"] != "built":
             self.unavailable = answer["message"]
-            raise NotEmulated(answer["message"])
+            raise NotBuilt(answer["message"])
         name = answer["module"]
-        if name not in self._modules:
-            self._modules[name] = _loaded(name, binary)
-            if self._only_notes:
-                self._modules[name].__only_note__()
-            self._apply(self._modules[name])
-        return self._modules[name]
+        if name not in self.modules:
+            self.modules[name] = _loaded(name, binary)
+            self.prepare(self.modules[name])
+        return self.modules[name]
+
+    def prepare(self, module: ModuleType) -> None:
+        """A module was loaded."""
+
+
+class EmulatedExtensions(Extensions):
+    """Their kernels run on the CPU."""
+
+    _only_notes = False
+    _settings: tuple[bool, tuple[int, int, int]] = (False, (0, 0, 1))
+
+    def only_note(self) -> None:
+        """Launches are noted, not run."""
+        self._only_notes = True
 
     def take_launches(self) -> list[Launch]:
         """What was launched since the last time."""
-        return [tuple(launch) for module in self._modules.values() for launch in module.__take_launches__()]
+        return [tuple(launch) for module in self.modules.values() for launch in module.__take_launches__()]
 
     def settle(self, *, is_reversed: bool, sampled: tuple[int, int, int] = (0, 0, 1)) -> None:
         """How later launches run: from the last block to the first; only some blocks (how many, seed, parts)."""
         self._settings = (is_reversed, sampled)
-        for module in self._modules.values():
+        for module in self.modules.values():
             self._apply(module)
+
+    def prepare(self, module: ModuleType) -> None:
+        """As the ones before it."""
+        if self._only_notes:
+            module.__only_note__()
+        self._apply(module)
 
     def _apply(self, module: ModuleType) -> None:
         is_reversed, sampled = self._settings
         module.__reverse_blocks__(is_reversed)
         module.__sample_blocks__(*sampled)
+
+
+class CardExtensions(Extensions):
+    """Their kernels run on the card."""
+
+    def take_launched(self) -> int:
+        """How many kernels they launched since the last time."""
+        return sum(_library(module).take_launched() for module in self.modules.values())
+
+
+def _library(module: ModuleType) -> Any:
+    library = ctypes.CDLL(module.__file__)
+    library.take_launched.restype = ctypes.c_ulonglong
+    return library
 
 
 def _loaded(name: str, binary: bytes) -> ModuleType:
@@ -162,7 +215,7 @@ def _load(extensions: Extensions, given: Message) -> ModuleType:
 
 def _require_python_module(given: Message) -> None:
     if not given.get("is_python_module", True):
-        raise NotEmulated("the CPU emulation builds Python modules only (is_python_module=True)")
+        raise NotBuilt("only Python modules are built (is_python_module=True)")
 
 
 def _texts(value: Any) -> list[str]:

@@ -16,6 +16,7 @@ import torch
 import triton
 
 from evaluators.inside import no_library
+from evaluators.inside.extension import CardExtensions, builder_at, install
 from evaluators.inside.kernel_trace import KernelTrace
 from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.process_audit import ProcessAudit
@@ -59,7 +60,9 @@ class DeviceHarness:
     `flush_mb` that empties the L2 cache and keeps the device busy while the host catches up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, extensions: CardExtensions | None = None) -> None:
+        """`extensions`: of a candidate written in CUDA."""
+        self._extensions = extensions
         self._operators = OperatorRecord()
         self._audit = ProcessAudit((*torch.__path__, *triton.__path__))
         # the builtins themselves: a candidate may replace the functions above them
@@ -111,6 +114,8 @@ class DeviceHarness:
             self._scratch = torch.empty(flush_bytes, dtype=torch.uint8, device="cuda")
         torch._C._set_deterministic_algorithms(self._is_audited, warn_only=True)  # uninitialised memory reads as NaN
         _count_launches(self._launch if self._is_audited else None)
+        if self._extensions is not None:
+            self._extensions.take_launched()
 
     def _launch(self, metadata: Any) -> None:
         self._launched += 1
@@ -124,7 +129,7 @@ class DeviceHarness:
         self._synchronize()
         message: Message = {"actions": self._audit.actions}
         if self._is_audited:
-            message["launched"] = self._launched
+            message["launched"] = self._launched + (self._extensions.take_launched() if self._extensions else 0)
         if self._is_audited or self._refused:
             message["operators"] = self._operators.names | self._refused
         if self._trace is not None:
@@ -135,8 +140,8 @@ class DeviceHarness:
         return message, b""
 
     def unsupported(self, error: BaseException) -> str:
-        """Everything can run here."""
-        return ""
+        """Everything can run here but an extension that this machine cannot build."""
+        return self._extensions.unavailable if self._extensions else ""
 
 
 def _count_launches(hook: Any) -> None:
@@ -151,12 +156,18 @@ def _count_launches(hook: Any) -> None:
 
 
 def main(channel: Channel, arguments: Message, shared: tuple[int, ...]) -> None:
-    """Serve one candidate. `arguments`: {"library_ops": what the problem allows, "is_trusted": no guard is needed}."""
+    """Serve one candidate. `arguments`: {"library_ops": what the problem allows, "is_trusted": no guard is needed}.
+
+    shared: the memory, and for a candidate in CUDA the socket to the judge's builder.
+    """
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     torch.zeros(1, device="cuda")  # makes the context that the driver's calls need
     memory = SharedDeviceMemory(attach(shared[0], arguments["shared_bytes"]))
-    harness = DeviceHarness()
+    extensions = CardExtensions(builder_at(shared[1])) if len(shared) > 1 else None
+    if extensions is not None:
+        install(extensions)
+    harness = DeviceHarness(extensions)
     if not arguments.get("library_ops") and not arguments.get("is_trusted"):
         no_library.install(harness.refuse, keys=("CPU", "CUDA"))
     serve(channel, memory, harness)

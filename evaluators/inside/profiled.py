@@ -1,12 +1,13 @@
 """The candidate under a profiler: loaded, built and called as the judge would, with one warm call marked.
 
-`python -P -m evaluators.inside.profiled REQUESTS INPUTS SOURCE` serves the requests in the file one after another. The
-call with the option `profile` lies between cudaProfilerStart and cudaProfilerStop, and nothing else does. It prints
-what the requests were answered, one JSON object.
+`python -P -m evaluators.inside.profiled REQUESTS INPUTS SOURCE` serves the requests in the file one after another; the
+file also holds the modules of a candidate in CUDA. The call with the option `profile` lies between cudaProfilerStart
+and cudaProfilerStop, and nothing else does. It prints what the requests were answered, one JSON object.
 
 Limits: runs beside untrusted code; that the output is right has been judged elsewhere, with other inputs.
 """
 
+import base64
 import json
 import mmap
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 
+from evaluators.inside.extension import CardExtensions, install, kept
 from evaluators.inside.serving import Message, serve
 
 
@@ -96,7 +98,11 @@ def main(arguments: list[str]) -> None:
     requests, inputs, source = (Path(name) for name in arguments)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    script = Script(json.loads(requests.read_text()), source.read_bytes())
+    given = json.loads(requests.read_text())
+    if given["modules"]:
+        modules = {name: base64.b64decode(text) for name, text in given["modules"].items()}
+        install(CardExtensions(kept(modules)))
+    script = Script(given["requests"], source.read_bytes())
     serve(script, CopiedMemory(inputs), MarkingHarness())
     answer: dict[str, Any] = script.answers[-1] if script.answers else {}
     print(json.dumps({key: answer.get(key) for key in ("did", "fault", "message", "line") if key in answer}))

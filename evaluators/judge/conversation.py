@@ -6,7 +6,7 @@ explain or worsen a verdict. Limits: one call at a time; what is asked when is e
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from types import TracebackType
@@ -16,7 +16,7 @@ import torch
 
 from evaluators.evaluation import Kind
 from evaluators.judge.reference import literal
-from evaluators.judge.shared_bytes import SharedBytes, on_host, same_bytes
+from evaluators.judge.shared_bytes import SharedBytes, same_bytes
 from evaluators.rungs import MAX_PROCESSES
 from sandbox import Child, ChildEnded, Limits, Outcome, Zygote
 
@@ -243,17 +243,16 @@ def converse(
     entry: str,
     arguments: Message,
     *,
-    shared_bytes: int,
+    shared: SharedBytes,
     call_limit_s: float = 20.0,
     wall_s: float = 120.0,
-    share: Callable[[int], SharedBytes] = on_host,
+    beside: tuple[int, ...] = (),
 ) -> Conversation:
-    """Start a candidate process that serves `entry` on memory that `share` makes."""
-    shared = share(shared_bytes)
+    """Start a candidate process that serves `entry` on `shared`, which ends with it; `beside`: more descriptors."""
     limits = Limits(wall_s=wall_s, processes=MAX_PROCESSES)
     try:
         given = {**arguments, "shared_bytes": shared.flat.numel()}
-        child = zygote.start(entry, given, limits, shared=(shared.descriptor,))
+        child = zygote.start(entry, given, limits, shared=(shared.descriptor, *beside))
         return Conversation(child, shared, call_limit_s)
     except BaseException:
         shared.close()

@@ -21,6 +21,7 @@ from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import ROUNDING_OF_BOTH, FullSize, full_size_of
 from evaluators.judge.own_arithmetic import require_lawful
 from evaluators.judge.same_launches import CHECK, require_same_launches
+from evaluators.judge.shared_bytes import on_host
 from evaluators.judge.verdicts import Wrong, require_in_bounds, require_same_parameters, wrong_values
 from evaluators.problem import Tolerance
 from evaluators.rungs import Failure, Findings, Task
@@ -67,7 +68,7 @@ def _call(task: Task, arguments: dict[str, Any], plan: FullSize, examined: Exami
     outputs = [] if plan.sparse else list(plan.expected().values())
     needed = shared_bytes_for([*tensors, *outputs]) + (1 << 16)
     with converse(
-        task.zygotes.interpret, ENTRY, arguments, shared_bytes=needed, call_limit_s=CALL_LIMIT_S
+        task.zygotes.interpret, ENTRY, arguments, shared=on_host(needed), call_limit_s=CALL_LIMIT_S
     ) as conversation:
         conversation.load(task.candidate.source)
         require_same_parameters(conversation.build(plan.init_literal), plan.weights)

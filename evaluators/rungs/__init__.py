@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from evaluators.candidate import Candidate
+from evaluators.cuda.extension import Extension
 from evaluators.evaluation import Check, Estimate, KernelResources, Kind, NumericError
 from evaluators.frozen import Frozen
 from evaluators.gpu import GpuSpec
@@ -84,6 +85,8 @@ class Findings:
     listings: dict[str, str] = field(default_factory=dict)  # compiled code by file name
     environment: dict[str, str] = field(default_factory=dict)
     first_call_s: float | None = None  # of the published size on a device
+    build_s: float | None = None  # of CUDA's compilers, for the card
+    extensions: tuple[Extension, ...] = ()  # what a candidate in CUDA asks to be built at the published size
     failure: Failure | None = None
     unverified: str = ""
 

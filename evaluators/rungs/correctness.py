@@ -20,6 +20,7 @@ from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import begin_reference, full_size_of
 from evaluators.judge.geometry import Geometries, geometries_of
 from evaluators.judge.sampling import examine_full_size
+from evaluators.judge.shared_bytes import on_host
 from evaluators.judge.verdicts import CannotCheck, Wrong
 from evaluators.rungs import Failure, Findings, Task
 
@@ -46,17 +47,28 @@ class OnHost:
 
 
 @dataclass(frozen=True)
+class Emulated:
+    """A candidate in CUDA: all that emulation shows."""
+
+    findings: Findings
+
+    def finish(self, task: Task) -> Findings:
+        """Nothing is open."""
+        return self.findings
+
+
+@dataclass(frozen=True)
 class Begun:
     """Both ways of judging, under way."""
 
-    host: Future[OnHost]
+    host: Future[OnHost | Emulated]
     device: Future[Findings]
 
 
 def check(task: Task) -> Findings:
     """Judge the numbers of one candidate; where there is a GPU, on the device as well, both at the same time."""
-    if task.bench is None or task.candidate.language == "cuda":
-        return on_host(task)
+    if task.bench is None:
+        return begin_on_host(task).finish(task)
     with ExitStack() as beside:
         begun = task.begun or begin(task, task.bench, beside)
         return _both(begun.host.result().finish(task), begun.device.result())
@@ -94,19 +106,17 @@ def _not_interpreted(why: str) -> Check:
     return Check(name="interpreted", status="not_checked", detail=f"judged on the device only: {why}")
 
 
-def on_host(task: Task) -> Findings:
-    """What can be shown without a GPU."""
+def begin_on_host(task: Task) -> OnHost | Emulated:
+    """Small geometries without a GPU: in the interpreter, or emulated."""
+    torch.set_num_threads(1)  # small tensors: two threads on two busy cores took 5 s where one takes 0.14 s
     if task.candidate.language == "cuda":
         from evaluators.cuda import emulate
 
-        torch.set_num_threads(1)
-        return emulate.check(task)
-    return begin_on_host(task).finish(task)
+        return Emulated(emulate.check(task))
+    return _interpreted(task)
 
 
-def begin_on_host(task: Task) -> OnHost:
-    """Small geometries in the interpreter."""
-    torch.set_num_threads(1)  # small tensors: two threads on two busy cores took 5 s where one takes 0.14 s
+def _interpreted(task: Task) -> OnHost:
     geometries = geometries_of(task.reference)
     plan = full_size_of(task.reference)
     if plan is not None and plan.convolution is None:
@@ -115,7 +125,7 @@ def begin_on_host(task: Task) -> OnHost:
     arguments = {"device": device, "library_ops": list(task.problem.library_ops)}
     needed = bytes_needed(geometries)
     with converse(
-        task.zygotes.interpret, ENTRY, arguments, shared_bytes=needed, call_limit_s=CALL_LIMIT_S
+        task.zygotes.interpret, ENTRY, arguments, shared=on_host(needed), call_limit_s=CALL_LIMIT_S
     ) as conversation:
         examination = Examination(
             conversation, task.problem.key, task.problem.tolerance, library_ops=task.problem.library_ops

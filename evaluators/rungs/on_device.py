@@ -66,7 +66,7 @@ class _Parts:
 
     def _apart(self, ask: Ask) -> Findings:
         size = bytes_needed(self._geometries)
-        with self._bench.apart(size) as talk:
+        with self._bench.process(self._task.candidate, size) as talk:
             examination = DeviceExamination(talk, self._task.problem, tf32=self._tf32)
 
             def asked() -> None:
@@ -82,6 +82,8 @@ class _Parts:
         except Wrong as wrong:
             return _failed(wrong.check, wrong.failure)
         except CandidateFault as fault:
+            if fault.unsupported:
+                return Findings(unverified=fault.unsupported)
             return _failed("on_device", Failure(fault.kind, str(fault)))
         return Findings(numeric_error=calls.errors[-1] if calls.errors else None, first_call_s=calls.first_call_s)
 

@@ -4,12 +4,14 @@ Nsight Compute where it is there and permitted, else kernel durations through CU
 is listed with the reason. Limits: informs, never decides; profiled times are not latencies (timing.py has those).
 """
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from evaluators.cuda.on_card import builder_for
 from evaluators.evaluation import Check
 from evaluators.judge.conversation import Arena, CandidateFault, shared_bytes_for
 from evaluators.judge.device.bench import Bench
@@ -33,8 +35,6 @@ def check(task: Task) -> Findings:
     """Profile one candidate that is right. Needs the GPU to itself: takes the lease."""
     if task.bench is None:
         return _not_made("no NVIDIA GPU on this machine")
-    if task.candidate.language == "cuda":
-        return _not_made("CUDA candidates are not profiled yet")
     if said := _not_worth_it(task):
         return _not_made(said)
     with task.bench.card.leased():
@@ -81,10 +81,18 @@ def _under_ncu(task: Task, bench: Bench, ncu: str, wanted: Sequence[str]) -> Del
     shared = on_host(shared_bytes_for(tensors))
     try:
         requests = _requests(Arena(shared.flat), bench.published.init_literal, weights, inputs)
-        material = Material(task.candidate.source, json.dumps(requests), shared.descriptor)
+        given = json.dumps({"modules": _modules(task, bench), "requests": requests})
+        material = Material(task.candidate.source, given, shared.descriptor)
         return profile(task.zygotes.profiler, ncu, material, wanted)
     finally:
         shared.close()
+
+
+def _modules(task: Task, bench: Bench) -> dict[str, str]:
+    """The modules of a candidate in CUDA, kept since they were built for the card, in base64."""
+    build = builder_for(bench.card.capability)
+    built = {each.module_name: build(each, task.candidate.source).module for each in task.found.extensions}
+    return {name: base64.b64encode(module).decode("ascii") for name, module in built.items()}
 
 
 def _requests(

@@ -32,8 +32,6 @@ def check(task: Task) -> Findings:
     """Time one candidate that is right."""
     if task.bench is None:
         return Findings(checks=(Check(name=CHECK, status="not_checked", detail="no NVIDIA GPU on this machine"),))
-    if task.candidate.language == "cuda":
-        return Findings(checks=(Check(name=CHECK, status="not_checked", detail="CUDA candidates are not timed yet"),))
     with task.bench.card.leased():
         try:
             return _timed(task, task.bench)
@@ -89,7 +87,7 @@ def _timing(task: Task, bench: Bench, samples: Samples) -> Timing:
         floor_limiter=floor.limiter,
         precision=samples.precision,
         baselines=baselines_of(task.problem, bench.published, bench.card),
-        build_s=task.found.first_call_s,
+        build_s=task.found.first_call_s if task.found.build_s is None else task.found.build_s,
     )
 
 

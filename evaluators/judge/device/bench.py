@@ -60,14 +60,26 @@ class Bench:
     def seat(self, candidate: Candidate) -> "Seat":
         """The candidate's process at the published size; started and loaded on first use."""
         if candidate.id not in self._seats:
-            talk = self._open.enter_context(self._conversation(self._guarded, self._published_bytes))
+            talk = self._open.enter_context(self.process(candidate, self._published_bytes))
             self._seats[candidate.id] = Seat(talk, self.published, self.card)
             talk.load(candidate.source)
         return self._seats[candidate.id]
 
-    def apart(self, shared_bytes: int) -> Conversation:
-        """A process for small geometries, ended by whoever asked."""
-        return self._conversation(self._guarded, shared_bytes)
+    @contextmanager
+    def process(self, candidate: Candidate, shared_bytes: int) -> Iterator[Conversation]:
+        """A process of its own for the candidate, ended with the block; nothing is loaded yet."""
+        arguments = {"library_ops": list(self._reference.problem.library_ops)}
+        with ExitStack() as open_:
+            beside = self._builder(candidate, open_) if candidate.language == "cuda" else ()
+            yield open_.enter_context(self._conversation(arguments, shared_bytes, beside))
+
+    def _builder(self, candidate: Candidate, open_: ExitStack) -> tuple[int, ...]:
+        """The child's end of a service that builds its extensions for this card."""
+        from evaluators.cuda.on_card import builder_for
+        from evaluators.cuda.service import BuildService
+
+        service = open_.enter_context(BuildService(candidate.source, build=builder_for(self.card.capability)))
+        return (service.endpoint,)
 
     @contextmanager
     def trusted(self, source: str) -> Iterator["Seat"]:
@@ -77,23 +89,19 @@ class Bench:
             yield Seat(talk, self.published, self.card)
 
     @property
-    def _guarded(self) -> dict[str, Any]:
-        return {"library_ops": list(self._reference.problem.library_ops)}
-
-    @property
     def _published_bytes(self) -> int:
         weights = shared_bytes_for(list(self.published.weights.values()))
         return weights + self.most_sets * (self.published.set_bytes + (1 << 16))
 
-    def _conversation(self, arguments: dict[str, Any], shared_bytes: int) -> Conversation:
+    def _conversation(self, arguments: dict[str, Any], shared_bytes: int, beside: tuple[int, ...] = ()) -> Conversation:
         return converse(
             self._zygotes.device,
             ENTRY,
             arguments,
-            shared_bytes=shared_bytes,
+            shared=self._share(shared_bytes),
             call_limit_s=CALL_LIMIT_S,
             wall_s=WALL_LIMIT_S,
-            share=self._share,
+            beside=beside,
         )
 
     def _share(self, size_bytes: int) -> SharedBytes:

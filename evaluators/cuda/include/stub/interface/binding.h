@@ -1,9 +1,9 @@
-// PYBIND11_MODULE for sources that bind their functions themselves. nvcc only needs the declarations; the emulation has its
-// own binding (../../emulation/binding.h).
+// PYBIND11_MODULE for sources that bind their functions themselves. Where nvcc only compiles, declarations do; where a module
+// is linked (INTERFACE_ON_DEVICE, or the emulation) it is ../../bridge/binding.h.
 #pragma once
 #include "tensor.h"
 
-#ifdef __CUDACC__
+#if defined(__CUDACC__) && !defined(INTERFACE_ON_DEVICE)
 namespace pybind11 {
 struct none {};
 struct module_ {
@@ -18,6 +18,6 @@ struct arg {
 }  // namespace pybind11
 #define PYBIND11_MODULE(NAME, VARIABLE) static void bind_module(::pybind11::module_& VARIABLE)
 #else
-#include <emulation/binding.h>
+#include <bridge/binding.h>
 #endif
 namespace py = pybind11;

@@ -2,8 +2,9 @@
 #pragma once
 #include <stdexcept>
 #include "types.h"
-#ifndef __CUDACC__
-#include <sstream>  // 0.15 s that only the emulation needs
+#if !defined(__CUDACC__) || defined(INTERFACE_ON_DEVICE)
+#define INTERFACE_IS_LINKED
+#include <sstream>  // 0.15 s that only a linked module needs
 #endif
 
 namespace c10 {
@@ -13,7 +14,7 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-#ifdef __CUDACC__
+#ifndef INTERFACE_IS_LINKED
 template <class... Parts>
 std::string str(const Parts&... parts);
 #else

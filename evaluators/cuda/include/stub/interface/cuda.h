@@ -5,12 +5,18 @@
 
 namespace c10::cuda {
 
+#ifdef INTERFACE_ON_DEVICE
+cudaStream_t current_stream();  // as PyTorch has it at the call
+#else
+inline cudaStream_t current_stream() { return nullptr; }
+#endif
 struct CUDAStream {
-  operator cudaStream_t() const { return nullptr; }
-  cudaStream_t stream() const { return nullptr; }
+  cudaStream_t handle = nullptr;
+  operator cudaStream_t() const { return handle; }
+  cudaStream_t stream() const { return handle; }
   DeviceIndex device_index() const { return 0; }
 };
-inline CUDAStream getCurrentCUDAStream(DeviceIndex = -1) { return {}; }
+inline CUDAStream getCurrentCUDAStream(DeviceIndex = -1) { return {current_stream()}; }
 inline CUDAStream getDefaultCUDAStream(DeviceIndex = -1) { return {}; }
 inline DeviceIndex current_device() { return 0; }
 

@@ -1,4 +1,4 @@
-// at::Tensor as a handle: every member is forwarded to the tensor in the Python process (../../emulation/runtime.cpp), so
+// at::Tensor as a handle: every member is forwarded to the tensor in the Python process (../../bridge/tensors.cpp), so
 // the wrapper's host code behaves exactly as PyTorch does. nvcc only needs the declarations.
 // Limits: no operator that computes (matmul, conv, sum, ...): a kernel candidate's work is its kernel.
 #pragma once

@@ -3,7 +3,7 @@
 #include <Python.h>
 #include "binding.h"
 
-namespace emulation {
+namespace bridge {
 
 // A new reference, released at the end of the scope.
 struct Owned {
@@ -15,7 +15,8 @@ struct Owned {
   PyObject* release() { PyObject* given = object; object = nullptr; return given; }
 };
 
-// Where the tensors of this process live: "cpu", or "meta" when launches are only noted.
-EMULATION_HIDDEN void set_home_device(const char* name);
+// What each way of running kernels gives (emulation/harness.cpp, device/harness.cpp).
+BRIDGE_HIDDEN const char* home_device();         // where new tensors live: "cuda", "cpu", or "meta" when launches are only noted
+BRIDGE_HIDDEN void adorn(PyObject* module);      // adds what the harness asks a module beside the text's own functions
 
-}  // namespace emulation
+}  // namespace bridge

@@ -7,26 +7,27 @@
 #include <limits>
 #include <utility>
 #include <interface/tensor.h>
-#include "threads.h"
 
-namespace emulation {
+#define BRIDGE_HIDDEN __attribute__((visibility("hidden")))
+
+namespace bridge {
 
 struct PythonError {};  // the error is set in the interpreter
 
-EMULATION_HIDDEN at::Tensor tensor_from(PyObject* object);  // undefined where the object is no tensor
-EMULATION_HIDDEN PyObject* object_of(const at::Tensor& tensor);
-EMULATION_HIDDEN bool scalar_type_from(PyObject* object, c10::ScalarType* type);
-EMULATION_HIDDEN PyObject* wrong_arguments(const char* name, PyObject* given, size_t expected);
-EMULATION_HIDDEN PyObject* python_error_of_exception();
+BRIDGE_HIDDEN at::Tensor tensor_from(PyObject* object);  // undefined where the object is no tensor
+BRIDGE_HIDDEN PyObject* object_of(const at::Tensor& tensor);
+BRIDGE_HIDDEN bool scalar_type_from(PyObject* object, c10::ScalarType* type);
+BRIDGE_HIDDEN PyObject* wrong_arguments(const char* name, PyObject* given, size_t expected);
+BRIDGE_HIDDEN PyObject* python_error_of_exception();
 
 // A parameter that can be given by name; `fallback` is its default, or null.
 struct Parameter {
   const char* name;
   PyObject* fallback = nullptr;
 };
-EMULATION_HIDDEN PyObject* function_object(const char* name, std::function<PyObject*(PyObject*)> call,
+BRIDGE_HIDDEN PyObject* function_object(const char* name, std::function<PyObject*(PyObject*)> call,
                                            std::vector<Parameter> parameters = {});
-EMULATION_HIDDEN PyObject* new_module(const char* name, void (*fill)(PyObject*));
+BRIDGE_HIDDEN PyObject* new_module(const char* name, void (*fill)(PyObject*));
 
 template <class T>
 struct Argument;
@@ -161,36 +162,36 @@ PyObject* called(const char* name, Result (*function)(Parameters...), PyObject* 
   }
 }
 
-}  // namespace emulation
+}  // namespace bridge
 
 namespace pybind11 {
 
 struct none {};
 
-struct arg : emulation::Parameter {
+struct arg : bridge::Parameter {
   explicit arg(const char* name) : Parameter{name} {}
   template <class T>
   arg operator=(const T& value) const {
     arg with = *this;
-    if constexpr (std::is_same_v<T, none>) with.fallback = emulation::returned(std::nullopt);
-    else with.fallback = emulation::returned(value);
+    if constexpr (std::is_same_v<T, none>) with.fallback = bridge::returned(std::nullopt);
+    else with.fallback = bridge::returned(value);
     return with;
   }
 };
-inline void collect(std::vector<emulation::Parameter>& parameters, const arg& parameter) { parameters.push_back(parameter); }
+inline void collect(std::vector<bridge::Parameter>& parameters, const arg& parameter) { parameters.push_back(parameter); }
 template <class Other>
-void collect(std::vector<emulation::Parameter>&, const Other&) {}  // a docstring, a call policy
+void collect(std::vector<bridge::Parameter>&, const Other&) {}  // a docstring, a call policy
 
 struct module_ {
   PyObject* object;
   template <class Result, class... Parameters, class... Extra>
   module_& def(const char* name, Result (*function)(Parameters...), const Extra&... extra) {
-    std::vector<emulation::Parameter> parameters;
+    std::vector<bridge::Parameter> parameters;
     (collect(parameters, extra), ...);
     auto call = [name, function](PyObject* given) {
-      return emulation::called(name, function, given, std::index_sequence_for<Parameters...>{});
+      return bridge::called(name, function, given, std::index_sequence_for<Parameters...>{});
     };
-    PyObject* bound = emulation::function_object(name, call, std::move(parameters));
+    PyObject* bound = bridge::function_object(name, call, std::move(parameters));
     PyModule_AddObject(object, name, bound);
     return *this;
   }
@@ -203,16 +204,16 @@ template <class Result, class... Parameters>
 auto wrap_pybind_function(Result (*function)(Parameters...)) { return function; }
 }  // namespace torch
 
-#define EMULATION_TEXT_(X) #X
-#define EMULATION_TEXT(X) EMULATION_TEXT_(X)
-#define EMULATION_JOINED_(A, B) A##B
-#define EMULATION_JOINED(A, B) EMULATION_JOINED_(A, B)
+#define BRIDGE_TEXT_(X) #X
+#define BRIDGE_TEXT(X) BRIDGE_TEXT_(X)
+#define BRIDGE_JOINED_(A, B) A##B
+#define BRIDGE_JOINED(A, B) BRIDGE_JOINED_(A, B)
 #define PYBIND11_MODULE(NAME, VARIABLE)                                                             \
-  static void emulation_bind(::pybind11::module_& VARIABLE);                                        \
-  PyMODINIT_FUNC EMULATION_JOINED(PyInit_, NAME)() {                                                \
-    return ::emulation::new_module(EMULATION_TEXT(NAME), [](PyObject* object) {                     \
+  static void bridge_bind(::pybind11::module_& VARIABLE);                                        \
+  PyMODINIT_FUNC BRIDGE_JOINED(PyInit_, NAME)() {                                                \
+    return ::bridge::new_module(BRIDGE_TEXT(NAME), [](PyObject* object) {                     \
       ::pybind11::module_ module{object};                                                           \
-      emulation_bind(module);                                                                       \
+      bridge_bind(module);                                                                       \
     });                                                                                             \
   }                                                                                                 \
-  static void emulation_bind(::pybind11::module_& VARIABLE)
+  static void bridge_bind(::pybind11::module_& VARIABLE)

@@ -16,7 +16,7 @@ struct TensorState {
 
 }  // namespace at
 
-namespace emulation {
+namespace bridge {
 namespace {
 
 using at::ScalarType;
@@ -30,8 +30,6 @@ constexpr Named kTypes[] = {
     {ScalarType::Bool, "bool"},     {ScalarType::BFloat16, "bfloat16"},
 };
 
-std::string home_device = "cpu";
-
 PyObject* torch() {
   static PyObject* module = PyImport_ImportModule("torch");
   if (!module) throw PythonError();
@@ -41,7 +39,7 @@ PyObject* torch() {
 PyObject* dtype_object(ScalarType type) {
   for (const Named& each : kTypes)
     if (each.type == type) return PyObject_GetAttrString(torch(), each.name);
-  throw c10::Error("the emulation has no such element type");
+  throw c10::Error("the bridge has no such element type");
 }
 
 PyObject* tuple_of(at::IntArrayRef values) {
@@ -66,7 +64,7 @@ Tensor wrap(PyObject* object) {  // takes the reference
   state->sizes = integers(sizes);
   state->strides = integers(strides);
   state->data = PyLong_AsVoidPtr(data);
-  if (!scalar_type_from(type, &state->type)) throw c10::Error("the emulation has no such element type");
+  if (!scalar_type_from(type, &state->type)) throw c10::Error("the bridge has no such element type");
   return Tensor(std::move(state));
 }
 
@@ -82,7 +80,7 @@ PyObject* self(const Tensor& tensor) {
 
 PyObject* keywords(const at::TensorOptions& options) {
   PyObject* dictionary = PyDict_New();
-  Owned device(PyUnicode_FromString(home_device.c_str()));
+  Owned device(PyUnicode_FromString(home_device()));
   PyDict_SetItemString(dictionary, "device", device);
   if (options.has_dtype()) {
     Owned type(dtype_object(options.dtype()));
@@ -101,8 +99,6 @@ PyObject* number(const at::Scalar& value) {
 }
 
 }  // namespace
-
-void set_home_device(const char* name) { home_device = name; }
 
 bool scalar_type_from(PyObject* object, ScalarType* type) {
   for (const Named& each : kTypes) {
@@ -125,13 +121,13 @@ PyObject* object_of(const Tensor& tensor) {
   return tensor.state()->object;
 }
 
-}  // namespace emulation
+}  // namespace bridge
 
 namespace at {
 
-using emulation::checked;
-using emulation::Owned;
-using emulation::self;
+using bridge::checked;
+using bridge::Owned;
+using bridge::self;
 
 namespace {
 
@@ -141,7 +137,7 @@ int64_t wrapped(int64_t dim, int64_t count) {
 }
 
 Tensor with_tuple(const Tensor& tensor, const char* method, IntArrayRef values) {
-  Owned tuple(emulation::tuple_of(values));
+  Owned tuple(bridge::tuple_of(values));
   return checked(PyObject_CallMethod(self(tensor), method, "(O)", tuple.object));
 }
 
@@ -156,11 +152,11 @@ const char* memory_format_name(MemoryFormat format) {
 
 Tensor like(const char* name, const Tensor& tensor, const TensorOptions& options) {
   Owned arguments(PyTuple_Pack(1, self(tensor)));
-  return emulation::made(name, arguments.release(), options);
+  return bridge::made(name, arguments.release(), options);
 }
 
 Tensor shaped(const char* name, IntArrayRef sizes, const TensorOptions& options) {
-  return emulation::made(name, Py_BuildValue("(N)", emulation::tuple_of(sizes)), options);
+  return bridge::made(name, Py_BuildValue("(N)", bridge::tuple_of(sizes)), options);
 }
 
 }  // namespace
@@ -190,7 +186,7 @@ bool Tensor::is_floating_point() const {
 }
 bool Tensor::is_contiguous(MemoryFormat format) const {
   Owned method(PyObject_GetAttrString(self(*this), "is_contiguous")), none(PyTuple_New(0));
-  Owned value(PyObject_GetAttrString(emulation::torch(), memory_format_name(format)));
+  Owned value(PyObject_GetAttrString(bridge::torch(), memory_format_name(format)));
   Owned options(Py_BuildValue("{sO}", "memory_format", value.object));
   Owned answer(PyObject_Call(method, none, options));
   return answer.object == Py_True;
@@ -218,7 +214,7 @@ IntArrayRef Tensor::dims(size_t expected) const {
 
 Tensor Tensor::contiguous(MemoryFormat format) const {
   Owned method(PyObject_GetAttrString(self(*this), "contiguous")), none(PyTuple_New(0));
-  Owned value(PyObject_GetAttrString(emulation::torch(), memory_format_name(format)));
+  Owned value(PyObject_GetAttrString(bridge::torch(), memory_format_name(format)));
   Owned options(Py_BuildValue("{sO}", "memory_format", value.object));
   return checked(PyObject_Call(method, none, options));
 }
@@ -240,12 +236,12 @@ Tensor Tensor::narrow(int64_t dim, int64_t start, int64_t length) const {
 }
 Tensor Tensor::select(int64_t dim, int64_t index) const { return checked(PyObject_CallMethod(self(*this), "select", "(LL)", dim, index)); }
 Tensor Tensor::to(ScalarType type) const {
-  Owned object(emulation::dtype_object(type));
+  Owned object(bridge::dtype_object(type));
   return checked(PyObject_CallMethod(self(*this), "to", "(O)", object.object));
 }
 Tensor Tensor::zero_() const { return checked(PyObject_CallMethod(self(*this), "zero_", nullptr)); }
 Tensor Tensor::fill_(const Scalar& value) const {
-  Owned object(emulation::number(value));
+  Owned object(bridge::number(value));
   return checked(PyObject_CallMethod(self(*this), "fill_", "(O)", object.object));
 }
 Tensor Tensor::copy_(const Tensor& source) const { return checked(PyObject_CallMethod(self(*this), "copy_", "(O)", self(source))); }
@@ -257,13 +253,13 @@ Tensor empty(IntArrayRef sizes, const TensorOptions& options, std::optional<Memo
 Tensor zeros(IntArrayRef sizes, const TensorOptions& options) { return shaped("zeros", sizes, options); }
 Tensor ones(IntArrayRef sizes, const TensorOptions& options) { return shaped("ones", sizes, options); }
 Tensor full(IntArrayRef sizes, const Scalar& value, const TensorOptions& options) {
-  return emulation::made("full", Py_BuildValue("(NN)", emulation::tuple_of(sizes), emulation::number(value)), options);
+  return bridge::made("full", Py_BuildValue("(NN)", bridge::tuple_of(sizes), bridge::number(value)), options);
 }
 Tensor empty_like(const Tensor& tensor, const TensorOptions& options) { return like("empty_like", tensor, options); }
 Tensor zeros_like(const Tensor& tensor, const TensorOptions& options) { return like("zeros_like", tensor, options); }
 Tensor ones_like(const Tensor& tensor, const TensorOptions& options) { return like("ones_like", tensor, options); }
 Tensor empty_strided(IntArrayRef sizes, IntArrayRef strides, const TensorOptions& options) {
-  return emulation::made("empty_strided", Py_BuildValue("(NN)", emulation::tuple_of(sizes), emulation::tuple_of(strides)), options);
+  return bridge::made("empty_strided", Py_BuildValue("(NN)", bridge::tuple_of(sizes), bridge::tuple_of(strides)), options);
 }
 
 }  // namespace at

@@ -1,13 +1,12 @@
-// The module object of an extension: its functions, their errors, and the hidden functions the harness calls.
+// The module object of an extension: its functions and their errors.
 #include <exception>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
-#include "execution.h"
 #include "python.h"
 
-namespace emulation {
+namespace bridge {
 namespace {
 
 struct Function {
@@ -42,34 +41,6 @@ PyObject* call_capsule(PyObject* capsule, PyObject* positional, PyObject* named)
   PyObject* result = function.call(arguments);
   Py_DECREF(arguments);
   return result;
-}
-
-PyObject* take_launches(PyObject*) {
-  PyObject* list = PyList_New(0);
-  for (const Noted& each : take_noted()) {
-    Owned entry(Py_BuildValue("(ss(III)(III)nkO)", each.name.c_str(), each.symbol.c_str(), each.grid.x, each.grid.y, each.grid.z,
-                              each.block.x, each.block.y, each.block.z, static_cast<Py_ssize_t>(each.shared_bytes), each.count, each.partial ? Py_True : Py_False));
-    PyList_Append(list, entry);
-  }
-  return list;
-}
-
-PyObject* only_note(PyObject*) {
-  set_recording(true);
-  set_home_device("meta");
-  Py_RETURN_NONE;
-}
-
-PyObject* sample_blocks(PyObject* arguments) {
-  unsigned long long blocks, seed, parts;
-  if (!PyArg_ParseTuple(arguments, "KKK", &blocks, &seed, &parts)) return nullptr;
-  set_sampling(blocks, seed, parts);
-  Py_RETURN_NONE;
-}
-
-PyObject* reverse_blocks(PyObject* arguments) {
-  set_reversed(PyTuple_GET_SIZE(arguments) == 1 && PyTuple_GET_ITEM(arguments, 0) == Py_True);
-  Py_RETURN_NONE;
 }
 
 }  // namespace
@@ -107,12 +78,9 @@ PyObject* new_module(const char* name, void (*fill)(PyObject*)) {
   auto* definition = new PyModuleDef{PyModuleDef_HEAD_INIT, name, nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
   PyObject* module = PyModule_Create(definition);
   if (!module) return nullptr;
-  PyModule_AddObject(module, "__take_launches__", function_object("__take_launches__", take_launches));
-  PyModule_AddObject(module, "__only_note__", function_object("__only_note__", only_note));
-  PyModule_AddObject(module, "__reverse_blocks__", function_object("__reverse_blocks__", reverse_blocks));
-  PyModule_AddObject(module, "__sample_blocks__", function_object("__sample_blocks__", sample_blocks));
+  adorn(module);
   fill(module);
   return module;
 }
 
-}  // namespace emulation
+}  // namespace bridge
