@@ -10,18 +10,20 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
 
 from evaluators.inside import no_library
-from evaluators.inside.extension import CardExtensions, builder_at, install
 from evaluators.inside.kernel_trace import KernelTrace
 from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.process_audit import ProcessAudit
 from evaluators.inside.serving import Channel, Message, serve
 from sandbox.device_memory import DeviceMemory, attach
+
+if TYPE_CHECKING:
+    from evaluators.inside.extension import CardExtensions
 
 
 class SharedDeviceMemory:
@@ -60,7 +62,7 @@ class DeviceHarness:
     `flush_mb` that empties the L2 cache and keeps the device busy while the host catches up.
     """
 
-    def __init__(self, extensions: CardExtensions | None = None) -> None:
+    def __init__(self, extensions: "CardExtensions | None" = None) -> None:
         """`extensions`: of a candidate written in CUDA."""
         self._extensions = extensions
         self._operators = OperatorRecord()
@@ -155,6 +157,14 @@ def _count_launches(hook: Any) -> None:
         chain.add(hook)
 
 
+def _extensions(descriptor: int) -> "CardExtensions":
+    from evaluators.inside.extension import CardExtensions, builder_at, install  # starts a thread: never before a fork
+
+    extensions = CardExtensions(builder_at(descriptor))
+    install(extensions)
+    return extensions
+
+
 def main(channel: Channel, arguments: Message, shared: tuple[int, ...]) -> None:
     """Serve one candidate. `arguments`: {"library_ops": what the problem allows, "is_trusted": no guard is needed}.
 
@@ -164,10 +174,7 @@ def main(channel: Channel, arguments: Message, shared: tuple[int, ...]) -> None:
     warnings.simplefilter("ignore")
     torch.zeros(1, device="cuda")  # makes the context that the driver's calls need
     memory = SharedDeviceMemory(attach(shared[0], arguments["shared_bytes"]))
-    extensions = CardExtensions(builder_at(shared[1])) if len(shared) > 1 else None
-    if extensions is not None:
-        install(extensions)
-    harness = DeviceHarness(extensions)
+    harness = DeviceHarness(_extensions(shared[1]) if len(shared) > 1 else None)
     if not arguments.get("library_ops") and not arguments.get("is_trusted"):
         no_library.install(harness.refuse, keys=("CPU", "CUDA"))
     serve(channel, memory, harness)
