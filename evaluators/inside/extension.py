@@ -140,6 +140,7 @@ def _loaded(name: str, binary: bytes) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    loader.exec_module(module)  # pybind11 of PyTorch 2.11 binds its functions here
     return module
 
 
