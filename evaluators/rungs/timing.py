@@ -18,6 +18,7 @@ from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.baselines import baselines_of
 from evaluators.judge.device.bench import Bench
 from evaluators.judge.device.duel import CLEAR_RATIO, CLEAR_ROUNDS, ROUNDS, IncumbentFailed, fight, seated
+from evaluators.judge.device.protocol import forget
 from evaluators.judge.device.sampling import Samples, take
 from evaluators.judge.facts import facts_of
 from evaluators.judge.verdicts import Wrong
@@ -49,6 +50,9 @@ def _timed(task: Task, bench: Bench) -> Findings:
     seat = bench.seat(task.candidate)
     seat.sit()
     samples = take(bench, seat)
+    if samples.contradiction():  # once more, against a protocol that is calibrated anew
+        forget(bench, samples.calls)
+        samples = take(bench, seat)
     timing = _timing(task, bench, samples)
     if said := samples.contradiction() or _impossible(timing, _floor(task, samples)):
         return replace(_failed(Failure("untrustworthy_timing", said), CHECK), timing=timing)
