@@ -18,7 +18,6 @@ from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.baselines import baselines_of
 from evaluators.judge.device.bench import Bench
 from evaluators.judge.device.duel import CLEAR_RATIO, CLEAR_ROUNDS, ROUNDS, IncumbentFailed, fight, seated
-from evaluators.judge.device.protocol import forget
 from evaluators.judge.device.sampling import Samples, take
 from evaluators.judge.facts import facts_of
 from evaluators.judge.verdicts import Wrong
@@ -50,9 +49,6 @@ def _timed(task: Task, bench: Bench) -> Findings:
     seat = bench.seat(task.candidate)
     seat.sit()
     samples = take(bench, seat)
-    if samples.contradiction():  # once more, against a protocol that is calibrated anew
-        forget(bench, samples.calls)
-        samples = take(bench, seat)
     timing = _timing(task, bench, samples)
     if said := samples.contradiction() or _impossible(timing, _floor(task, samples)):
         return replace(_failed(Failure("untrustworthy_timing", said), CHECK), timing=timing)
@@ -74,11 +70,12 @@ def _timing(task: Task, bench: Bench, samples: Samples) -> Timing:
     spec, floor = _spec_of(bench.card.name, task.gpu), _floor(task, samples)
     outside = samples.latency(samples.outside_ms)
     inside = samples.latency(samples.inside_ms) if all(map(math.isfinite, samples.inside_ms)) else None
+    believed = samples.latency(samples.believed_ms) if inside else outside
     return Timing(
         device=bench.card.name,
         is_target=spec.key == task.gpu.key,
-        latency=inside or outside,
-        clock="device events" if inside else "judge's clock",
+        latency=believed,
+        clock="device events" if believed == inside else "judge's clock",
         outside=outside,
         inside=inside,
         protocol_ms=samples.protocol.cost_ms,
@@ -113,7 +110,7 @@ def _impossible(timing: Timing, floor: Floor) -> str:
 def _duel(task: Task, bench: Bench, samples: Samples) -> Duel | None:
     """Against the incumbent, unless the candidate is clearly slower than what was measured of it."""
     incumbent = task.incumbent
-    mine = samples.latency(samples.inside_ms).median_ms
+    mine = samples.latency(samples.believed_ms).median_ms
     if incumbent is None or incumbent.candidate.id == task.candidate.id or mine > CLEAR_RATIO * incumbent.latency_ms:
         return None
     theirs = seated(bench, incumbent.candidate, incumbent.latency_ms)

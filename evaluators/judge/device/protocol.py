@@ -33,33 +33,19 @@ def protocol_of(bench: Bench, calls: int) -> Protocol:
     if calls not in known:
         with bench.trusted(_reference(bench)) as seat:
             seat.sit()
-            low, cost, high = np.percentile(_costs(bench, seat, calls, verifies=calls > 1), [20, 50, 80])
+            low, cost, high = np.percentile(_costs(bench, seat, calls), [20, 50, 80])
         with bench.trusted(_null(bench.published.outputs)) as seat:
             seat.sit(is_null=True)
-            null = np.median(_costs(bench, seat, calls, verifies=False))
+            null = np.median(_costs(bench, seat, calls))
         known[calls] = Protocol(float(cost), float(high - low) / 2, float(null))
     return known[calls]
 
 
-def forget(bench: Bench, calls: int) -> None:
-    """Calibrate batches of so many calls anew the next time: the machine may have changed since."""
-    bench.published.protocols.pop(calls, None)
-
-
-def _costs(bench: Bench, seat: Seat, calls: int, *, verifies: bool) -> list[float]:
-    """What the judge's clock says beyond the device events of the calls, ms a batch.
-
-    Fresh inputs and verified answers, as around a candidate's batches: a process that waited meanwhile answers 0.3 ms
-    later than one that is asked again at once (one H100, 16 calls).
-    """
-    costs = []
-    for _ in range(_WARM + _SAMPLES):
-        sets = [bench.published.draw() for _ in range(calls)]
-        fired = seat.timed(sets)
-        costs.append(1e3 * fired.seconds - sum(fired.inside_ms))
-        for inputs, outputs in zip(sets, fired.outputs, strict=True) if verifies else ():
-            bench.published.verify(inputs, outputs, strictly=False)
-    return costs[_WARM:]
+def _costs(bench: Bench, seat: Seat, calls: int) -> list[float]:
+    """What the judge's clock says beyond the device events of the calls, ms a batch."""
+    sets = [bench.published.draw() for _ in range(calls)]
+    fired = [seat.timed(sets) for _ in range(_WARM + _SAMPLES)][_WARM:]
+    return [1e3 * batch.seconds - sum(batch.inside_ms) for batch in fired]
 
 
 def _reference(bench: Bench) -> str:

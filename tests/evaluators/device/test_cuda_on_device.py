@@ -106,7 +106,9 @@ def test_a_text_that_needs_more_of_pytorch_is_built_with_its_headers(judge):
 def test_cheats_in_cuda_fail(judge, launch, rungs):
     evaluation = judged(judge, text(launch=launch), rungs)
     assert evaluation.verdict == "failed", evaluation
-    assert evaluation.kind in ("untrustworthy_timing", "incorrect_numerical", "rejected"), evaluation.message
+    # a stream of its own may still write when its memory is gone: then the cheat has ended itself
+    kinds = ("untrustworthy_timing", "incorrect_numerical", "rejected", "runtime_error")
+    assert evaluation.kind in kinds, evaluation.message
 
 
 def test_a_wild_address_ends_that_candidate_only(judge):

@@ -105,3 +105,11 @@ def test_the_best_baseline_is_as_exact_as_the_class():
     assert found.best("tf32").name == "eager"
     assert found.best("fp32").name == "fp32_highest"
     assert found.best("bf16").name == "bf16"
+
+
+def test_where_the_protocols_drift_explains_the_difference_the_slower_clock_counts():
+    samples = sampled(0.017, 0.05, calls=16)
+    assert not samples.is_corroborated
+    assert not samples.contradiction()
+    assert samples.latency(samples.believed_ms).median_ms == pytest.approx(0.05, rel=0.05)
+    assert sampled(0.017, 0.12, calls=16).contradiction()
