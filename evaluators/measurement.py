@@ -78,7 +78,7 @@ class Timing(Frozen):
     baselines: Baselines | None = None
     null_protocol_ms: float | None = None  # the same cost by a null candidate, which does no work
     host_ms: float | None = None  # until forward returns, by its own process's clock: a claim, informs only
-    build_s: float | None = None  # first call: compilation and module load
+    build_s: float | None = None  # Triton: the first call, which compiles; CUDA: compilers and linker
 
     @property
     def speedup_over_eager(self) -> float | None:

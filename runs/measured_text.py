@@ -149,7 +149,7 @@ def _timing_lines(timing: Timing) -> list[str]:
     latency = timing.latency
     dropped = f", {latency.throttled} dropped because the clock was lowered" if latency.throttled else ""
     samples = f"{latency.samples} samples of {timing.calls_per_sample} call(s){dropped}"
-    built = f"; first call {timing.build_s:.1f} s" if timing.build_s is not None else ""
+    built = f"; built in {timing.build_s:.1f} s" if timing.build_s is not None else ""
     where = one_line(timing.device, 60) + ("" if timing.is_target else " (not the target)")
     return [
         f"time, measured on {where}: {latency_text(latency)} by {timing.clock}",
