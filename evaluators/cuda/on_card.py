@@ -65,7 +65,9 @@ def loadable(arch: str, extension: Extension, source: str) -> Loadable:
     """Build the extension for a card of `arch`; `source` is the candidate's file, to name its lines."""
     if reason := without_nvcc() or without_gxx():
         return Loadable(unverified=reason)
-    key = cache.key_of("on the card", extension.id, arch, nvcc_version(), gxx_version(), torch_version())
+    key = cache.key_of(
+        "on the card", extension.id, arch, nvcc_version(), gxx_version(), torch_version(), str(python_include())
+    )
     with _ONE_AT_A_TIME:
         if kept := cache.load(key):
             return Loadable(
@@ -137,9 +139,8 @@ class _Build:
     def run(self) -> Loadable:
         """Compile both units side by side and link them."""
         used, left_out = self.extension.safe_cuda_flags()
-        log = (
-            f"nvcc {nvcc_version()} -arch={self.arch} with {self.headers.said}, left out: {' '.join(left_out) or '-'}\n"
-        )
+        flags = f"; flags left out: {' '.join(left_out)}" if left_out else ""
+        log = f"for the card: nvcc {nvcc_version()} -arch={self.arch} with {self.headers.said}{flags}\n"
         units = (("main.cpp", self.extension.main_unit(), ()), ("cuda.cu", self.extension.device_unit(), used))
         with ThreadPoolExecutor(max_workers=2) as pool:
             for result in pool.map(lambda unit: self._compile(*unit), units):
