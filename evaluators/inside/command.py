@@ -4,7 +4,7 @@
 
     command     the program and its arguments
     files       texts by name, written before it starts
-    inputs      name under which the bytes of the first shared descriptor are laid down, or empty
+    laid        names under which the bytes of the shared descriptors are laid down
     environment variables beside the sandbox's own
     report      name of the file that is sent back
     limit_s     when the program is ended
@@ -30,8 +30,8 @@ def main(channel: Channel, arguments: dict[str, Any], shared: tuple[int, ...]) -
     """Lay the files down, run the command, send how it ended and its report."""
     for name, text in arguments["files"].items():
         Path(name).write_text(text, encoding="utf-8", errors="surrogatepass")
-    if arguments["inputs"]:
-        with os.fdopen(shared[0], "rb") as given, Path(arguments["inputs"]).open("wb") as laid:
+    for name, descriptor in zip(arguments["laid"], shared, strict=False):
+        with os.fdopen(descriptor, "rb") as given, Path(name).open("wb") as laid:
             shutil.copyfileobj(given, laid, _CHUNK_BYTES)
     ended = _run(arguments)
     report = Path(arguments["report"])

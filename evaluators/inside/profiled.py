@@ -1,13 +1,12 @@
 """The candidate under a profiler: loaded, built and called as the judge would, with one warm call marked.
 
-`python -P -m evaluators.inside.profiled REQUESTS INPUTS SOURCE` serves the requests in the file one after another; the
-file also holds the modules of a candidate in CUDA. The call with the option `profile` lies between cudaProfilerStart
-and cudaProfilerStop, and nothing else does. It prints what the requests were answered, one JSON object.
+`python -P -m evaluators.inside.profiled REQUESTS INPUTS SOURCE CODE` serves the requests in the file one after another.
+CODE is what another process of the candidate has compiled. The call with the option `profile` lies between
+cudaProfilerStart and cudaProfilerStop, and nothing else does. It prints what the last request was answered, as JSON.
 
 Limits: runs beside untrusted code; that the output is right has been judged elsewhere, with other inputs.
 """
 
-import base64
 import json
 import mmap
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from evaluators.inside.extension import CardExtensions, install, kept
+from evaluators.inside.kept_code import modules, unpack
 from evaluators.inside.serving import Message, serve
 
 
@@ -95,14 +95,13 @@ class MarkingHarness:
 
 def main(arguments: list[str]) -> None:
     """Serve what the files say."""
-    requests, inputs, source = (Path(name) for name in arguments)
+    requests, inputs, source, kept_files = (Path(name) for name in arguments)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    given = json.loads(requests.read_text())
-    if given["modules"]:
-        modules = {name: base64.b64decode(text) for name, text in given["modules"].items()}
-        install(CardExtensions(kept(modules)))
-    script = Script(given["requests"], source.read_bytes())
+    unpack(kept_files)
+    if built := modules():
+        install(CardExtensions(kept(built)))
+    script = Script(json.loads(requests.read_text()), source.read_bytes())
     serve(script, CopiedMemory(inputs), MarkingHarness())
     answer: dict[str, Any] = script.answers[-1] if script.answers else {}
     print(json.dumps({key: answer.get(key) for key in ("did", "fault", "message", "line") if key in answer}))

@@ -9,16 +9,19 @@ run is the harness's.
 import ast
 import linecache
 import mmap
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
 import torch
 
 from evaluators.inside.freshness import form_of, is_kept
+from evaluators.inside.kept_code import packed
 
 Message = dict[str, Any]
 TEXT_MAX = 1500
@@ -90,6 +93,7 @@ def serve(channel: Channel, memory: Memory, harness: Harness) -> None:
         "calls": session.calls,
         "reread": session.reread,
         "read_weights": session.read_weights,
+        "compiled": session.compiled,
     }
     while True:
         try:
@@ -202,6 +206,10 @@ class _Session:
             self._view(spec).copy_(state[spec["name"]])
         self._memory.settle()
         return {"did": "read_weights"}, b""
+
+    def compiled(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
+        """What Triton has compiled here."""
+        return {"did": "compiled"}, packed(Path(os.environ["TRITON_CACHE_DIR"]))
 
     def fault(self, error: BaseException) -> Message:
         """What the candidate's code raised, in words, with the line it came from."""

@@ -152,6 +152,10 @@ class Conversation:
             seconds=seconds,
         )
 
+    def compiled_code(self) -> bytes:
+        """What the process has compiled, as it packs it: opaque, for another process of the same candidate."""
+        return self.ask({"do": "compiled"})[1]
+
     def reread(self, call: int) -> list[torch.Tensor]:
         """The outputs of an earlier call since `build`, as they are now; for the geometry of the last call."""
         for _, view in self._regions:

@@ -17,12 +17,12 @@ _PROCESSES = 256  # compilers, and the threads of ncu
 
 @dataclass(frozen=True)
 class Job:
-    """A command line with the texts it reads by name, and the name under which a shared memory file is laid down."""
+    """A command line with the texts it reads by name, and the names under which shared memory files are laid down."""
 
     line: list[str]
     limit_s: float
     files: dict[str, str] = field(default_factory=dict)
-    inputs: str = ""
+    laid: tuple[str, ...] = ()
     shared: tuple[int, ...] = ()
 
 
@@ -45,7 +45,7 @@ def run(zygote: Zygote, job: Job) -> Printed:
     arguments = {
         "command": job.line,
         "files": job.files,
-        "inputs": job.inputs,
+        "laid": job.laid,
         "environment": ENVIRONMENT,
         "report": REPORT,
         "limit_s": job.limit_s,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-REQUESTS, INPUTS, SOURCE, REPORT = "requests.json", "inputs.bin", "candidate.py", "report.csv"
+REQUESTS, INPUTS, SOURCE, CODE, REPORT = "requests.json", "inputs.bin", "candidate.py", "code.tar", "report.csv"
 MOST_LAUNCHES = 24  # of one call; a kernel is replayed about ten times for a stage's metrics
 ENVIRONMENT = {
     "NV_COMPUTE_PROFILER_DISABLE_STOCK_FILE_DEPLOYMENT": "1",  # section files are of no use here

@@ -21,11 +21,15 @@ _SILENT = "left out: Nsight Compute delivered nothing, and said nothing, when it
 
 @dataclass(frozen=True)
 class Material:
-    """What a candidate is run with: its text, the requests that load, build and call it, its inputs (a memfd)."""
+    """What a candidate is run with: its text, the requests that load, build and call it.
+
+    Two memory files: its inputs, and what another process of it has compiled (evaluators/inside/kept_code.py).
+    """
 
     source: str
     requests: str
     inputs: int
+    code: int
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,10 @@ def profile(profiler: Profiler, ncu: str, material: Material, wanted: Sequence[s
 
 
 def _job(ncu: str, names: Sequence[str], material: Material) -> Job:
-    program = ("evaluators.inside.profiled", command.REQUESTS, command.INPUTS, command.SOURCE)
+    program = ("evaluators.inside.profiled", command.REQUESTS, command.INPUTS, command.SOURCE, command.CODE)
+    laid = (command.INPUTS, command.CODE)
     files = {command.REQUESTS: material.requests, command.SOURCE: material.source}
-    return Job(command.command(ncu, names, program), LIMIT_S, files, command.INPUTS, (material.inputs,))
+    return Job(command.command(ncu, names, program), LIMIT_S, files, laid, (material.inputs, material.code))
 
 
 def _to_leave_out(printed: Printed, names: Sequence[str]) -> dict[str, str]:

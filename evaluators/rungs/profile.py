@@ -4,8 +4,8 @@ Nsight Compute where it is there and permitted, else kernel durations through CU
 is listed with the reason. Limits: informs, never decides; profiled times are not latencies (timing.py has those).
 """
 
-import base64
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from evaluators.cuda.on_card import builder_for
 from evaluators.evaluation import Check
+from evaluators.inside.kept_code import MODULES, archived
 from evaluators.judge.conversation import Arena, CandidateFault, shared_bytes_for
 from evaluators.judge.device.bench import Bench
 from evaluators.judge.reference import literal
@@ -79,20 +80,25 @@ def _under_ncu(task: Task, bench: Bench, ncu: str, wanted: Sequence[str]) -> Del
     inputs, weights = bench.published.draw(), bench.published.weights
     tensors = [*weights.values(), *(value for value in inputs if isinstance(value, torch.Tensor))]
     shared = on_host(shared_bytes_for(tensors))
+    code = os.memfd_create("code")
     try:
+        os.write(code, _code(task, bench))
+        os.lseek(code, 0, os.SEEK_SET)
         requests = _requests(Arena(shared.flat), bench.published.init_literal, weights, inputs)
-        given = json.dumps({"modules": _modules(task, bench), "requests": requests})
-        material = Material(task.candidate.source, given, shared.descriptor)
+        material = Material(task.candidate.source, json.dumps(requests), shared.descriptor, code)
         return profile(task.zygotes.profiler, ncu, material, wanted)
     finally:
         shared.close()
+        os.close(code)
 
 
-def _modules(task: Task, bench: Bench) -> dict[str, str]:
-    """The modules of a candidate in CUDA, kept since they were built for the card, in base64."""
+def _code(task: Task, bench: Bench) -> bytes:
+    """What was compiled already, so that the profiled process need not."""
+    if task.candidate.language != "cuda":
+        return bench.code_of(task.candidate)
     build = builder_for(bench.card.capability)
     built = {each.module_name: build(each, task.candidate.source).module for each in task.found.extensions}
-    return {name: base64.b64encode(module).decode("ascii") for name, module in built.items()}
+    return archived({f"{MODULES}/{name}.so": module for name, module in built.items()})
 
 
 def _requests(

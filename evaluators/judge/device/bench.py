@@ -14,7 +14,7 @@ import torch
 from evaluators.candidate import Candidate
 from evaluators.errors import MachineError
 from evaluators.judge.batch import Fired, fire, inputs_intact, stage
-from evaluators.judge.conversation import Conversation, converse, shared_bytes_for
+from evaluators.judge.conversation import CandidateFault, Conversation, converse, shared_bytes_for
 from evaluators.judge.device.card import Card
 from evaluators.judge.device.published import WHERE, Published, published_of
 from evaluators.judge.reference import Reference
@@ -64,6 +64,15 @@ class Bench:
             self._seats[candidate.id] = Seat(talk, self.published, self.card)
             talk.load(candidate.source)
         return self._seats[candidate.id]
+
+    def code_of(self, candidate: Candidate) -> bytes:
+        """What its process at the published size has compiled, packed by that process; empty where there is none."""
+        if candidate.id not in self._seats:
+            return b""
+        try:
+            return self._seats[candidate.id].talk.compiled_code()
+        except CandidateFault:
+            return b""
 
     @contextmanager
     def process(self, candidate: Candidate, shared_bytes: int) -> Iterator[Conversation]:

@@ -1,5 +1,6 @@
 """One pass behind the real sandbox, with a stand-in for Nsight Compute; and why it delivers nothing, in words."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,10 @@ def profiler():
 
 @pytest.fixture
 def material():
-    shared = on_host(1 << 20)
-    yield Material("# the candidate", "[]", shared.descriptor)
+    shared, code = on_host(1 << 20), os.memfd_create("code")
+    yield Material("# the candidate", "[]", shared.descriptor, code)
     shared.close()
+    os.close(code)
 
 
 def test_the_command_line_asks_for_the_metrics_and_leaves_the_machine_alone():
