@@ -3,7 +3,7 @@
     recognition.py            what is to be computed       family.py, families/   what can be written, a file each
     reference.py, shape.py    of one convolution           formulas/              of elementwise chains, rows, products
     record.py, evidence.py    what was tried and found     search.py, repair.py   what is written next
-    emission.py               the file and the reply
+    exactness.py              how exact it must be         emission.py            the file and the reply
 
 It reads the context value instead of the rendered prompt. It knows nothing of verdicts: its kernels are judged like any
 other.
@@ -15,7 +15,8 @@ dimensions or one matrix product with what follows it. Any other problem ends wi
 from agent.proposers import Proposal
 from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook.emission import given_reply, reply_text
-from agent.proposers.playbook.evidence import evidence_about
+from agent.proposers.playbook.evidence import Evidence, evidence_about
+from agent.proposers.playbook.exactness import exactness
 from agent.proposers.playbook.family import Move, Situation, family_of
 from agent.proposers.playbook.recognition import Subject, recognise
 from agent.proposers.playbook.record import Record, configuration_of, record_of
@@ -74,18 +75,21 @@ def _subject(context: Context) -> Subject:
 
 
 def _situation(context: Context, subject: Subject, record: Record) -> Situation:
-    tolerance = context.problem.tolerance
-    floor = tolerance.tf32_floor if tolerance.allows_tf32(subject.is_tf32) else tolerance.floor
-    return Situation(subject.shape, context.gpu, tolerance.error_multiple * floor, record.too_coarse)
+    allowed_error, refusal = exactness(context, subject)
+    return Situation(subject.shape, context.gpu, allowed_error, record.too_coarse, refusal)
 
 
 def _move(context: Context, situation: Situation, record: Record) -> Move:
     current = configuration_of(context.base)
     failure = context.base.evaluation if context.base else None
-    if context.role == "repair":
-        if current is not None and isinstance(failure, Failed):
-            remedy = repair(current, failure, situation, record)
-            if remedy is not None:
-                return remedy
-        current = record.best
-    return next_move(context.stage.key, current, situation, record, evidence_about(context))
+    is_refused = current is not None and not situation.admits(current)
+    if context.role == "repair" and not is_refused and current is not None and isinstance(failure, Failed):
+        remedy = repair(current, failure, situation, record)
+        if remedy is not None:
+            return remedy
+    admitted = record.of(situation.admits)
+    if is_refused or context.role == "repair":
+        current = admitted.best
+    evidence = Evidence() if is_refused else evidence_about(context)
+    move = next_move(context.stage.key, current, situation, admitted, evidence)
+    return Move(move.configuration, f"{situation.refusal}: {move.reason}") if is_refused else move

@@ -28,6 +28,7 @@ class Situation:
     gpu: GpuSpec
     allowed_error: float  # for a reference that computes in TF32 on a GPU
     too_coarse: frozenset[str] = frozenset()  # roundings that gave wrong numbers in this run
+    refusal: str = ""  # why operands may not be rounded here, where a judge said so
 
     @property
     def precision(self) -> str:
@@ -58,6 +59,12 @@ class Situation:
     def has_tensor_cores(self) -> bool:
         """Whether Triton reaches them: for sm_75 Triton 3.7 turns every tl.dot into fp32 multiply-adds."""
         return self.gpu.capability >= 80
+
+    def admits(self, configuration: Configuration) -> bool:
+        """Whether what a judge said of rounding leaves room for this kernel."""
+        family = family_of(configuration)
+        fits = family is not None and not family.misfit(self)
+        return not self.refusal or (fits and configuration.word("PRECISION") not in ("half", "tf32"))
 
     def _may_round(self, precision: str) -> bool:
         """TF32 and scaled fp16 have the same mantissa, so what TF32 got wrong fp16 would too. A grouped reference

@@ -4,6 +4,7 @@ Limits: it sees what the context shows; attempts older than the context's histor
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.proposers.playbook.configuration import Configuration, read_configuration
@@ -77,6 +78,10 @@ class Record:
                 break
             count += past.measured_ms is not None
         return count
+
+    def of(self, admits: Callable[[Configuration], bool]) -> "Record":
+        """What it says of these configurations only."""
+        return Record(tuple(entry for entry in self.entries if admits(entry[1])))
 
     def fastest_of(self, family: str) -> Configuration | None:
         """The configuration of a family with the least measured time."""

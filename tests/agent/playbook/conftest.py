@@ -158,12 +158,18 @@ class Search:
     def fail(self, configuration: Configuration, kind: str, message: str = "") -> None:
         """Record a failure; the next proposal is its repair."""
         number = len(self.history)
-        self._remember(configuration, "discard", kind)
+        self._remember(configuration, "discard", kind, message=message)
         failed = Failed(candidate_id="c", problem="t", gpu="g", rung="correctness", kind=kind, message=message)
         self.base, self.role = Base(number=number, source=f'"""{configuration}: x."""', evaluation=failed), "repair"
 
     def _remember(
-        self, configuration: Configuration, decision: str, kind: str | None = None, measured_ms: float | None = None
+        self,
+        configuration: Configuration,
+        decision: str,
+        kind: str | None = None,
+        *,
+        message: str = "",
+        measured_ms: float | None = None,
     ) -> None:
         past = PastAttempt(
             number=len(self.history),
@@ -171,7 +177,7 @@ class Search:
             plan=f"Plan: {configuration}: because",
             verdict="failed" if kind else "passed",
             kind=kind,
-            message="",
+            message=message,
             estimate_ms=None,
             decision=decision,
             measured_ms=measured_ms,
