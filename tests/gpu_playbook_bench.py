@@ -2,14 +2,15 @@
 
     python3 tests/gpu_playbook_bench.py --seconds 120                      # seven problems, both classes
     python3 tests/gpu_playbook_bench.py --seconds 80 --problems 68 61 --classes tf32 --json /tmp/rows.jsonl --profile
-    python3 tests/gpu_playbook_bench.py --random 10 --seed 0 --seconds 100 # drawn problems; why, where nothing was won
+    python3 tests/gpu_playbook_bench.py --random 10 --seed 0 --seconds 75 --classes tf32 --neighbours 2    # drawn problems
     python3 tests/gpu_playbook_bench.py --problems 68 --configuration "slab PRECISION=half PIXELS=1 POSITIONS=256 SLABS=3 STAGES=4"
     python3 tests/gpu_playbook_bench.py --problems 68 --geometries         # those kernels on other geometries: errors only
 
 Kernels are compiled beside each other by all cores, in the order of their worth: of every problem eager and the first
 kernel, then the neighbours the search would try, one per problem in turn. One process measures; it is replaced when a row
 faults or hangs. At the end, when nothing compiles any more, eager and the best of each problem are timed again: those are
-the figures of the table. Needs torch, triton, numpy, pydantic and this checkout on PYTHONPATH.
+the figures of the table. Where eager computes in fp32 although TF32 is allowed, as its error says, so must its rivals: kernels
+of split products take the place of the coarse ones, and the table says so. Needs torch, triton, numpy, pydantic and this checkout on PYTHONPATH.
 
 Limits: gpu_kernels.py says what is timed, and that it is not the judge. The floor is of the problem, not of a kernel.
 """
@@ -23,101 +24,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from agent.proposers.playbook.configuration import Configuration, read_configuration
-from agent.proposers.playbook.emission import candidate_source
-from agent.proposers.playbook.family import Situation, family_of, known_families
-from agent.proposers.playbook.reference import read_reference
-from agent.proposers.playbook.shape import shape_from
-from evaluators.floor import floor_of
-from evaluators.gpu import GpuSpec
 from evaluators.gpu_catalog import load_gpu
-from evaluators.judge.facts import facts_of
-from evaluators.problem import Problem, ProblemFacts
-from evaluators.problem_catalog import load_problem
 
 sys.path.insert(0, str(Path(__file__).parent))
 import gpu_kernels
+from gpu_rows import CLASSES, PROBLEMS, Row, Subject, in_turns, subjects
 from gpu_table import is_right, table
-from playbook_order import expected_order
-from random_geometries import drawn
 
-PROBLEMS = ("68", "70", "77", "61", "73", "58", "72")  # by what is to be learnt from them
-CLASSES = {"tf32": 6e-4, "fp32": 2e-6}  # the error that a reference of the class allows
 CLEAN = multiprocessing.get_context("forkserver")  # children come from a process without threads and without CUDA
 PRELOADED = ["torch", "triton", "triton.language", "triton.testing", "triton.experimental.gluon"]
-
-
-@dataclass
-class Row:
-    """One thing to be measured; `result` once it was."""
-
-    problem: str
-    precision: str
-    what: str  # a configuration, or a setting of the library
-    request: dict[str, Any]
-    result: dict[str, Any] = field(default_factory=dict)
-    code: Any = None  # the pending compilation
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether nothing is left to compile."""
-        return self.code is None or self.code.ready()
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A problem and class with everything the table says about it."""
-
-    problem: str
-    precision: str
-    source: str
-    facts: ProblemFacts
-    situation: Situation
-
-    def rows(self, options: argparse.Namespace) -> Iterator[Row]:
-        """Library first, then the kernels, the most promising first."""
-        request = {"reference": self.source, "class": self.precision, "geometries": options.geometries}
-        if not options.geometries:
-            for setting in gpu_kernels.LIBRARY:
-                yield self._row(setting, request)
-        reference = read_reference(self.source)
-        for configuration in self._configurations(options):
-            family = family_of(configuration)
-            assert family is not None, f"no family writes {configuration}"
-            yield self._row(
-                str(configuration), request | {"source": candidate_source(configuration, family, reference)}
-            )
-
-    def _row(self, what: str, request: dict[str, Any]) -> Row:
-        return Row(self.problem, self.precision, what, request | {"what": what})
-
-    def _configurations(self, options: argparse.Namespace) -> list[Configuration]:
-        given = [read_configuration(text) for text in options.configuration]
-        found = [configuration for configuration in given if configuration is not None]
-        return found or expected_order(self.situation, 1 + options.neighbours, frozenset(options.families))
-
-    def why(self, what: str) -> str:
-        """What a kernel is expected to be limited by, and why the other families were not used."""
-        configuration = read_configuration(what)
-        family = family_of(configuration) if configuration else None
-        assert configuration is not None and family is not None, what
-        cost = family.cost(configuration, self.situation)
-        said = [
-            f"{family.name} is limited by {cost.limiter}, expected {family.expected_ms(configuration, self.situation):.3g} ms"
-        ]
-        misfits = ((other.name, other.misfit(self.situation)) for other in known_families())
-        return "; ".join([*said, *(f"no {name}: {misfit}" for name, misfit in misfits if misfit)])
-
-    def floor_ms(self) -> tuple[float, str]:
-        """The physical floor of the class on this GPU, and what sets it."""
-        floor = floor_of(self.facts, self.situation.gpu, self.precision)
-        return floor.ms, floor.limiter
 
 
 def main() -> None:
@@ -133,7 +52,7 @@ def main() -> None:
     print(f"{name}; {len(rows)} rows, {options.workers} compilers, {options.seconds:g} s", flush=True)
     CLEAN.set_forkserver_preload(PRELOADED)
     with Measurer(options.row_seconds, profiles=options.profile) as measurer:
-        measure(rows, measurer, ends_at - options.confirm_seconds * len(found), options)
+        measure(rows, found, measurer, ends_at - options.confirm_seconds * len(found), options)
         if options.geometries:
             return
         confirm(rows, found, measurer, ends_at)
@@ -182,35 +101,14 @@ def device_key(name: str) -> str:
     return next((key for word, key in known.items() if word in name), "h100-sxm")
 
 
-def subjects(options: argparse.Namespace, gpu: GpuSpec) -> list[Subject]:
-    """All problems in the first class, then all in the next."""
-    problems: list[tuple[str, Problem]] = [(problem.key, problem) for problem in drawn(options.random, options.seed)]
-    problems = problems or [(number, load_problem(f"convt3d-{number}")) for number in options.problems]
-    found = []
-    for precision, (number, problem) in itertools.product(options.classes, problems):
-        facts = facts_of(problem)
-        shape = shape_from(facts, read_reference(problem.source).layer)
-        situation = Situation(shape, gpu, CLASSES[precision])
-        found.append(Subject(number, precision, problem.source, facts, situation))
-    return found
-
-
-def in_turns(groups: list[list[Row]]) -> list[Row]:
-    """The first rows of every group, library and kernel, then the next of each in turn."""
-    ahead = len(gpu_kernels.LIBRARY) + 1
-    first = [row for group in groups for row in group[:ahead]]
-    later = itertools.zip_longest(*(group[ahead:] for group in groups))
-    return first + [row for turn in later for row in turn if row is not None]
-
-
-def measure(rows: list[Row], measurer: "Measurer", ends_at: float, options: argparse.Namespace) -> None:
+def measure(
+    rows: list[Row], found: list[Subject], measurer: "Measurer", ends_at: float, options: argparse.Namespace
+) -> None:
     """Row after row, the first that is compiled; what the time did not allow keeps no result."""
     with CLEAN.Pool(options.workers) as pool:
-        for row in rows:
-            if "source" in row.request:
-                row.code = pool.apply_async(gpu_kernels.compiled, (row.request,))
         pending = list(rows)
         while pending and time.monotonic() < ends_at:
+            compile_ahead(pending, pool, options.workers + 2)
             ready = next((row for row in pending if row.is_ready), None)
             if ready is None:
                 time.sleep(0.02)
@@ -219,9 +117,43 @@ def measure(rows: list[Row], measurer: "Measurer", ends_at: float, options: argp
             said = ready.code.get() if ready.code is not None else ""
             ready.result = {"note": said} if said else measurer.ask(ready.request)
             report(ready, options.json)
+            if ready.what == "eager":
+                pending[:] = [*in_class_of(ready, rows, found, options), *still_wanted(pending, rows)]
         pool.terminate()
     if pending:
         print(f"no time for {len(pending)} rows", flush=True)
+
+
+def compile_ahead(pending: list[Row], pool: Any, width: int) -> None:
+    """Compile the next rows, few more than there are compilers: what eager turns out to need goes in front."""
+    begun = sum(row.code is not None and not row.code.ready() for row in pending)
+    waiting = (row for row in pending if row.is_kernel and row.code is None)
+    for row in itertools.islice(waiting, max(0, width - begun)):
+        row.code = pool.apply_async(gpu_kernels.compiled, (row.request,))
+
+
+def in_class_of(eager: Row, rows: list[Row], found: list[Subject], options: argparse.Namespace) -> list[Row]:
+    """Where eager computes in fp32 although TF32 is allowed: rows of split products in place of the coarse ones that
+    were not measured yet; `rows` and `found` are changed."""
+    place = next(i for i, s in enumerate(found) if (s.problem, s.precision) == (eager.problem, eager.precision))
+    exact = found[place].as_exact_as(eager.result)
+    if exact is found[place]:
+        return []
+    found[place] = exact
+    wanted = [row for row in exact.rows(options) if row.is_kernel]
+    own = [row for row in rows if row.is_kernel and (row.problem, row.precision) == (eager.problem, eager.precision)]
+    names, old = {row.what for row in wanted}, {row.what for row in own}
+    rows[:] = [row for row in rows if all(row is not mine for mine in own) or row.result or row.what in names]
+    new = [row for row in wanted if row.what not in old]
+    rows += new
+    if new:
+        print(f"{eager.problem}: eager computes in fp32 although TF32 is allowed; so do its kernels now", flush=True)
+    return new
+
+
+def still_wanted(pending: list[Row], rows: list[Row]) -> list[Row]:
+    """Of what is pending, what was not given up."""
+    return [row for row in pending if any(row is kept for kept in rows)]
 
 
 def report(row: Row, path: Path | None) -> None:
@@ -239,7 +171,7 @@ def confirm(rows: list[Row], found: list[Subject], measurer: "Measurer", ends_at
     for subject in found:
         own = [row for row in rows if (row.problem, row.precision) == (subject.problem, subject.precision)]
         eager = next((row for row in own if row.what == "eager" and "graph_ms" in row.result), None)
-        right = [row for row in own if "source" in row.request and eager and is_right(row.result, eager.result)]
+        right = [row for row in own if row.is_kernel and eager and is_right(row.result, eager.result)]
         best = min(right, key=lambda row: float(row.result["graph_ms"]), default=None)
         for timed in (eager, best):
             if timed is not None and time.monotonic() < ends_at:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from agent.proposers.playbook.family import ROUNDED_ERROR
+
 HEAD = (
     "problem",
     "class",
@@ -33,9 +35,9 @@ def table(rows: Sequence[Any], subjects: Sequence[Any]) -> str:
     for subject in subjects:
         own = [row for row in rows if (row.problem, row.precision) == (subject.problem, subject.precision)]
         eager = next((row.result for row in own if row.what == "eager" and "graph_ms" in row.result), None)
-        kernels = [row for row in own if "source" in row.request and row.result]
+        kernels = [row for row in own if row.is_kernel and row.result]
         right = [row for row in kernels if eager and is_right(row.result, eager)]
-        below += [_wrong(row) for row in kernels if row not in right]
+        below += [_wrong(row, subject) for row in kernels if row not in right]
         best = min(right, key=lambda row: _graph_ms(row.result), default=None)
         if eager is None or best is None:
             below.append(f"{subject.problem} {subject.precision}: no {'right kernel' if eager else 'time of eager'}")
@@ -52,7 +54,7 @@ def _line(subject: Any, own: Sequence[Any], eager: dict[str, Any], best: Any, ga
     rearranged: dict[str, Any] = next((row.result for row in own if row.what == "channels_last"), {})
     cells = (
         subject.problem,
-        subject.precision,
+        said_class(subject),
         *(_figure(_quiet(eager, name)) for name in ("graph_ms", "events_ms")),
         _figure(rearranged.get("events_ms")),
         *(_figure(_quiet(best.result, name)) for name in ("graph_ms", "events_ms")),
@@ -77,9 +79,17 @@ def _about(subject: Any, eager: dict[str, Any], best: Any, gain: tuple[float, fl
     return lines
 
 
-def _wrong(row: Any) -> str:
+def said_class(subject: Any) -> str:
+    """The class of a sitting; where eager does not use the TF32 it may use, its own."""
+    is_same = subject.kernel_class == subject.precision
+    return subject.precision if is_same else f"{subject.kernel_class} (eager's own, {subject.precision} allowed)"
+
+
+def _wrong(row: Any, subject: Any) -> str:
     errors = {name: value for name, value in row.result.items() if name.startswith("error")}
-    return f"{row.problem} {row.precision}: WRONG or without a time: {row.what} {row.result.get('note', errors)}"
+    is_coarse = subject.kernel_class != row.precision and all(value <= ROUNDED_ERROR for value in errors.values())
+    said = "too coarse beside an eager in fp32" if errors and is_coarse else "WRONG or without a time"
+    return f"{row.problem} {row.precision}: {said}: {row.what} {row.result.get('note', errors)}"
 
 
 def _means(gains: dict[str, list[tuple[float, float]]]) -> list[str]:
