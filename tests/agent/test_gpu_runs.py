@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+import gpu_runs
+
 from evaluators.evaluation import Passed
-from tests import gpu_runs
 
 RECORDED = Path(__file__).parents[2] / "examples" / "convt3d-68-on-an-h100"
 
