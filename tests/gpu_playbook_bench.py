@@ -3,7 +3,7 @@
     python3 tests/gpu_playbook_bench.py --seconds 120                      # seven problems, both classes
     python3 tests/gpu_playbook_bench.py --seconds 80 --problems 68 61 --classes tf32 --json /tmp/rows.jsonl --profile
     python3 tests/gpu_playbook_bench.py --random 10 --seed 0 --seconds 75 --classes tf32 --neighbours 2    # drawn problems
-    python3 tests/gpu_playbook_bench.py --problems 68 --configuration "slab PRECISION=half PIXELS=1 POSITIONS=256 SLABS=3 STAGES=4"
+    python3 tests/gpu_playbook_bench.py --problems 77 --configuration "dilation_lattice STORE=pairs"    # other knobs as they begin
     python3 tests/gpu_playbook_bench.py --problems 68 --geometries         # those kernels on other geometries: errors only
 
 Kernels are compiled beside each other by all cores, in the order of their worth: of every problem eager and the first
@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the drawn problems")
     parser.add_argument("--neighbours", type=int, default=8, help="configurations beside the first one")
     parser.add_argument("--families", nargs="*", default=(), help="default: all that fit")
-    parser.add_argument("--configuration", action="append", default=[], help="measure just these")
+    parser.add_argument("--configuration", action="append", default=[], help="measure just these, where they fit")
     parser.add_argument("--geometries", action="store_true", help="errors on other geometries instead of times")
     parser.add_argument("--profile", action="store_true", help="also the time of each kernel of the best")
     parser.add_argument("--row-seconds", type=float, default=15, help="a row that takes longer is given up")

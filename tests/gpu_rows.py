@@ -89,9 +89,16 @@ class Subject:
         return Row(self.problem, self.precision, what, request | {"what": what})
 
     def _configurations(self, options: argparse.Namespace) -> list[Configuration]:
-        given = [read_configuration(text) for text in options.configuration]
-        found = [configuration for configuration in given if configuration is not None]
+        found = [self._completed(text) for text in options.configuration]
+        found = [c for c in found if (family := family_of(c)) and not family.misfit(self.situation)]
         return found or expected_order(self.situation, 1 + options.neighbours, frozenset(options.families))
+
+    def _completed(self, text: str) -> Configuration:
+        """A configuration with the family's first value for every knob that the text leaves out."""
+        given = read_configuration(text)
+        family = family_of(given) if given else None
+        assert given is not None and family is not None, f"no family writes {text}"
+        return family.start(self.situation).having(**dict(given.knobs))
 
     def why(self, what: str) -> str:
         """What a kernel is expected to be limited by, and why the other families were not used."""

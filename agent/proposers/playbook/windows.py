@@ -24,13 +24,6 @@ _STEP_CYCLES_PER_WARP = 150
 _STEP_PRODUCTS = 128 * 64  # and in proportion beyond so many: 72 in split products 0.153 ms, 70 10.5 ms
 _ITERATION = 60  # warp instructions of one loop iteration besides products and loads, read from sm_90 code
 _SHORT_LOOP = 4  # steps of a phase
-_STEP_COLUMNS = 8  # columns of a window that cost as much as a step
-_STEP_COLUMNS_HOPPER = (
-    100  # the same where products are that much faster: 0.38 us a step of 32 columns, 0.08 of them products
-)
-_LATTICE_COLUMNS = (
-    128  # windows of 4 pixels x 32 channels, tiles of 64 positions: 77 0.24 ms, 0.29 in steps of 32 (H200)
-)
 _WORTH_WIDTH = 1.02  # gain from which wider tiles are worth their registers
 _STORED_VALUE = 8  # warp instructions per stored value of a lane: address, test, interleaving, store
 

@@ -41,12 +41,13 @@ EXACT = [
     f"phase_window {TILE.format(group=2, precision='ieee')} JOIN=width LEFT=weights PROMOTE=2",
     f"phase_window {TILE.format(group=0, precision='split')} JOIN=all LEFT=weights PROMOTE=2",
     f"phase_window {TILE.format(group=0, precision='split')} JOIN=width LEFT=pixels PROMOTE=2",
-    f"dilation_lattice {TILE.format(group=1, precision='split')} JOIN=width LEFT=weights PROMOTE=2",
+    f"dilation_lattice {TILE.format(group=1, precision='split')} JOIN=width LEFT=weights PROMOTE=2 STORE=values",
 ]
+PAIRS = f"dilation_lattice {TILE.format(group=2, precision='split')} JOIN=width LEFT=pixels PROMOTE=2 STORE=pairs"
 ROUNDED = [
     f"phase_window {TILE.format(group=1, precision='half')} JOIN=all LEFT=weights PROMOTE=2",
     f"phase_window {TILE.format(group=1, precision='tf32')} JOIN=width LEFT=pixels PROMOTE=2",
-    f"dilation_lattice {TILE.format(group=1, precision='tf32')} JOIN=width LEFT=weights PROMOTE=2",
+    f"dilation_lattice {TILE.format(group=1, precision='tf32')} JOIN=width LEFT=weights PROMOTE=2 STORE=pairs",
 ]
 
 
@@ -55,6 +56,27 @@ def test_fp32_products_are_exact_on_every_geometry(interpret, emit, text):
     for answer in interpret([emit(text)], GEOMETRIES):
         assert answer["same_shape"] and answer["contiguous"], answer
         assert answer["error"] < 4e-7, answer
+
+
+LATTICES = [  # every second output has taps: rows on even and odd addresses, channels beyond a tile, a plane beside a plane
+    {"init": [5, 19, [3, 3, 3]], "options": {"stride": 2, "padding": 1, "dilation": 2}, "x": [2, 5, 3, 4, 3]},
+    {
+        "init": [4, 34, [2, 1, 3]],
+        "options": {"stride": 2, "padding": [1, 1, 3], "dilation": [2, 4, 2], "groups": 2, "bias": True},
+        "x": [2, 4, 3, 4, 5],
+    },
+    {  # an even width: no pairs, whatever the configuration says
+        "init": [4, 6, [3, 3, 3]],
+        "options": {"stride": 2, "padding": 1, "dilation": 2, "output_padding": [0, 0, 1], "bias": True},
+        "x": [1, 4, 2, 3, 3],
+    },
+]
+
+
+def test_a_lattice_stored_in_pairs_is_exact(interpret, emit):
+    wide = emit(PAIRS).replace(">= 2**31,", ">= 0,")
+    for answer in interpret([emit(PAIRS)], [*LATTICES, *GEOMETRIES[2:]]) + interpret([wide], LATTICES[:2]):
+        assert answer["same_shape"] and answer["error"] < 4e-7, answer
 
 
 def test_rounded_products_keep_the_error_of_tf32_at_every_scale(interpret, emit):
