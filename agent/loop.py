@@ -33,6 +33,7 @@ from evaluators.candidate import Candidate, candidate_from
 from evaluators.client import JudgeBug
 from evaluators.evaluation import Evaluation, Rung
 from evaluators.judging import Judge
+from evaluators.ladder import DECIDING
 from evaluators.roofline import at_floor
 from evaluators.rungs import Incumbent
 from prompts.context import Tuning
@@ -109,6 +110,7 @@ class Loop:
                 candidate_from(source),
                 subject.gpu,
                 announce=lambda rung: self.view.phase(best.number, "confirm", rung),
+                rungs=DECIDING,
             )
             self.record.append(Confirmed(number=best.number, evaluation=evaluation, at=now()))
             if evaluation.verdict == "passed":

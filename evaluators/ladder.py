@@ -33,7 +33,8 @@ _CARRIED = (
 )
 _NOT_NEEDED: Any = None  # the screen reads text and problem only
 RUNGS: tuple[Rung, ...] = ("screen", "build", "correctness", "estimate")
-DEVICE_RUNGS: tuple[Rung, ...] = (*RUNGS, "timing", "profile")
+DECIDING: tuple[Rung, ...] = (*RUNGS, "timing")  # a profile informs, and costs as much as the rest
+DEVICE_RUNGS: tuple[Rung, ...] = (*DECIDING, "profile")
 
 
 def climb(
@@ -41,7 +42,8 @@ def climb(
 ) -> Evaluation:
     """Judge one candidate. `announce` is told each rung as it begins. Failures of our machine raise AgentError.
 
-    Fewer `rungs` are for testing the judge (`agent audit --without-screen`); a rung left out is a check not made.
+    Fewer `rungs` are for testing the judge (`agent audit --without-screen`) and for who needs no profile; a rung left
+    out is a check not made.
     """
     started = time.monotonic()
     all_rungs = DEVICE_RUNGS if task.bench else RUNGS

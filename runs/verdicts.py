@@ -47,7 +47,8 @@ class RecordedJudge:
         rungs: Sequence[Rung] | None = None,
     ) -> Evaluation:
         """The recorded verdict. Raises UsageError where this candidate was never judged for this problem and GPU."""
-        known = self._point(candidate, is_full=rungs is None) or self._attempt(candidate, is_full=rungs is None)
+        is_full = rungs is None or "correctness" in rungs
+        known = self._point(candidate, is_full=is_full) or self._attempt(candidate, is_full=is_full)
         recorded = Problem.model_validate_json(self._run.run.config.problem_source)
         if known is None or gpu.key != self._run.run.config.gpu or problem.id != recorded.id:
             raise UsageError(

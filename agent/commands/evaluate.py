@@ -20,7 +20,7 @@ from evaluators.client import JudgeClient
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
-from evaluators.ladder import screened
+from evaluators.ladder import DECIDING, screened
 from evaluators.problem import Problem
 from runs.exports.card import kernel_code, looks_exported
 from runs.show import evaluation_lines
@@ -51,10 +51,18 @@ def evaluate(file: Path | None, setting: Setting, *, problem: str | None, as_jso
     sys.exit(code_of(evaluation))
 
 
-def judged(problem: Problem, candidate: Candidate, gpu: GpuSpec, setting: Setting) -> Evaluation:
+def judged(
+    problem: Problem, candidate: Candidate, gpu: GpuSpec, setting: Setting, *, profiles: bool = True
+) -> Evaluation:
     """The verdict of a judge that is started for it, which takes seconds; each rung is announced on stderr."""
     with JudgeClient(setting.sandbox, device=setting.device) as judge:
-        return judge.evaluate(problem, candidate, gpu, announce=lambda rung: print(f"  {rung} ...", file=sys.stderr))
+        return judge.evaluate(
+            problem,
+            candidate,
+            gpu,
+            announce=lambda rung: print(f"  {rung} ...", file=sys.stderr),
+            rungs=None if profiles or judge.device() is None else DECIDING,
+        )
 
 
 def read_candidate(file: Path) -> Candidate:

@@ -58,7 +58,7 @@ def verify(file: Path, place: Place, *, problem: str | None, as_json: bool) -> N
     plain, target = _subject(file, card, problem, place)
     subject = plain.at_precision(card.precision)
     setting = Setting(gpu=target.key, sandbox=place.sandbox, device=place.device)
-    evaluation = judged(subject, candidate_from(code), target, setting)
+    evaluation = judged(subject, candidate_from(code), target, setting, profiles=False)
     finding = held_against(card, evaluation, subject, code)
     if as_json:
         print(json.dumps(_as_json(card, evaluation, finding)))
