@@ -17,7 +17,7 @@ from sandbox.tiers import Strictness
 
 # Nothing that only compiles or interprets may reach a GPU, nor start the driver's threads before it forks.
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
-_SHARED = ("torch", "torch.overrides", "numpy")  # nothing that imports Triton
+_SHARED = ("torch", "torch.overrides", "numpy", "evaluators.inside.uncompiled")  # nothing that imports Triton
 _PRELOAD = ("triton", "triton.language")
 
 
