@@ -1,4 +1,4 @@
-"""The fork server's process: import once, then fork a supervisor for each request.
+"""The fork server's process: import once, then fork a supervisor, or a server like this one, for each request.
 
 It never runs code of a program and never initialises CUDA. It exits when its owner closes the control socket. As a
 child subreaper it kills what a supervisor that was itself killed may have left behind.
@@ -32,15 +32,20 @@ _SWEEP_MS = 1000
 
 
 def main(options: dict[str, Any]) -> NoReturn:
-    """Preload, choose the layers, say so, serve."""
-    control = socket.socket(fileno=options["control"])
+    """Choose the layers, preload, say so, serve."""
+    _begin(socket.socket(fileno=options["control"]), options)
+
+
+def _begin(control: socket.socket, options: dict[str, Any], plan: Plan | None = None) -> NoReturn:
+    """`plan`: of a branch, which lives behind the layers already chosen."""
     try:
         with _ended_with_its_owner(control):
-            plan = _prepare(options)
+            plan = plan or _settled(options)
+            _preload(options["preload"])
     except SandboxUnavailable as refusal:
         control.send(json.dumps({"failure": str(refusal)}).encode())
         os._exit(1)
-    control.send(json.dumps({"tier": asdict(plan.tier)}).encode())
+    control.send(json.dumps({"tier": asdict(plan.tier), "pid": os.getpid()}).encode())
     _serve(control, plan, options)
 
 
@@ -63,51 +68,75 @@ def _ended_with_its_owner(control: socket.socket) -> Iterator[None]:
         fcntl.fcntl(control, fcntl.F_SETFL, flags)
 
 
-def _prepare(options: dict[str, Any]) -> Plan:
+def _settled(options: dict[str, Any]) -> Plan:
     plan = choose(options)
     settle(plan)
+    return plan
+
+
+def _preload(names: list[str]) -> None:
     gc.disable()  # imports leave little garbage: passes over their heap took 0.25 of 1.9 s for torch and triton
-    for name in options["preload"]:
+    for name in names:
         try:
             importlib.import_module(name)
         except Exception as error:  # any module may be preloaded - whatever its import raises is the reason
             raise SandboxUnavailable(f"preloading {name} failed: {type(error).__name__}: {error}") from error
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
-        raise SandboxUnavailable(f"preloading {options['preload']} left {threads} threads; forking is not safe")
+        raise SandboxUnavailable(f"preloading {names} left {threads} threads; forking is not safe")
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.freeze()  # the preloaded heap stays shared between the forks
     gc.enable()
-    return plan
 
 
 def _serve(control: socket.socket, plan: Plan, options: dict[str, Any]) -> NoReturn:
     poll = select.poll()
     poll.register(control, select.POLLIN)
-    supervisors: set[int] = set()
+    children: set[int] = set()
     while True:
-        if poll.poll(_SWEEP_MS if supervisors else None):
+        if poll.poll(_SWEEP_MS if children else None):
             text, descriptors, _, _ = socket.recv_fds(control, 1 << 20, _MAX_DESCRIPTORS)
             if not text:
                 os._exit(0)
-            supervisors.add(_fork_supervisor(control, plan, options["env"], (text, descriptors)))
+            request = json.loads(text)
+            fork = _fork_branch if "branch" in request else _fork_supervisor
+            children.add(fork(control, plan, options, (request, descriptors)))
         ended = _reap()
-        supervisors -= set(ended)
-        if strays := [pid for pid in descendants(os.getpid(), depth=1) if pid not in supervisors]:
+        children -= set(ended)
+        if strays := [pid for pid in descendants(os.getpid(), depth=1) if pid not in children]:
             _kill_strays(strays)
         for pid in (pid for pid, status in ended.items() if status != 0):
             clean_up_after(pid, plan)
 
 
-def _fork_supervisor(control: socket.socket, plan: Plan, env: dict[str, str], message: tuple[bytes, list[int]]) -> int:
-    text, descriptors = message
+def _fork_branch(
+    control: socket.socket, plan: Plan, options: dict[str, Any], message: tuple[dict[str, Any], list[int]]
+) -> int:
+    """Another server with this one's modules and layers, and a control socket of its own."""
+    request, descriptors = message
+    added = request["branch"]
+    pid = os.fork()
+    if pid == 0:
+        control.close()
+        os.setsid()
+        os.environ.update(added["env"])
+        _begin(socket.socket(fileno=descriptors[0]), options | added | {"env": options["env"] | added["env"]}, plan)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return pid
+
+
+def _fork_supervisor(
+    control: socket.socket, plan: Plan, options: dict[str, Any], message: tuple[dict[str, Any], list[int]]
+) -> int:
+    request, descriptors = message
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         control.close()
         channel, status, *shared = descriptors
-        supervise(Request(json.loads(text), channel, status, tuple(shared), env), plan)
+        supervise(Request(request, channel, status, tuple(shared), options["env"]), plan)
     for descriptor in descriptors:
         os.close(descriptor)
     return pid

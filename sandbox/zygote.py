@@ -6,80 +6,22 @@ Limits: Linux only. The host's own memory and environment are protected by the l
 not by this file.
 """
 
-import array
 import contextlib
-import json
 import os
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import weakref
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from sandbox.child import Child
 from sandbox.contract import Limits, SandboxUnavailable
-from sandbox.environment import import_path, server_environment
+from sandbox.environment import import_path
+from sandbox.fork_server import ForkServer, LaunchedServer
 from sandbox.tiers import Grant, Strictness, Tier
-
-_START_S = 120.0  # importing torch on a loaded machine was seen to take 6 s; a cold disk takes far longer
-_BOOT = (
-    "import json, sys; o = json.loads(sys.argv[1]); sys.path[:] = o['import_path'];"
-    "from sandbox.server import main; main(o)"
-)
-
-
-class _Server:
-    """One running fork server process."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, tempfile.TemporaryFile() as errors:
-            request = json.dumps(options | {"control": theirs.fileno()})
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _BOOT, request],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                env=server_environment(options["env"]),
-                start_new_session=True,
-                cwd="/",
-            )
-            theirs.close()
-            try:
-                self.tier = self._greeting(errors)
-            except BaseException:
-                self.end()
-                raise
-
-    def _greeting(self, errors: IO[bytes]) -> Tier:
-        self.control.settimeout(_START_S)
-        try:
-            text = self.control.recv(1 << 20)
-        except TimeoutError:
-            raise SandboxUnavailable(f"the fork server did not start within {_START_S:g} s") from None
-        if not text:
-            errors.seek(0)
-            tail = errors.read().decode(errors="replace").strip()[-2000:]
-            raise SandboxUnavailable(f"the fork server did not start: {tail or 'no message'}")
-        hello: dict[str, Any] = json.loads(text)
-        if failure := hello.get("failure"):
-            raise SandboxUnavailable(failure)
-        self.control.settimeout(30.0)
-        return Tier(**hello["tier"])
-
-    def end(self) -> None:
-        """Close the control socket, at which the server exits, and reap it."""
-        self.control.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 class Zygote:
@@ -99,7 +41,7 @@ class Zygote:
 
         `grants`: what programs may do beyond the layers, for a profiler; refused without a root of their own.
         """
-        self._options = {
+        options = {
             "preload": preload,
             "env": dict(env or {}),
             "import_path": import_path(search_path),
@@ -107,8 +49,9 @@ class Zygote:
             "without": without,
             "grants": grants,
         }
+        self._begun: Callable[[], ForkServer] = partial(LaunchedServer, options)
         self._lock = threading.Lock()
-        self._server: _Server | None = None
+        self._server: ForkServer | None = None
         self._finalizer: weakref.finalize[[], Zygote] | None = None
 
     @property
@@ -119,7 +62,16 @@ class Zygote:
     @property
     def pid(self) -> int:
         """The server's process id; starts the server if need be."""
-        return self._running().process.pid
+        return self._running().pid
+
+    def branch(self, preload: tuple[str, ...] = (), env: dict[str, str] | None = None) -> "Zygote":
+        """A fork server with the modules of this one, `preload` and `env` added; torch is then imported once for both.
+
+        `env` reaches only what is imported after the branching. The branch must be closed before this one.
+        """
+        branch = Zygote()
+        branch._begun = partial(self._branched, {"preload": preload, "env": dict(env or {})})
+        return branch
 
     def start(
         self,
@@ -157,14 +109,20 @@ class Zygote:
         """Close."""
         self.close()
 
-    def _running(self) -> _Server:
+    def _branched(self, options: dict[str, Any]) -> ForkServer:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._submit({"branch": options}, [theirs.fileno()])
+        return ForkServer(control)
+
+    def _running(self) -> ForkServer:
         with self._lock:
             if self._server is None:
-                self._server = _Server(self._options)
+                self._server = self._begun()
                 self._finalizer = weakref.finalize(self, self._server.end)
             return self._server
 
-    def _forget(self, server: _Server | None) -> None:
+    def _forget(self, server: ForkServer | None) -> None:
         """End this server, unless another thread has already replaced it."""
         with self._lock:
             if self._finalizer is not None and server is self._server:
@@ -173,14 +131,12 @@ class Zygote:
 
     def _submit(self, request: dict[str, Any], descriptors: list[int]) -> None:
         """Hand a request over; a server that has died since is started anew once."""
-        text = json.dumps(request).encode()
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         server = self._running()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            server.control.sendmsg([text], rights)
+            server.submit(request, descriptors)
             return
         self._forget(server)
         try:
-            self._running().control.sendmsg([text], rights)
+            self._running().submit(request, descriptors)
         except OSError as error:
             raise SandboxUnavailable(f"the fork server died twice: {os.strerror(error.errno or 0)}") from error

@@ -23,17 +23,16 @@ from typing import Any
 
 import torch
 import torch.fx.experimental.symbolic_shapes  # torch.randn on meta imports it, and sympy with it: 0.4 s per candidate
-from triton.runtime.cache import triton_key
 
 from evaluators.gpu import GpuSpec
-from evaluators.inside import capture_driver, capture_hooks
+from evaluators.inside import capture_driver, capture_hooks, version_key
 from evaluators.inside.capture_operators import OperatorCount
 from evaluators.inside.capture_report import CANDIDATE_FILE, exception_text, refusal_text
 from evaluators.inside.capture_tape import Launch, Refusal, Tape
 from evaluators.inside.spoof import cuda_device
 from sandbox.frames import Channel
 
-triton_key()  # hashes Triton's own files (0.3 s), once per fork server instead of once per candidate
+version_key.install()
 
 # How torch words that an operation needs values, or a kernel, that a meta tensor does not have.
 _NEEDS_VALUES = re.compile(r"\bmeta\b|data-dependent|DataDependent", re.IGNORECASE)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import triton
 
-from evaluators.inside import no_library
+from evaluators.inside import no_library, version_key
 from evaluators.inside.kernel_trace import KernelTrace
 from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.process_audit import ProcessAudit
@@ -24,6 +24,8 @@ from sandbox.device_memory import DeviceMemory, attach
 
 if TYPE_CHECKING:
     from evaluators.inside.extension import CardExtensions
+
+version_key.install()
 
 
 class SharedDeviceMemory:

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+import evaluators.inside.uncompiled  # noqa: F401 - for what it does: a reference runs on meta tensors here
 from evaluators.candidate import Candidate
 from evaluators.compiled import sass
 from evaluators.errors import AgentError, BadProblem, MachineError

@@ -1,6 +1,7 @@
 """The fork servers of a judge: one that compiles, one that interprets, and where there is a GPU one that runs on it.
 
-They are apart because Triton reads TRITON_INTERPRET when its own library is imported, once per process.
+They are apart because Triton reads TRITON_INTERPRET when its own library is imported, once per process. All of them are
+branches of one server that has imported torch only, so that this is paid once.
 Limits: starting and ending them; what a candidate process does is evaluators/inside/.
 """
 
@@ -16,7 +17,8 @@ from sandbox.tiers import Strictness
 
 # Nothing that only compiles or interprets may reach a GPU, nor start the driver's threads before it forks.
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
-_PRELOAD = ("torch", "triton", "triton.language", "torch.overrides", "numpy")
+_SHARED = ("torch", "torch.overrides", "numpy", "evaluators.inside.uncompiled")  # nothing that imports Triton
+_PRELOAD = ("triton", "triton.language")
 
 
 class Zygotes:
@@ -28,6 +30,7 @@ class Zygotes:
     def __init__(self, strictness: Strictness = "auto", *, has_gpu: bool = False) -> None:
         self._strictness = strictness
         self._has_gpu = has_gpu
+        self._trunk = Zygote(preload=_SHARED, strictness=strictness)
 
     @cached_property
     def compile(self) -> Zygote:
@@ -52,7 +55,7 @@ class Zygotes:
         return Profiler(self._strictness)
 
     def _zygote(self, preload: tuple[str, ...], env: dict[str, str]) -> Zygote:
-        return Zygote(preload=(*_PRELOAD, *preload), env=env, strictness=self._strictness)
+        return self._trunk.branch(preload=(*_PRELOAD, *preload), env=env)
 
     @property
     def tier(self) -> str:
@@ -69,6 +72,7 @@ class Zygotes:
         for name in ("compile", "interpret", "device", "profiler"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
+        self._trunk.close()
 
     def __enter__(self) -> Self:
         return self

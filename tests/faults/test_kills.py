@@ -102,12 +102,13 @@ def judges_of(host):
 def pids_of(victim, host):
     """The processes of this kind below a host, as they are now."""
     judges = judges_of(host)
-    servers = [child for judge in judges for child in children(judge)]
+    trunks = [child for judge in judges for child in children(judge)]
+    branches = [child for trunk in trunks for child in children(trunk)]
     return {
         "host": [host],
         "judge": judges,
-        "fork server": servers,
-        "candidate": [pid for server in servers for pid in descendants(server)],
+        "fork server": trunks + branches,
+        "candidate": [pid for branch in branches for pid in descendants(branch)],
     }[victim]
 
 

@@ -68,6 +68,14 @@ def parent_of(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
+def is_candidate(pid, pids):
+    """Above a candidate are its judge, the fork server that imported torch and a branch of that."""
+    above = 0
+    while pid != os.getpid() and (pid := parent_of(pid)) in pids:
+        above += 1
+    return above > 2
+
+
 def standing_mb(token):
     """Anonymous memory of the judges and their fork servers, and of this process; candidates come and go.
 
@@ -77,8 +85,7 @@ def standing_mb(token):
     total_kb = 0
     for pid in [*pids, os.getpid()]:
         try:
-            is_candidate = pid != os.getpid() and parent_of(pid) in pids and parent_of(parent_of(pid)) in pids
-            if not is_candidate:
+            if not is_candidate(pid, pids):
                 rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
                 total_kb += int(rollup.split("\nAnonymous:")[1].split()[0])
         except (OSError, IndexError):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -246,28 +245,9 @@ def reference() -> str:
     return REFERENCE
 
 
-@pytest.fixture(scope="module")
-def interpret():
-    """Answers of one interpreting process for (sources, cases)."""
-    with interpreting() as ask:
-
-        def answers_of(sources, cases):
-            answers = ask({"sources": sources, "cases": cases})
-            assert len(answers) == len(sources) * len(cases)
-            return answers
-
-        yield answers_of
-
-
-@pytest.fixture(scope="module")
-def compare():
-    """Answers of one interpreting process for pairs of an emitted file and its reference."""
-    with interpreting() as ask:
-        yield lambda pairs: ask({"pairs": pairs})
-
-
-@contextmanager
+@pytest.fixture(scope="session")
 def interpreting():
+    """Ask one interpreting process for all files that use it."""
     script = Path(__file__).parent / "interpreted.py"
     process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -281,3 +261,21 @@ def interpreting():
     with process:
         yield ask
         process.stdin.close()
+
+
+@pytest.fixture
+def interpret(interpreting):
+    """Answers for (sources, cases)."""
+
+    def answers_of(sources, cases):
+        answers = interpreting({"sources": sources, "cases": cases})
+        assert len(answers) == len(sources) * len(cases)
+        return answers
+
+    return answers_of
+
+
+@pytest.fixture
+def compare(interpreting):
+    """Answers for pairs of an emitted file and its reference."""
+    return lambda pairs: interpreting({"pairs": pairs})

@@ -15,7 +15,6 @@ from evaluators.candidate import candidate_from
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.facts import facts_of
 from evaluators.judge.reference import Reference
-from evaluators.judge.zygotes import Zygotes
 from evaluators.ladder import climb
 from evaluators.problem_catalog import load_problem
 from evaluators.rungs import Task, build, screen
@@ -23,12 +22,6 @@ from evaluators.rungs import Task, build, screen
 DATA = Path(__file__).parent / "data"
 GEMM = "BLOCK_M=64 BLOCK_N=32 BLOCK_K=16 GROUP_M=1 PRECISION=tf32 NUM_WARPS=4 NUM_STAGES=3"
 SPLIT_PRODUCT = "matrix_product BLOCK_M=128 BLOCK_N=64 BLOCK_K=16 GROUP_M=8 PRECISION=tf32x3 NUM_WARPS=8 NUM_STAGES=2"
-
-
-@pytest.fixture(scope="module")
-def zygotes():
-    with Zygotes() as both:
-        yield both
 
 
 def task_for(zygotes, name, gpu, configuration=""):

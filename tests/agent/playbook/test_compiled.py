@@ -13,17 +13,10 @@ from evaluators.candidate import candidate_from
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.facts import facts_of
 from evaluators.judge.reference import Reference
-from evaluators.judge.zygotes import Zygotes
 from evaluators.problem_catalog import load_problem
 from evaluators.rungs import Task, build, screen
 
 WORKLOADS = ("convt3d-58", "convt3d-68", "convt3d-72", "convt3d-73", "convt3d-77")
-
-
-@pytest.fixture(scope="module")
-def zygotes():
-    with Zygotes() as both:
-        yield both
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,12 +94,6 @@ class Writer:
 def candidate() -> Writer:
     """`candidate(kernel=..., forward=..., init=...)` is the source of one candidate."""
     return Writer()
-
-
-@pytest.fixture(scope="session")
-def zygotes() -> Iterator[Zygotes]:
-    with Zygotes() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,12 +96,6 @@ def scaled() -> Callable[..., str]:
 def scaled_problem() -> str:
     """The problem that `scaled` writes candidates for."""
     return SCALED
-
-
-@pytest.fixture(scope="session")
-def zygotes() -> Iterator[Zygotes]:
-    with Zygotes() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")

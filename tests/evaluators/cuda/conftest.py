@@ -61,12 +61,6 @@ def ada() -> GpuSpec:
     )
 
 
-@pytest.fixture(scope="session")
-def zygotes() -> Iterator[Zygotes]:
-    with Zygotes() as servers:
-        yield servers
-
-
 MakeTask = Callable[..., Task]
 
 
