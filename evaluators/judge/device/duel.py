@@ -28,6 +28,7 @@ CLEAR_RATIO = 1.3
 ROUNDS = 6  # of A B B A: twelve pairs
 CLEAR_ROUNDS = 2  # where one measurement each says that the challenger wins clearly
 _RESAMPLED = 2000
+_FEWEST = 4  # pairs before a duel is given up; one that may be won is fought to its end
 
 
 def fight(
@@ -43,7 +44,14 @@ def fight(
             _once(bench, *challenger),
         )
         ratios += [first / second, fourth / third]
+        if is_lost(ratios):
+            break
     return duel_of(ratios, incumbent_id)
+
+
+def is_lost(ratios: Sequence[float]) -> bool:
+    """Whether the pairs so far say that the challenger is slower: then the rest would only cost time."""
+    return len(ratios) >= _FEWEST and duel_of(ratios, "").low > 1
 
 
 def duel_of(ratios: Sequence[float], incumbent_id: str) -> Duel:

@@ -6,7 +6,7 @@ import pytest
 
 from evaluators.floor import floor_of
 from evaluators.gpu_catalog import load_gpu
-from evaluators.judge.device.duel import duel_of
+from evaluators.judge.device.duel import duel_of, is_lost
 from evaluators.judge.device.protocol import Protocol
 from evaluators.judge.device.sampling import Samples
 from evaluators.measurement import Baseline, Baselines, Latency
@@ -113,3 +113,10 @@ def test_where_the_protocols_drift_explains_the_difference_the_slower_clock_coun
     assert not samples.contradiction()
     assert samples.latency(samples.believed_ms).median_ms == pytest.approx(0.05, rel=0.05)
     assert sampled(0.017, 0.12, calls=16).contradiction()
+
+
+def test_a_duel_is_given_up_early_only_where_it_is_lost():
+    assert not is_lost([1.1, 1.2])
+    assert is_lost([1.1, 1.2, 1.15, 1.12])
+    assert not is_lost([1.1, 0.97, 1.02, 0.99])
+    assert not is_lost([0.8, 0.81, 0.8, 0.82])
