@@ -133,8 +133,9 @@ def _confine(placement: Placement) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
     os.setsid()
     os.chdir(placement.scratch)
+    environment = program_environment(placement.scratch, placement.env)  # keeps some of what is cleared next
     os.environ.clear()
-    os.environ.update(program_environment(placement.scratch, placement.env))
+    os.environ.update(environment)
     tempfile.tempdir = placement.scratch  # the fork server may have settled on another
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     if plan.landlock_abi:

@@ -3,10 +3,13 @@
 import os
 import struct
 import time
+from pathlib import Path
 
 import pytest
 
-from sandbox import ChildEnded, Limits, map_shared, shared_memory
+from sandbox import ChildEnded, Limits, Zygote, map_shared, shared_memory
+
+PROGRAMS = str(Path(__file__).parent / "programs")
 
 
 def ended(child, timeout_s=10.0, **more):
@@ -49,6 +52,12 @@ def test_a_program_sees_its_scratch_and_nothing_of_the_host(start, monkeypatch):
     assert "sk-secret" not in str(seen["environment"])
     assert "decimal" in seen["modules"]
     assert not os.path.exists(seen["cwd"])  # noqa: PTH110 - also false for what we may not see
+
+
+def test_a_program_sees_the_devices_that_its_owner_was_given(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with Zygote(search_path=(PROGRAMS,)) as zygote, zygote.start("sandbox_programs:surroundings") as child:
+        assert child.receive(30)[0]["environment"]["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 def test_shared_memory_is_seen_by_both_and_cannot_be_resized(start):
