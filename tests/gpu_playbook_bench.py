@@ -3,7 +3,7 @@
     python3 tests/gpu_playbook_bench.py --seconds 120                      # seven problems, both classes
     python3 tests/gpu_playbook_bench.py --seconds 80 --problems 68 61 --classes tf32 --json /tmp/rows.jsonl --profile
     python3 tests/gpu_playbook_bench.py --random 10 --seed 0 --seconds 75 --classes tf32 --neighbours 2    # drawn problems
-    python3 tests/gpu_playbook_bench.py --problems 77 --configuration "dilation_lattice STORE=pairs"    # other knobs as they begin
+    python3 tests/gpu_playbook_bench.py --problems 77 --configuration "dilation_lattice BLOCK_M=64"    # other knobs as they begin
     python3 tests/gpu_playbook_bench.py --problems 68 --geometries         # those kernels on other geometries: errors only
 
 Kernels are compiled beside each other by all cores, in the order of their worth: of every problem eager and the first

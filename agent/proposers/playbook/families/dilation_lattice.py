@@ -7,15 +7,12 @@ the computing ones, so that stores and products overlap:
     y along depth      plane o: no tap    plane o+1: taps                       grid   V F V F V F ..
                        0 0 0 0 0 0        0 0 0 0 0 0   row without tap         V  computes rows, fills rows beside
                        0 0 0 0 0 0        0 v 0 v 0 v   row with taps           F  fills planes
-STORE=pairs, where every second output has taps: two outputs a store, at even addresses, whatever a row begins on.
 Loses where no phase is without taps: it is the phase windows then.
 Limits: a fill is zeros or, with a bias, the bias; planes are filled whole, at any start.
 """
 
 from agent.proposers.playbook import window_text
-from agent.proposers.playbook.configuration import Configuration
-from agent.proposers.playbook.family import Choice, Family, Situation
-from agent.proposers.playbook.shape import ConvShape
+from agent.proposers.playbook.family import Family, Situation
 from agent.proposers.playbook.tiling import KNOBS
 from agent.proposers.playbook.window_choices import CHOICES
 from agent.proposers.playbook.windows import has_dead_phases, start_window, window_cost, window_extents
@@ -73,44 +70,6 @@ def fill_rows(y_base, b_ptr, f0, od0, oh0, COUNT, OD, OH, OW, QH, QW, SD: tl.con
 
 
 @triton.jit
-def store_pairs(acc, y_ptr, base, b_ptr, f0, COUNT, OD, OH, OW, QH, QW, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr,
-                BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr):
-    """Rows with taps at every second output and the rows without above them, two outputs a store. Rows have an odd
-    length, so a row begins on an even or an odd address: the pair of a value begins at the even one of the two outputs
-    before it and at it. What the pairs of a row leave at its end or its beginning belongs to the pairs of the row
-    without taps beside it, which have the same value in store for it, as has the plane beside."""
-    PLANES = OD * OH * OW
-    odd = (base % 2).to(tl.int32)
-    start = y_ptr + tl.multiple_of(base - odd, 2)
-    f = f0 + tl.arange(0, BLOCK_M)
-    od = f // QW // QH * 2 + 1
-    oh = f // QW % QH * 2
-    jw = f % QW
-    two = tl.arange(0, 2)[None, None, :]
-    o = tl.arange(0, BLOCK_O)
-    live = (o < COUNT)[:, None] & ((od < OD) & (oh + 1 < OH) & (jw * 2 + 1 < OW))[None, :]
-    channel = o if not WIDE else o.to(tl.int64)
-    at = odd + channel[:, None] * PLANES + ((od * OH + oh + 1) * OW + jw * 2)[None, :]
-    value = tl.zeros((BLOCK_O,), tl.float32)
-    if HAS_BIAS:
-        value += tl.load(b_ptr + o, mask=o < COUNT, other=0.0).to(tl.float32)
-        acc += value[:, None]
-    pairs = tl.where(two == 1 - (at % 2)[:, :, None], acc[:, :, None], value[:, None, None])
-    tl.store(start + ((at + 1) // 2 * 2)[:, :, None] + two, pairs, mask=live[:, :, None])
-    within = ((od < OD) & (oh < OH) & (jw * 2 < OW))[None, :]
-    STEP: tl.constexpr = min(8, BLOCK_O)
-    for c0 in tl.static_range(0, BLOCK_O, STEP):
-        c = c0 + tl.arange(0, STEP)
-        value = tl.zeros((STEP,), tl.float32)
-        if HAS_BIAS:
-            value += tl.load(b_ptr + c, mask=c < COUNT, other=0.0).to(tl.float32)
-        channel = c if not WIDE else c.to(tl.int64)
-        at = (odd + channel[:, None] * PLANES + ((od * OH + oh) * OW)[None, :]) // 2 * 2 + (jw * 2)[None, :]
-        filled = tl.broadcast_to(value[:, None, None], STEP, BLOCK_M, 2)
-        tl.store(start + at[:, :, None] + two, filled, mask=((c < COUNT)[:, None] & within)[:, :, None])
-
-
-@triton.jit
 def values_before(pid, RATIO):
     """Programs before this one that compute values."""
     return (tl.cast(pid, tl.int64) * RATIO >> 31).to(tl.int32)
@@ -127,7 +86,7 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, RATIO, FILLS, DEAD, COL
                      ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, HAS_BIAS: tl.constexpr,
                      WIDE: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
                      PROMOTE: tl.constexpr, SWAP: tl.constexpr, GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr,
-                     BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr, PAIRS: tl.constexpr):
+                     BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
     """Values and fills take turns evenly: RATIO / 2**31 of the programs compute a tile of outputs with taps, the others
     fill planes without."""
     pid = tl.program_id(0)
@@ -150,28 +109,24 @@ def dilation_lattice(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, RATIO, FILLS, DEAD, COL
                              WIDTH, SPLIT, PRECISION, PROMOTE, SWAP, BLOCK_M, BLOCK_O, BLOCK_K)
         if SCALE:
             acc = unscaled(acc, e_ptr + GROUPS * OCP + plane, e_ptr + g * OCP + oc0, PHASES_W, BLOCK_O)
-        if PAIRS:
-            store_pairs(acc, y_ptr, (plane // GROUPS * OC + g * OCG + oc0).to(tl.int64) * (OD * OH * OW),
-                        b_ptr + g * OCG + oc0, f0, OCG - oc0, OD, OH, OW, QH, QW, HAS_BIAS, WIDE, BLOCK_M, BLOCK_O)
-        else:
-            out = interleaved(acc, 1, PHASES_W, (G - PW % G) % G, LANES, BLOCK_M, BLOCK_O)
-            o = tl.arange(0, BLOCK_O)
-            q = tl.arange(0, BLOCK_M * PHASES_W * LANES)
-            f = f0 + q // (PHASES_W * LANES)
-            rw = q // LANES % PHASES_W * G + q % LANES
-            od = f // QW // QH * SD + rd
-            oh = f // QW % QH * SH + rh0 + ALIVE_H
-            ow = f % QW * SW + rw
-            inside = (q % LANES < G) & (rw < SW) & (ow < OW) & (od < OD) & (oh < OH)
-            channel = o if not WIDE else o.to(tl.int64)
-            if HAS_BIAS:
-                out += tl.load(b_ptr + g * OCG + oc0 + o, mask=o + oc0 < OCG, other=0.0).to(tl.float32)[:, None]
-            at = channel[:, None] * (OD * OH * OW) + ((od * OH + oh) * OW + ow)[None, :]
-            tl.store(y_base + at, out, mask=(o + oc0 < OCG)[:, None] & inside[None, :])
-            for e in tl.static_range(GH):
-                if e != ALIVE_H:
-                    fill_rows(y_base, b_ptr + g * OCG + oc0, f0, rd, rh0 + e, tl.minimum(BLOCK_O, OCG - oc0), OD, OH,
-                              OW, QH, QW, SD, SH, SW, PHASES_W * LANES, HAS_BIAS, BLOCK_M, BLOCK_O)
+        out = interleaved(acc, 1, PHASES_W, (G - PW % G) % G, LANES, BLOCK_M, BLOCK_O)
+        o = tl.arange(0, BLOCK_O)
+        q = tl.arange(0, BLOCK_M * PHASES_W * LANES)
+        f = f0 + q // (PHASES_W * LANES)
+        rw = q // LANES % PHASES_W * G + q % LANES
+        od = f // QW // QH * SD + rd
+        oh = f // QW % QH * SH + rh0 + ALIVE_H
+        ow = f % QW * SW + rw
+        inside = (q % LANES < G) & (rw < SW) & (ow < OW) & (od < OD) & (oh < OH)
+        channel = o if not WIDE else o.to(tl.int64)
+        if HAS_BIAS:
+            out += tl.load(b_ptr + g * OCG + oc0 + o, mask=o + oc0 < OCG, other=0.0).to(tl.float32)[:, None]
+        at = channel[:, None] * (OD * OH * OW) + ((od * OH + oh) * OW + ow)[None, :]
+        tl.store(y_base + at, out, mask=(o + oc0 < OCG)[:, None] & inside[None, :])
+        for e in tl.static_range(GH):
+            if e != ALIVE_H:
+                fill_rows(y_base, b_ptr + g * OCG + oc0, f0, rd, rh0 + e, tl.minimum(BLOCK_O, OCG - oc0), OD, OH,
+                          OW, QH, QW, SD, SH, SW, PHASES_W * LANES, HAS_BIAS, BLOCK_M, BLOCK_O)
     else:
         if GD > 1:
             fill_planes(y_ptr, b_ptr, pid - before, FILLS, OC, OD, OH * OW, DEAD, ALIVE_D, GD, HAS_BIAS, 1024)
@@ -194,8 +149,7 @@ def product_launch(x_shape, y_shape, layer, kind, has_bias):
     sizes = (-(-(values << 31) // total), fills, max(1, dead), v["planes"] * tiles, cols, max(1, tiles),
              v["low_x"], v["low_w"], v["first"], math.prod(Q), v["OC"], v["OCG"], v["OCP"], *O, *Q[1:], v["groups"],
              *K[:2], *S, *P, *D[:2], GD, GH)
-    twos = all(s == 2 and d % 2 == 0 and p % 2 and o % 2 for s, d, p, o in zip(S, D, P, O))
-    return v, (total,), sizes, dict(product_flags(v, has_bias), PAIRS=twos and STORE == "pairs")
+    return v, (total,), sizes, product_flags(v, has_bias)
 
 
 def launch(x, w, bias, y, m):
@@ -212,48 +166,21 @@ def _misfit(situation: Situation) -> str:
     return "" if has_dead_phases(situation.shape) else "every phase has a tap: stride and dilation share no factor"
 
 
-def _start(situation: Situation) -> Configuration:
-    window = start_window(situation, "dilation_lattice")
-    return Configuration(window.family, (*window.knobs, ("STORE", "values")))
-
-
-def _is_of_twos(shape: ConvShape) -> bool:
-    """Whether every second output of every axis has taps, the first and the last have none: what pairs are made for."""
-    axes = zip(shape.stride, shape.dilation, shape.padding, shape.output, strict=True)
-    return all(s == 2 and d % 2 == 0 and p % 2 == 1 and o % 2 == 1 for s, d, p, o in axes)
-
-
-STORES = (
-    Choice(
-        "memory",
-        lambda configuration: configuration.having(STORE="pairs"),
-        when=lambda configuration, situation: _is_of_twos(situation.shape),
-        reason="two outputs a store, at even addresses: half the stores of rows that begin anywhere",
-    ),
-    Choice(
-        "memory",
-        lambda configuration: configuration.having(STORE="values"),
-        when=lambda configuration, situation: configuration.word("STORE") == "pairs",
-        reason="an output a store: no choice by the parity of an address",
-    ),
-)
-
-
 CARD = built_in_card("dilation_lattice")
 FAMILY = Family(
     name="dilation_lattice",
     rank=5,
     idea=CARD.idea,
     pays_when=CARD.pays_when,
-    knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE", "STORE"),
+    knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE"),
     kernels=window_text.WINDOWS + MAIN,
     fragments=("ROUND_TF32", "FIRST_TAP", "LAUNCH"),
     imports=window_text.IMPORTS,
     misfit=_misfit,
-    start=_start,
+    start=lambda situation: start_window(situation, "dilation_lattice"),
     cost=window_cost,
     splits_phases=True,
     extents=window_extents,
-    choices=(*CHOICES, *STORES),
+    choices=CHOICES,
     reached=0.95,  # 77 on an H100: 0.409 ms
 )
