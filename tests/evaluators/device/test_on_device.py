@@ -118,3 +118,10 @@ def test_a_device_that_is_not_the_target_is_named(judge, problem):
     assert evaluation.verdict == "passed", evaluation.message
     assert not evaluation.timing.is_target
     assert evaluation.kernels  # compiled for the target as well
+
+
+@pytest.mark.skipif(len(list(Path("/dev").glob("nvidia[0-9]*"))) < 2, reason="one GPU on this machine")
+def test_a_judge_that_was_given_the_second_card_judges_there(problem):
+    with JudgeClient(device="cuda", environment={"CUDA_VISIBLE_DEVICES": "1"}) as second:
+        evaluation = _judged(second, problem, (HONEST / "direct_triton.py").read_text())
+    assert evaluation.verdict == "passed", evaluation.message
