@@ -8,6 +8,10 @@ the search but claim no difference. Where two bounds are equal (both at the memo
 the tie: fewer spilled bytes, then a lower second limit. A candidate that passed always beats one that could not be
 verified.
 
+Where one of two has no complete bound (CUDA text has none without a GPU) nothing says which is faster, and no reason
+claims it. The search goes on from the one that later attempts can be ranked against, unless it spills more; the user
+can take the other one by its number.
+
 Limits: two candidates at a time.
 """
 
@@ -59,7 +63,7 @@ def _by_clock(challenger: Evaluation, incumbent: Evaluation, number: int) -> tup
 def _by_estimate(challenger: Evaluation, incumbent: Evaluation, number: int) -> tuple[Decision, str]:
     new, old = _bound_ms(challenger), _bound_ms(incumbent)
     if new is None or old is None:
-        return "discard", f"no complete estimate to rank it against attempt {number}"
+        return _unranked(challenger, incumbent, number)
     figures = f"estimated bound {new:.3g} ms against {old:.3g} ms of attempt {number}"
     if new * NOISE_RATIO >= old:
         tie = _tie_breaker(challenger, incumbent) if new <= old * NOISE_RATIO else None
@@ -67,6 +71,30 @@ def _by_estimate(challenger: Evaluation, incumbent: Evaluation, number: int) -> 
     if old / new < CLAIM_RATIO:
         return "keep", f"{figures}: ranked by estimate, below {CLAIM_RATIO:g}x no difference is claimed"
     return "keep", f"{figures}: {old / new:.1f}x lower bound"
+
+
+def _unranked(challenger: Evaluation, incumbent: Evaluation, number: int) -> tuple[Decision, str]:
+    """A bound is missing, so what was compiled speaks, and then whether the search could go on ranking."""
+    new, old = _bound_ms(challenger), _bound_ms(incumbent)
+    none_here = f"no complete estimate to rank it against attempt {number}"
+    if old is not None:
+        return "discard", none_here
+    spilled, before = _spilled_bytes(challenger), _spilled_bytes(incumbent)
+    spills = f"{spilled} bytes spilled in place of {before} (compiled)"
+    if spilled > before:
+        return "discard", f"attempt {number} has no complete estimate to rank it against, and {spills}"
+    if new is not None:
+        return "keep", (
+            f"attempt {number} has no complete estimate, so which is faster is not known here; from this one (bound "
+            f"{new:.3g} ms) the search can rank. To take the other: agent export --attempt {number}"
+        )
+    return ("keep", f"{none_here}, but {spills}") if spilled < before else ("discard", f"{none_here}; equal spills")
+
+
+def is_unranked(one: Evaluation, other: Evaluation) -> bool:
+    """Whether nothing on record orders the two: neither was timed and one has no complete bound."""
+    is_timed = one.timing is not None or other.timing is not None
+    return not is_timed and (_bound_ms(one) is None or _bound_ms(other) is None)
 
 
 def _tie_breaker(challenger: Evaluation, incumbent: Evaluation) -> str | None:

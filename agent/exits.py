@@ -8,15 +8,19 @@ Limits: numbers and words only; codes 2 and 3 come from the error tree in agent/
 
 import json
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
+from agent.decision import is_unranked
 from agent.time_limit import STOPPED
 from evaluators.evaluation import Evaluation
 from evaluators.gpu_catalog import load_gpu
+from evaluators.problem import Problem
+from evaluators.problem_catalog import BUILT_IN_DIR
 from runs.inert import one_line
 from runs.measured import timing_of
 from runs.measured_text import floor_text, speedup_text, time_text
-from runs.nouns import Attempt
+from runs.nouns import Attempt, RunConfig
 from runs.report.roofline import roof_of
 from runs.show import usage_text
 from runs.state import RunState
@@ -56,19 +60,27 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
         f"best: attempt {best.number} ({best.evaluation.verdict}), {figure_text(best.evaluation)}",
         problem_floor_text(directory),
         f"not checked on this machine: {', '.join(open_) or 'nothing'}",
-        f"exported: {directory.path / 'best.py'}",
+        _exported_words(directory, best),
         *_unverified_words(directory, state.attempts, best),
+        *_unranked_words(directory, state.attempts, best),
         look,
     ]
 
 
+def _exported_words(directory: RunDirectory, best: Attempt) -> str:
+    if code_of(best.evaluation) == 0:
+        return f"exported: {directory.path / 'best.py'}"
+    return (
+        f"not exported, because it did not pass; judge it on a machine with this GPU: {_judge_command(directory, best)}"
+        f"; or take it as it is: agent export {directory.id} --allow-unverified -o kernel.py"
+    )
+
+
 def _unverified_words(directory: RunDirectory, attempts: tuple[Attempt, ...], best: Attempt) -> list[str]:
-    """Other candidates that may be better and that this machine could not verify, with the command that can."""
-    config = directory.run.config
+    """Other candidates that this machine could not verify, with the command that can."""
     return [
-        f"unverified here, may be faster: attempt {attempt.number}, {one_line(attempt.plan, 320)}; on a machine with "
-        f"this GPU: agent evaluate {directory.path}/attempts/{attempt.number:03d}/kernel.py "
-        f"--problem {config.problem} --gpu {config.gpu}"
+        f"unverified here, so not ranked against attempt {best.number}: attempt {attempt.number}, "
+        f"{one_line(attempt.plan, 320)}; on a machine with this GPU: {_judge_command(directory, attempt)}"
         for attempt in attempts
         if attempt.number != best.number
         and attempt.reused_from is None
@@ -77,13 +89,47 @@ def _unverified_words(directory: RunDirectory, attempts: tuple[Attempt, ...], be
     ]
 
 
+def _unranked_words(directory: RunDirectory, attempts: tuple[Attempt, ...], best: Attempt) -> list[str]:
+    """Other candidates that passed and that nothing on this machine orders against the best: the user may choose."""
+    if best.evaluation is None or best.evaluation.verdict != "passed":
+        return []
+    others = [
+        str(attempt.number)
+        for attempt in attempts
+        if attempt.number != best.number
+        and attempt.reused_from is None
+        and attempt.evaluation is not None
+        and attempt.evaluation.verdict == "passed"
+        and is_unranked(attempt.evaluation, best.evaluation)
+    ]
+    if not others:
+        return []
+    return [
+        f"passed as well, and not ranked against attempt {best.number} here (one of the two has no complete estimate): "
+        f"attempt {', '.join(others)}; registers, spills, occupancy: agent show {directory.id}; take one: "
+        f"agent export {directory.id} --attempt {others[0]}"
+    ]
+
+
+def _judge_command(directory: RunDirectory, attempt: Attempt) -> str:
+    config = directory.run.config
+    kernel = directory.attempt_file(attempt.number, "kernel.py")
+    return f"agent evaluate {kernel} --problem {problem_argument(config)} --gpu {config.gpu}"
+
+
+def problem_argument(config: RunConfig) -> str:
+    """How the problem of a run is named on the command line: the key of a built-in one, else the path of its file."""
+    path = Problem.model_validate_json(config.problem_source).path
+    return config.problem if path is None or Path(path).parent == BUILT_IN_DIR else path
+
+
 def figure_text(evaluation: Evaluation) -> str:
     """The figure of an evaluation that counts, with its origin."""
     timing = timing_of(evaluation)
     if timing is not None:
         return f"measured {time_text(timing)}: {speedup_text(timing)}; {floor_text(timing)}"
     if evaluation.estimate is None:
-        return "no estimate"
+        return "neither measured nor estimated"
     estimate = evaluation.estimate
     return f"estimated lower bound {estimate.value_ms:.3g} ms on {estimate.target} (limited by {estimate.limiter})"
 
@@ -113,7 +159,7 @@ def summary(directory: RunDirectory, state: RunState, reason: str) -> dict[str, 
         "attempts": len(state.attempts),
         "usage": state.usage.model_dump(mode="json"),
         "best": _best_summary(best) if best else None,
-        "exported": str(directory.path / "best.py") if best else None,
+        "exported": str(directory.path / "best.py") if best and code_of(best.evaluation) == 0 else None,
         "floor": _floor_summary(directory),
     }
 

@@ -113,9 +113,8 @@ class Loop:
                 rungs=DECIDING,
             )
             self.record.append(Confirmed(number=best.number, evaluation=evaluation, at=now()))
-            if evaluation.verdict == "passed":
-                export_best(self.record.directory, best)
-            else:
+            export_best(self.record.directory, self.record.state.best)
+            if evaluation.verdict != "passed":
                 self.view.note(f"warning: attempt {best.number} did not pass on fresh seeds: {evaluation.message}")
 
     def _unconfirmed(self) -> Attempt | None:

@@ -28,9 +28,17 @@ def begin(directory: RunDirectory, judge: Judge) -> None:
     """Keep what is known when a run begins; nothing where it is kept already. Raises BadProblem."""
     if directory.facts() is not None:
         return
-    config = directory.run.config
-    facts = judge.facts(Problem.model_validate_json(config.problem_source))
-    directory.keep_beginning(facts, _memories(directory, config, facts))
+    keep_facts(directory, facts_for(directory.run.config, judge))
+
+
+def facts_for(config: RunConfig, judge: Judge) -> ProblemFacts:
+    """What the judge finds out about a run's problem, also before there is a run. Raises BadProblem."""
+    return judge.facts(Problem.model_validate_json(config.problem_source))
+
+
+def keep_facts(directory: RunDirectory, facts: ProblemFacts) -> None:
+    """Begin a run with what was found out about its problem."""
+    directory.keep_beginning(facts, _memories(directory, directory.run.config, facts))
 
 
 def planner_for(directory: RunDirectory) -> Planner:

@@ -38,8 +38,7 @@ def carry_on(record: Record, judge: Judge, view: View, budget: Budget) -> str:
     planner = planner_for(directory)
     for line in _remarks(planner, judge.device()):
         view.note(line)
-    if record.state.best:
-        export_best(directory, record.state.best)
+    export_best(directory, record.state.best)
     with _team(directory, view) as team:
         try:
             reason = Loop(planner, team, judge, record, view, directory.run.config.parallel).run(budget)

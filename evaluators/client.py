@@ -88,7 +88,7 @@ class JudgeClient:
         self._process = self._spawn()
 
     def facts(self, problem: Problem) -> ProblemFacts:
-        """Shapes, FLOP, bytes and linter warnings of a problem. Raises BadProblem where it does not load."""
+        """Shapes, FLOP, bytes and linter warnings of a problem. Raises BadProblem where it does not load or run."""
         request = {"op": "facts", "problem": problem.model_dump(mode="json")}
         return ProblemFacts.model_validate(self._ask_twice(request, lambda name: None)["facts"])
 

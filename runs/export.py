@@ -37,9 +37,15 @@ def annotated_source(winner: Winner) -> str:
     return f"{header}\n{card}\n\n{_needs_gpu(winner.source)}{winner.source.rstrip()}"
 
 
-def export_best(directory: RunDirectory, best: Attempt) -> Path:
-    """Write the best kernel to best.py in the run directory, durably, and return its path."""
+def export_best(directory: RunDirectory, best: Attempt | None) -> Path | None:
+    """Make best.py in the run directory the best kernel, durably, where it passed; else there is no such file.
+
+    What `agent export` refuses without --allow-unverified is not left to be found here either.
+    """
     path = directory.path / "best.py"
+    if best is None or best.evaluation is None or best.evaluation.verdict != "passed":
+        path.unlink(missing_ok=True)
+        return None
     write_durably(path, _standalone(winner_from(directory, best)))
     return path
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from evaluators.errors import UsageError
 from evaluators.problem import ProblemFacts
 from prompts.context import Memory
 from runs.errors import DamagedJournal, NewerRun, RecordNotWritten, UnknownRun
@@ -31,8 +32,19 @@ def now() -> str:
 
 
 def runs_directory(given: Path | None = None) -> Path:
-    """Where runs live: the given directory, else AGENT_RUNS_DIR, else ./transcripts."""
-    return given or Path(os.environ.get("AGENT_RUNS_DIR") or "transcripts")
+    """Where runs live: the given directory, else AGENT_RUNS_DIR, else ./transcripts. Raises UsageError for a file."""
+    directory = given or Path(os.environ.get("AGENT_RUNS_DIR") or "transcripts")
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is no directory that could hold runs; choose another --runs-dir")
+    return directory
+
+
+def existing_runs_directory(given: Path | None) -> Path:
+    """The same for a reader. Raises UsageError where a directory that was named is not there."""
+    directory = runs_directory(given)
+    if given is not None and not directory.exists():
+        raise UsageError(f"there is no directory {directory}; --runs-dir names the one that holds the runs")
+    return directory
 
 
 class RunDirectory:
@@ -153,7 +165,7 @@ def open_run(name: str, directory: Path) -> RunDirectory:
     matches = [path for path in every if path.name == name] or [path for path in every if path.name.startswith(name)]
     if len(matches) == 1:
         return RunDirectory(matches[0])
-    raise UnknownRun(_unknown_run(name, directory, matches or every))
+    raise UnknownRun(unknown_run(name, directory, matches, known or every))
 
 
 def run_paths(directory: Path) -> list[Path]:
@@ -231,11 +243,17 @@ def _read_head(path: Path) -> Run:
         raise DamagedJournal(f"{path}/run.json: {first['loc']}: {first['msg']}") from None
 
 
-def _unknown_run(name: str, directory: Path, candidates: Sequence[Path]) -> str:
-    if not candidates:
+def unknown_run(name: str, directory: Path, matches: Sequence[Path], known: Sequence[Path]) -> str:
+    """Why a name stands for no run: a folder without run.json, several runs that begin so, or none; with what to do."""
+    if Path(name).is_dir() and name != "last":
+        return f"{name} is no run directory: run.json is missing in it"
+    if matches:
+        shown = ", ".join(path.name for path in matches[-3:])
+        return f"{name!r} is the beginning of {len(matches)} runs in {directory}; the latest are {shown}: name one"
+    if not known:
         return f"no run {name!r}: {directory} holds no runs yet; start one with `agent optimize`"
-    shown = ", ".join(path.name for path in candidates[-3:])
-    return f"no single run {name!r} in {directory}; the latest are {shown} (see `agent runs`)"
+    shown = ", ".join(path.name for path in known[-3:])
+    return f"no run {name!r} in {directory}; the latest are {shown} (see `agent runs`)"
 
 
 def slug(text: str) -> str:

@@ -15,13 +15,13 @@ from typing import Any
 from agent.commands.source_text import source_text
 from agent.engines import Engine, Wish, engine_for
 from agent.exits import finish
-from agent.opening import begin, replayed_run
+from agent.opening import facts_for, keep_facts, replayed_run
 from agent.policy import strategy_for
 from agent.proposers.providers import base_url_of
 from agent.running import carry_on, members, versions
 from agent.time_limit import time_limit
 from agent.tuner import TUNE_POINTS
-from evaluators.errors import AgentError, UsageError
+from evaluators.errors import AgentError, BadProblem, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
 from evaluators.problem_catalog import load_problem
@@ -96,9 +96,10 @@ def optimize(request: Request) -> None:
         judge = _judge(request, config, directory, stack)
         if config.device == "cuda":
             judge.device()  # fails where there is none, before a run exists
+        facts = facts_for(config, judge)  # a reference that is broken is met before a run exists
         created = create_run(directory, run)
+        keep_facts(created, facts)
         if config.model == "manual" and not sys.stdin.isatty() and not config.start:
-            begin(created, judge)
             print(created.id if not request.as_json else json.dumps({"run": created.id, "path": str(created.path)}))
             print(f"run {created.id} waits for replies: agent ask {created.id}", file=sys.stderr)
             return
@@ -198,6 +199,9 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
         try:
             with time_limit(budget.max_seconds, record.state.seconds):
                 reason = carry_on(record, judge, view, budget)
+        except BadProblem:
+            view.note("the run keeps its own copy of the reference: mend the file, then start anew with agent optimize")
+            raise
         except AgentError:
             view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
             raise

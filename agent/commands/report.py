@@ -8,8 +8,9 @@ from pathlib import Path
 
 from agent.options import STDOUT
 from evaluators.errors import UsageError
+from runs.errors import UnknownRun
 from runs.report import report_html, write_report
-from runs.store import bench_run_paths, run_paths, runs_directory
+from runs.store import bench_run_paths, run_paths, runs_directory, unknown_run
 
 
 def report(run: str, *, output: Path | None, runs_dir: Path | None, as_json: bool = False) -> None:
@@ -32,11 +33,10 @@ def find_run_path(run: str, directory: Path) -> Path:
     known = all_run_paths(directory)
     if run == "last" and known:
         return known[-1]
-    known += bench_run_paths(directory)
-    matches = [path for path in known if path.name == run] or [path for path in known if path.name.startswith(run)]
+    every = [*known, *bench_run_paths(directory)]
+    matches = [path for path in every if path.name == run] or [path for path in every if path.name.startswith(run)]
     if len(matches) != 1:
-        shown = ", ".join(path.name for path in (matches or known)[-3:]) or "none"
-        raise UsageError(f"no single run {run!r} in {directory}; the latest are: {shown} (see `agent runs`)")
+        raise UnknownRun(unknown_run(run, directory, matches, known or every))
     return matches[0]
 
 

@@ -12,14 +12,14 @@ from runs.list_rows import list_json, list_row
 from runs.listing import Listing
 from runs.measured import COLUMNS
 from runs.show import attempt_json, attempt_lines, run_json, run_lines
-from runs.store import open_run, runs_directory
+from runs.store import existing_runs_directory, open_run, runs_directory
 from runs.table import table
 from runs.terminal import has_colour
 
 
 def list_runs(runs_dir: Path | None, *, as_json: bool) -> None:
     """One line per run, oldest first; a damaged run is named, not skipped."""
-    directory = runs_directory(runs_dir)
+    directory = existing_runs_directory(runs_dir)
     lines = Listing(directory).lines()[::-1]
     rows = [list_row(line) for line in lines]
     if as_json:

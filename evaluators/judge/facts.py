@@ -16,15 +16,19 @@ from typing import Any
 
 import torch
 
-from evaluators.judge.lint import warnings_about
+from evaluators.errors import BadProblem
+from evaluators.judge.lint import DOES_NOT_RUN, warnings_about
 from evaluators.judge.meta_run import OperatorCall, run_on_meta, tensors_in
 from evaluators.judge.operators import convolution_hyperparameters, flop_of, operator_name
 from evaluators.problem import Problem, ProblemFacts, TensorFact
 
 
 def facts_of(problem: Problem) -> ProblemFacts:
-    """What can be known about a problem without a GPU. Raises BadProblem where it does not load."""
+    """What can be known about a problem without a GPU. Raises BadProblem where it does not load or does not run."""
     run = run_on_meta(problem)
+    warnings = warnings_about(problem, run)
+    if any(warning.startswith(DOES_NOT_RUN) for warning in warnings):
+        raise BadProblem(f"{problem.path or problem.key}: {'; '.join(warnings)}")
     working = [call for call in run.calls if not call.is_view]
     heaviest = max(working, key=_cost, default=None)
     inputs, outputs = _facts_by_position("input", run.inputs), _facts_by_position("output", run.outputs)
@@ -40,7 +44,7 @@ def facts_of(problem: Problem) -> ProblemFacts:
         hyperparameters=convolution_hyperparameters(heaviest) if heaviest else {},
         flop=sum(flops) if flops and not run.failure else None,
         bytes_moved=_bytes((*run.inputs, *run.model.state_dict().values(), *run.outputs)),
-        warnings=warnings_about(problem, run),
+        warnings=warnings,
     )
 
 

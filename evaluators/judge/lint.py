@@ -21,6 +21,8 @@ _SMALL_FLOP = 500_000_000  # about 0.1 s on one core
 _SMALL_BYTES = 64 << 20
 _ABSOLUTE_TOLERANCE = 1e-2  # the customary one; outputs all below it are accepted as zeros by such a checker
 
+DOES_NOT_RUN = "the reference does not run: "  # begins a warning that leaves nothing to optimize
+
 Rule = Callable[[Problem, MetaRun], Iterator[str]]
 
 
@@ -32,9 +34,9 @@ def warnings_about(problem: Problem, run: MetaRun) -> tuple[str, ...]:
 def does_not_run(problem: Problem, run: MetaRun) -> Iterator[str]:
     """The forward pass failed, or meta tensors accept what real ones do not."""
     if run.failure:
-        values_needed = "meta" in run.failure.lower()
-        what = "needs real values, so shapes and FLOP are unknown" if values_needed else "does not run"
-        yield f"the reference {what}: {run.failure}"
+        values_needed = "meta" in run.failure.lower() or _runs_where_small(problem, run)
+        what = "the reference needs real values, so shapes and FLOP are unknown: " if values_needed else DOES_NOT_RUN
+        yield f"{what}{run.failure}"
     for call in run.calls:
         yield from _impossible_output_padding(call)
 
@@ -135,7 +137,7 @@ def _impossible_output_padding(call: OperatorCall) -> Iterator[str]:
     for extra, stride, dilation in zip(sizes["output_padding"], sizes["stride"], sizes["dilation"], strict=True):
         if extra >= stride and extra >= dilation:
             yield (
-                f"the reference does not run: output_padding={extra} must be smaller than stride={stride} or "
+                f"{DOES_NOT_RUN}output_padding={extra} must be smaller than stride={stride} or "
                 f"dilation={dilation} (meta tensors accept it, real ones raise)"
             )
             return
@@ -173,6 +175,17 @@ def _is_small(run: MetaRun) -> bool:
     tensors = (*tensors_in(run.inputs), *run.model.state_dict().values(), *run.outputs)
     flop = sum(flop_of(call) or 0 for call in run.calls)
     return flop <= _SMALL_FLOP and sum(math.prod(t.shape) * t.element_size() for t in tensors) <= _SMALL_BYTES
+
+
+def _runs_where_small(problem: Problem, run: MetaRun) -> bool:
+    """Whether a reference that failed on meta tensors runs here on real ones; False where it is too large to try."""
+    if not _is_small(run):
+        return False
+    try:
+        _run_for_real(problem)
+    except Exception:  # noqa: BLE001 - the reference is the user's code and may raise anything
+        return False
+    return True
 
 
 def _run_for_real(problem: Problem) -> tuple[torch.Tensor, ...]:

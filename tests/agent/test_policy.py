@@ -8,7 +8,7 @@ from agent.budget import WorstCase, exhausted, refusal, warnings
 from agent.decision import decide
 from agent.policy import Position
 from agent.strategies.linear import Linear
-from evaluators.evaluation import Estimate, Failed, Passed, Unverified
+from evaluators.evaluation import Estimate, Failed, KernelResources, Passed, Unverified
 from prompts.stage import Stage
 from runs.nouns import Attempt, Attempted, Budget, Proposed, Usage
 from runs.state import fold
@@ -27,9 +27,22 @@ def next_plan(state, stages):
 COMMON = {"problem": "p", "gpu": "4090"}
 
 
-def passed(ms, candidate="c"):
+def spilling(spills):
+    kernel = KernelResources(
+        name="k", grid=(1, 1, 1), registers=40, spills=spills, shared_memory_bytes=0, theoretical_occupancy_pct=50.0,
+        occupancy_limiter="registers", num_warps=4, num_stages=1, waves=1.0,
+    )  # fmt: skip
+    return {**COMMON, "kernels": (kernel,)}
+
+
+def unbounded(spills=0):
+    """As CUDA text is without a GPU: passed, compiled, no bound."""
+    return Passed(candidate_id="u", **spilling(spills))
+
+
+def passed(ms, candidate="c", spills=0):
     estimate = Estimate(value_ms=ms, limiter="issue", assumptions=(), unmodelled=(), target="sm_89")
-    return Passed(candidate_id=candidate, estimate=estimate, **COMMON)
+    return Passed(candidate_id=candidate, estimate=estimate, **spilling(spills))
 
 
 def failed(kind="compile_error", candidate="c"):
@@ -114,7 +127,12 @@ def test_a_stage_goes_on_only_while_it_gains_and_within_its_proposals():
         (passed(99), "unverified", "keep", "unverified"),
         ("unverified", passed(1), "discard", "passed"),
         ("unverified", None, "keep", "unverified"),
-        (Passed(candidate_id="c", **COMMON), passed(1), "discard", "no complete estimate"),
+        (unbounded(), passed(1), "discard", "no complete estimate"),
+        (unbounded(), unbounded(), "discard", "equal spills"),
+        (unbounded(spills=8), unbounded(), "discard", "8 bytes spilled in place of 0"),
+        (unbounded(), unbounded(spills=8), "keep", "0 bytes spilled in place of 8"),
+        (passed(10), unbounded(), "keep", "which is faster is not known here"),
+        (passed(10, spills=8), unbounded(), "discard", "8 bytes spilled in place of 0"),
     ],
 )
 def test_decisions(challenger, best, decision, words):

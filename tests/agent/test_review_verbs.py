@@ -16,6 +16,7 @@ from agent.exits import final_words, summary
 from evaluators.evaluation import Unverified, evaluation_adapter
 from evaluators.problem import ProblemFacts, TensorFact
 from evaluators.problem_catalog import load_problem
+from runs.export import export_best
 from runs.exports.card import kernel_code, read_card
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,10 +141,35 @@ def test_the_end_of_a_run_names_what_this_machine_could_not_verify(recorded):
     unverified = other.model_copy(update={"evaluation": Unverified(**judged), "plan": "slab: expected 2.4 ms"})
     attempts = tuple(unverified if a.number == other.number else a for a in state.attempts)
     words = final_words(recorded, replace(state, attempts=attempts), "done")
-    (said,) = [line for line in words if line.startswith("unverified here, may be faster")]
-    assert "slab: expected 2.4 ms" in said
+    (said,) = [line for line in words if line.startswith("unverified here, so not ranked against attempt 2")]
+    assert "slab: expected 2.4 ms" in said and "may be faster" not in " ".join(words)
     assert f"agent evaluate {recorded.path}/attempts/{other.number:03d}/kernel.py --problem" in said
     assert not any("unverified here" in line for line in final_words(recorded, state, "done"))
+
+
+def test_an_unverified_best_is_not_exported_and_the_command_that_judges_it_is_named(recorded):
+    state = recorded.state()
+    judged = {"candidate_id": "c", "problem": "p", "gpu": "h200", "rung": "correctness", "message": "no Gluon here"}
+    best = state.best.model_copy(update={"evaluation": Unverified(**judged)})
+    (recorded.path / "best.py").write_text("of an earlier best")
+    assert export_best(recorded, best) is None and not (recorded.path / "best.py").exists()
+    unverified = replace(state, attempts=tuple(best if a.number == best.number else a for a in state.attempts))
+    words = "\n".join(final_words(recorded, unverified, "done"))
+    assert (
+        f"not exported, because it did not pass; judge it on a machine with this GPU: agent evaluate {recorded.path}"
+        in words
+    )
+    assert "--allow-unverified" in words and "exported: " not in words
+    assert summary(recorded, unverified, "done")["exported"] is None
+
+
+def test_what_nothing_here_ranks_is_left_to_the_user(recorded):
+    state = recorded.state()
+    evaluation = state.best.evaluation.model_copy(update={"estimate": None})
+    other = state.best.model_copy(update={"number": 9, "evaluation": evaluation, "decision": "discard"})
+    words = final_words(recorded, replace(state, attempts=(*state.attempts, other)), "done")
+    (said,) = [line for line in words if line.startswith("passed as well, and not ranked against attempt 2 here")]
+    assert f"agent export {recorded.id} --attempt 9" in said
 
 
 def test_export_run_without_its_extra_says_what_to_install(recorded):

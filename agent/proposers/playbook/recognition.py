@@ -53,13 +53,16 @@ def recognise(problem: Problem, facts: ProblemFacts) -> Subject:
 
 def _formula(problem: Problem, facts: ProblemFacts) -> Subject:
     model = read_model(problem.source)
-    formula = read_formula(model, facts)
+    formula, reader = read_formula(model, facts)
     dtypes = {fact.dtype for fact in (*facts.inputs, *facts.outputs)}
     if len(dtypes) != 1 or not dtypes <= set(ITEM_BYTES):
         raise NothingToPropose(
             f"the playbook computes in one type, fp32, fp16 or bf16, not {', '.join(sorted(dtypes))}"
         )
-    shape = workload_of(formula, dtypes.pop())
+    try:
+        shape = workload_of(formula, dtypes.pop())
+    except NothingToPropose as refusal:
+        raise NothingToPropose(f"{refusal}. The reference: {reader.heavy_lines() or 'nothing to compute'}") from None
 
     def write(configuration: Configuration, family: Family) -> str:
         assert isinstance(family, FormulaFamily), "formulas are served by their own families"
@@ -68,8 +71,8 @@ def _formula(problem: Problem, facts: ProblemFacts) -> Subject:
     return Subject(shape, is_tf32=False, write=write)
 
 
-def read_formula(model: ModelText, facts: ProblemFacts) -> Node:
-    """forward as a formula whose result has the shape that the judge found. Raises NothingToPropose."""
+def read_formula(model: ModelText, facts: ProblemFacts) -> tuple[Node, Reader]:
+    """forward as a formula whose result has the shape that the judge found, and its reader. Raises NothingToPropose."""
     forward = model.methods["forward"]
     published = Published(model.source, model.methods.get("__init__"), facts)
     arguments = forward.args.args[1:]
@@ -79,12 +82,13 @@ def read_formula(model: ModelText, facts: ProblemFacts) -> Node:
         raise NothingToPropose("the playbook needs tensors as the arguments of forward and one result; give a --model")
     tensors = {name: fact.shape for name, fact in zip(names, facts.inputs, strict=False)}
     tensors |= {f"self.{fact.name}": fact.shape for fact in facts.parameters}
-    formula = Reader(model.source, published, tensors, numbers).read(forward)
+    reader = Reader(model.source, published, tensors, numbers)
+    formula = reader.read(forward)
     if formula.shape != facts.outputs[0].shape:
         raise NothingToPropose(
             f"the playbook reads a result of shape {formula.shape} where the reference gives {facts.outputs[0].shape}"
         )
-    return formula
+    return formula, reader
 
 
 def _is_number(argument: ast.arg) -> bool:

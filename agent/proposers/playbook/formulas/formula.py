@@ -164,6 +164,20 @@ def of_kind(formula: Node, kind: type[Kind]) -> list[Kind]:
     return [node for node in nodes_of(formula) if isinstance(node, kind)]
 
 
+def heavy_nodes(formula: Node) -> list["Product | Reduction"]:
+    """What decides the kind of kernel a formula needs: its products and reductions."""
+    return [node for node in nodes_of(formula) if isinstance(node, Product | Reduction)]
+
+
+def heavy_name(node: "Product | Reduction") -> str:
+    """`matrix product`, `max over dimension 1`."""
+    if isinstance(node, Product):
+        return "matrix product"
+    dimensions = ", ".join(map(str, node.dims.published))
+    kind = {"top": "max", "exp_sum": "sum of exponentials"}.get(node.kind, node.kind)
+    return f"{kind} over dimension{'s' if len(node.dims.published) > 1 else ''} {dimensions}"
+
+
 def elements(shape: Shape) -> int:
     """How many elements a tensor of this shape has."""
     return math.prod(shape)

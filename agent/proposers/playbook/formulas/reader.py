@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 
 from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook.formulas.call import Call, NotKnown, Value
-from agent.proposers.playbook.formulas.formula import Node, Number, Pointwise, Product, Tensor
+from agent.proposers.playbook.formulas.formula import (
+    Node,
+    Number,
+    Pointwise,
+    Product,
+    Tensor,
+    heavy_name,
+    heavy_nodes,
+)
 from agent.proposers.playbook.formulas.published import Published, UnknownValue
 from agent.proposers.playbook.formulas.signatures import ALIASES, FUNCTIONS, LAYERS, PARAMETERS
 from agent.proposers.playbook.formulas.vocabulary import build, power
@@ -35,17 +43,34 @@ class Reader:
     tensors: dict[str, tuple[int, ...]]
     numbers: frozenset[str] = frozenset()
     names: dict[str, Value] = field(default_factory=dict)
+    read_lines: list[tuple[ast.stmt, tuple[Value, ...]]] = field(default_factory=list)
 
     def read(self, forward: ast.FunctionDef) -> Node:
         """The formula that forward returns. Raises NothingToPropose."""
         for statement in forward.body:
+            before = dict(self.names)
             try:
                 result = self._statement(statement)
             except (NotKnown, UnknownValue, TypeError, ValueError) as error:
                 raise NothingToPropose(_refusal(statement, str(error))) from None
+            assigned = tuple(value for name, value in self.names.items() if before.get(name) is not value)
+            self.read_lines.append((statement, assigned if result is None else (result,)))
             if result is not None:
                 return result
         raise NothingToPropose("the reference's forward returns nothing the playbook reads; give a --model")
+
+    def heavy_lines(self) -> str:
+        """The lines that multiply or reduce, each with what it adds: `line 9, `y = x.sum(1)`: sum`."""
+        known: set[Node] = set()
+        said = []
+        for statement, values in self.read_lines:
+            nodes = [node for value in values for node in (value if isinstance(value, tuple) else (value,))]
+            found = dict.fromkeys(part for node in nodes for part in heavy_nodes(node) if part not in known)
+            if found:
+                names = ", ".join(dict.fromkeys(heavy_name(part) for part in found))
+                said.append(f"line {statement.lineno}, {_quoted(statement)}: {names}")
+            known |= found.keys()
+        return "; ".join(said)
 
     def node(self, expression: ast.expr) -> Node:
         """An expression whose value is one tensor or number."""
@@ -211,5 +236,9 @@ def _expression(text: str) -> ast.expr:
 
 
 def _refusal(statement: ast.stmt, why: str) -> str:
-    said = ast.unparse(statement).splitlines()[0][:80]
-    return f"the playbook does not read line {statement.lineno} of the reference, `{said}`: {why}; give a --model"
+    said = _quoted(statement)
+    return f"the playbook does not read line {statement.lineno} of the reference, {said}: {why}; give a --model"
+
+
+def _quoted(statement: ast.stmt) -> str:
+    return f"`{ast.unparse(statement).splitlines()[0][:80]}`"

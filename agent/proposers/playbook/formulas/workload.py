@@ -107,8 +107,8 @@ def workload_of(formula: Node, dtype: str) -> FormulaShape:
     products, reductions = of_kind(formula, Product), of_kind(formula, Reduction)
     if len(products) > 1 or (products and reductions):
         raise NothingToPropose(
-            "the reference is several products or reductions of different kinds; the playbook writes one at a time, "
-            "give a --model"
+            "the playbook writes one matrix product with elementwise operators after it, or reductions over the same "
+            "dimensions, not several products nor both; give a --model"
         )
     if products:
         return _product(formula, products[0], dtype)
