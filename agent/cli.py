@@ -31,6 +31,7 @@ from agent.options import (
     JsonOption,
     NoHintsOption,
     ParallelOption,
+    PendingOption,
     PlainOption,
     Precision,
     PrecisionOption,
@@ -101,7 +102,7 @@ def optimize(
     plain: PlainOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search for a faster kernel; logs every attempt and leaves the best one exported."""
+    """Search for a faster kernel; logs every attempt and exports the best that passed."""
     from agent.commands.optimize import Request
     from agent.commands.optimize import optimize as run
 
@@ -181,9 +182,7 @@ def evaluate(
         typer.Option("--problem", "-p", help="Built-in name, KernelBench file, or 1/68 with KERNELBENCH_DIR."),
     ] = None,
     gpu: GpuOption = "4090",
-    pending: Annotated[
-        str | None, typer.Option("--pending", help="Judge the reply that waits in this run, in place of a file.")
-    ] = None,
+    pending: PendingOption = None,
     sandbox: SandboxOption = Sandbox.auto,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.reference,
@@ -192,6 +191,8 @@ def evaluate(
 ) -> None:
     """Judge one kernel file: screen, build for the target, correctness, estimate; on a GPU also timing."""
     if pending is not None:
+        if file is not None or problem is not None:
+            raise typer.BadParameter("--pending judges the reply that waits in a run: leave out FILE and --problem")
         from agent.commands.ask_tell import evaluate_pending
 
         evaluate_pending(pending, runs_dir=runs_dir, as_json=as_json)
@@ -278,6 +279,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except _WRONG_USAGE as error:
         error.show()
+        if "--resume" in sys.argv[2:] and sys.argv[1:2] == ["optimize"]:
+            print("to go on with a run: agent resume RUN, or agent resume last", file=sys.stderr)
         _end(type(error).__name__, error.format_message(), 2)
     except AgentError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -285,6 +288,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    if code == 130:  # what typer makes of Ctrl-C
+        print("interrupted", file=sys.stderr)
+        _end("Interrupted", "interrupted", code)
     sys.exit(code)
 
 

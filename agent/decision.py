@@ -64,13 +64,21 @@ def _by_estimate(challenger: Evaluation, incumbent: Evaluation, number: int) -> 
     new, old = _bound_ms(challenger), _bound_ms(incumbent)
     if new is None or old is None:
         return _unranked(challenger, incumbent, number)
-    figures = f"estimated bound {new:.3g} ms against {old:.3g} ms of attempt {number}"
+    mine, theirs = _told_apart(new, old)
+    figures = f"estimated bound {mine} ms against {theirs} ms of attempt {number}"
     if new * NOISE_RATIO >= old:
         tie = _tie_breaker(challenger, incumbent) if new <= old * NOISE_RATIO else None
-        return ("keep", f"{figures}: equal, but {tie}") if tie else ("discard", f"{figures}: no gain")
+        nearly = ", less than 1 % lower" if new < old else ""
+        return ("keep", f"{figures}: equal, but {tie}") if tie else ("discard", f"{figures}{nearly}: no gain")
     if old / new < CLAIM_RATIO:
         return "keep", f"{figures}: ranked by estimate, below {CLAIM_RATIO:g}x no difference is claimed"
     return "keep", f"{figures}: {old / new:.1f}x lower bound"
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Both with three digits, or as many as it takes to tell them apart (at most seven)."""
+    digits = next((n for n in range(3, 7) if f"{one:.{n}g}" != f"{other:.{n}g}"), 3 if one == other else 7)
+    return f"{one:.{digits}g}", f"{other:.{digits}g}"
 
 
 def _unranked(challenger: Evaluation, incumbent: Evaluation, number: int) -> tuple[Decision, str]:

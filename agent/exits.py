@@ -22,7 +22,7 @@ from runs.measured import timing_of
 from runs.measured_text import floor_text, speedup_text, time_text
 from runs.nouns import Attempt, RunConfig
 from runs.report.roofline import roof_of
-from runs.show import usage_text
+from runs.show import ended_text, usage_text
 from runs.state import RunState
 from runs.store import RunDirectory
 
@@ -51,7 +51,7 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     look = f"look at it: agent show {directory.id}, or open {directory.path / 'report.html'}"
     if reason == "interrupted" or reason.startswith(STOPPED):
         look += f"; go on: agent resume {directory.id}"
-    words = [f"ended: {reason}; {len(state.attempts)} attempts, {usage_text(state.usage)}"]
+    words = [f"{ended_text(reason)}; {len(state.attempts)} attempts, {usage_text(state.usage)}"]
     if best is None or best.evaluation is None:
         return [*words, f"no kernel found: {_why_none(state.attempts)}", look]
     open_ = [check.name for check in best.evaluation.checks if check.status == "not_checked"]

@@ -23,7 +23,7 @@ from agent.knobs import KnobReport, check_knobs
 from agent.policy import Plan
 from agent.profile_gaps import gaps
 from agent.proposers import Proposal
-from agent.proposers.errors import NothingToPropose
+from agent.proposers.errors import NothingToPropose, ReplyAwaited
 from agent.replies import Replies
 from agent.reply import read_reply
 from agent.team import Team
@@ -41,6 +41,7 @@ from runs.export import export_best
 from runs.live import View
 from runs.nouns import Attempt, Attempted, Budget, Confirmed, Decision, Finished, total
 from runs.record import Record
+from runs.state import AWAITED
 from runs.store import now
 
 _UNJUDGED_IN_A_ROW = (
@@ -89,6 +90,8 @@ class Loop:
             reason = self._attempts(window, budget)
         except OverBudget as end:
             reason = str(end)
+        except ReplyAwaited:
+            reason = f"{AWAITED}: agent ask {self.record.directory.id}"
         except NothingToPropose as end:
             reason = f"nothing left to propose: {end}"
         finally:

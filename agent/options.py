@@ -62,6 +62,9 @@ TokensOption = Annotated[
     int | None,
     typer.Option("--max-tokens", min=1, help="Tokens of the whole run, in and out, checked before each call."),
 ]
+PendingOption = Annotated[
+    str | None, typer.Option("--pending", help="Judge the reply that waits in this run, in place of a file.")
+]
 ProviderOption = Annotated[
     str | None,
     typer.Option(

@@ -56,6 +56,8 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
+    if found["kernel-agent"] == "not installed":
+        found["kernel-agent"] = "run from a checkout, not installed"
     return found
 
 

@@ -20,6 +20,7 @@ from runs.nouns import Attempt, Attempted, Budget
 from runs.numbers import number_text, ratio_text
 from runs.state import RunState, after
 
+NO_FIGURE = "neither measured nor estimated"
 _REASON_CHARACTERS = 110
 
 
@@ -81,7 +82,10 @@ class Progress:
     def best(self) -> str:
         """The best so far, in words."""
         best = self.state.best
-        return "no kernel yet" if best is None else f"best {figure(best)} (attempt {best.number})"
+        if best is None:
+            return "no kernel yet"
+        found = figure(best)
+        return f"best attempt {best.number}, {found}" if found == NO_FIGURE else f"best {found} (attempt {best.number})"
 
     @property
     def spend(self) -> str:
@@ -147,8 +151,10 @@ def outcome(attempt: Attempt) -> str:
     if evaluation.verdict == "failed":
         return _short(f"{evaluation.kind} at {evaluation.rung}: {evaluation.message}")
     if evaluation.verdict == "unverified":
-        return _short(f"unverified {figure(attempt)}: {evaluation.message}")
-    return f"passed {figure(attempt)}"
+        known = "" if figure(attempt) == NO_FIGURE else f" {figure(attempt)}"
+        return _short(f"unverified{known}: {evaluation.message}")
+    why = f": {attempt.reason}" if attempt.decision == "discard" and attempt.reason else ""
+    return f"passed{',' if figure(attempt) == NO_FIGURE else ''} {figure(attempt)}{_short(why)}"
 
 
 def figure(attempt: Attempt) -> str:
@@ -160,7 +166,7 @@ def figure(attempt: Attempt) -> str:
         return f"{number_text(timing.latency.median_ms)} ms (measured{on_device(timing)}){speedups}"
     estimate = attempt.evaluation.estimate if attempt.evaluation else None
     if estimate is None:
-        return "no figure"
+        return NO_FIGURE
     incomplete = ", incomplete: not ranked" if estimate.left_out else ""
     return f">= {estimate.value_ms:.4g} ms (estimated{incomplete})"
 

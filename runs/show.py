@@ -16,7 +16,7 @@ from runs.inert import harmless, inert, one_line
 from runs.measured import Column, columns
 from runs.nouns import Attempt, Usage
 from runs.stage_return import stage_return_json, stage_return_lines
-from runs.state import RunState
+from runs.state import AWAITED, RunState
 from runs.store import RunDirectory
 from runs.table import table
 from runs.terminal import coloured_difference, coloured_markdown
@@ -27,12 +27,15 @@ __all__ = [
     "attempt_json",
     "attempt_lines",
     "cost_text",
+    "ended_text",
     "evaluation_lines",
     "run_json",
     "run_lines",
+    "unread_knobs_text",
     "usage_text",
 ]
 
+_REASON_CHARS = 800  # it may quote the lines of a reference that the playbook does not write
 _BEFORE = ("#", "stage", "role", "from", "verdict")
 _AFTER = ("estimated_ms", "regs", "spills", "smem", "occ_%", "decision", "cost", "seconds")
 LEGEND = (
@@ -120,11 +123,18 @@ def _standing(directory: RunDirectory, state: RunState) -> list[str]:
     if usage.requests:
         lines.append(usage_text(usage))
     if state.pending:
-        lines.append(f"attempt {state.pending.number} has a reply and is not finished: agent resume {directory.id}")
-    lines.append(f"ended: {one_line(state.finished)}" if state.finished else "not ended")
+        step = "evaluate --pending" if directory.run.config.model == "manual" else "resume"
+        lines.append(f"attempt {state.pending.number} has its reply and waits: agent {step} {directory.id}")
+    lines.append(ended_text(state.finished) if state.finished else "not ended")
     if best:
         lines.append(f"best: attempt {best.number}; see it: agent show {directory.id} --attempt {best.number}")
     return lines
+
+
+def ended_text(reason: str) -> str:
+    """How a run stands: it ended, or waits for somebody's reply."""
+    said = one_line(reason, _REASON_CHARS)
+    return said if reason.startswith(AWAITED) else f"ended: {said}"
 
 
 def _measured_legend(measured: Sequence[Column]) -> list[str]:
@@ -212,16 +222,23 @@ def _attempt_head(directory: RunDirectory, attempt: Attempt) -> list[str]:
 
 def _stage_lines(attempt: Attempt) -> list[str]:
     """What the stage engine saw: passed-over stages, frozen knobs, what the prompt had to leave out."""
-    unchecked = ", ".join(attempt.knobs_not_checked)
     believed, *others = map(one_line, attempt.families or ("",))
     return [
         *([f"algorithm family: {believed}; also named: {', '.join(others) or 'none'}"] if believed else []),
         *(f"passed over: {one_line(reason)}" for reason in attempt.skipped),
         *(f"frozen knob moved: {one_line(violation)}" for violation in attempt.knob_violations),
-        *([f"frozen knobs that cannot be read from code: {unchecked}"] if unchecked else []),
+        *([unread_knobs_text(attempt)] if attempt.knobs_not_checked else []),
         *([f"prompt of {attempt.prompt_chars} characters"] if attempt.prompt_chars else []),
         *([f"left out of the prompt: {', '.join(attempt.prompt_dropped)}"] if attempt.prompt_dropped else []),
     ]
+
+
+def unread_knobs_text(attempt: Attempt) -> str:
+    """Which knobs the stage told the author to leave alone and nothing here can look up in the code."""
+    return (
+        f"stage {one_line(attempt.stage)} asks to leave {', '.join(attempt.knobs_not_checked)} as they were; "
+        "whether that was done is not checked: these cannot be read from the code"
+    )
 
 
 def _plain(lines: Sequence[str]) -> list[str]:

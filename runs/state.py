@@ -23,6 +23,8 @@ from runs.nouns import (
     total,
 )
 
+AWAITED = "a reply is awaited"  # begins the reason of a run whose next reply somebody else writes
+
 
 @dataclass(frozen=True)
 class RunState:

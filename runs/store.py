@@ -180,12 +180,14 @@ def bench_run_paths(directory: Path) -> list[Path]:
     return sorted((path.parent for path in directory.glob(f"{IN_BENCHES}/run.json")), key=lambda path: path.name)
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Write text beside `path`, fsync, move it into place, fsync the directory."""
-    write_all_durably(path.parent, {path.name: text}, {})
+def write_durably(path: Path, text: str, *, option: str = "--runs-dir") -> None:
+    """Write text beside `path`, fsync, move it into place, fsync the directory. `option`: what named the path."""
+    write_all_durably(path.parent, {path.name: text}, {}, option=option)
 
 
-def write_all_durably(folder: Path, texts: Mapping[str, str], copies: Mapping[str, str]) -> None:
+def write_all_durably(
+    folder: Path, texts: Mapping[str, str], copies: Mapping[str, str], *, option: str = "--runs-dir"
+) -> None:
     """The same for several files of one folder, by name; the folder is made where it is missing."""
     path = folder
     try:
@@ -195,7 +197,7 @@ def write_all_durably(folder: Path, texts: Mapping[str, str], copies: Mapping[st
             _put(path, text, is_awaited=name in texts)
         _fsync_directory(folder)
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise _not_written(path, error, option) from None
 
 
 def _put(path: Path, text: str, *, is_awaited: bool) -> None:
@@ -213,8 +215,8 @@ def _put(path: Path, text: str, *, is_awaited: bool) -> None:
         raise
 
 
-def _not_written(path: Path, error: OSError) -> RecordNotWritten:
-    return RecordNotWritten(f"cannot write {path}: {error.strerror}; free space or choose another --runs-dir")
+def _not_written(path: Path, error: OSError, option: str = "--runs-dir") -> RecordNotWritten:
+    return RecordNotWritten(f"cannot write {path}: {error.strerror}; free space or choose another {option}")
 
 
 def _fsync_directory(path: Path) -> None:

@@ -25,7 +25,7 @@ from evaluators.errors import UsageError
 from runs.live import view_for
 from runs.nouns import Attempt, Budget
 from runs.record import Record, open_record
-from runs.show import evaluation_lines
+from runs.show import evaluation_lines, unread_knobs_text
 from runs.store import RunDirectory, open_run, runs_directory
 from runs.tuning_text import tuning_text
 
@@ -43,7 +43,7 @@ def ask(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**about, "parent": draft.plan.parent, "prompt": draft.fitted.prompt}))
         return
-    print(draft.fitted.prompt, end="")
+    print(draft.fitted.prompt, end="" if draft.fitted.prompt.endswith("\n") else "\n")
     for skipped in draft.plan.skipped:
         print(f"passed over: {skipped}", file=sys.stderr)
     print(f"attempt {draft.number}, stage {about['stage']}, {about['role']}; answer it: ", file=sys.stderr, end="")
@@ -118,12 +118,11 @@ def _budget(directory: RunDirectory, record: Record) -> Budget:
 
 
 def _remarks(attempt: Attempt) -> list[str]:
-    unchecked = f"frozen knobs that cannot be read from code: {', '.join(attempt.knobs_not_checked)}"
     searched = tuning_text(attempt.tuning) if attempt.tuning else ""
     return [
         *filter(None, [searched]),
         *attempt.knob_violations,
-        *([unchecked] if attempt.knobs_not_checked else []),
+        *([unread_knobs_text(attempt)] if attempt.knobs_not_checked else []),
     ]
 
 

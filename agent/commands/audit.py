@@ -18,10 +18,12 @@ from evaluators.client import JudgeBug, JudgeClient
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.ladder import DEVICE_RUNGS
+from runs.inert import one_line
 from runs.table import table
 
 _OWED = {"accept": ("passed", "unverified"), "reject": ("failed",)}
-_MESSAGE_WIDTH = 90
+_MESSAGE_CHARS = 300  # the whole message: --json
+_BY_MANIFEST = ("class", "owed")
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _unjudged(name: str, why: str, owed: dict[str, str], seconds: float) -> Row:
 
 
 def _report(rows: list[Row]) -> str:
-    cells = [
+    cells: list[tuple[str, ...]] = [
         (
             row.file,
             row.candidate_class,
@@ -113,7 +115,7 @@ def _report(rows: list[Row]) -> str:
             row.rung,
             row.kind,
             f"{row.seconds:.1f}",
-            " ".join(row.message.split())[:_MESSAGE_WIDTH],
+            one_line(row.message, _MESSAGE_CHARS),
         )
         for row in rows
     ]
@@ -122,5 +124,8 @@ def _report(rows: list[Row]) -> str:
     held = [row.as_owed for row in rows if row.as_owed is not None]
     owed = f"; {sum(held)} of {len(held)} as owed" if held else ""
     seconds = sum(row.seconds for row in rows)
-    columns = ("file", "class", "owed", "verdict", "rung", "kind", "s", "decided by")
+    columns: tuple[str, ...] = ("file", *_BY_MANIFEST, "verdict", "rung", "kind", "s", "decided by")
+    if not any(row.candidate_class or row.owed for row in rows):
+        owed = "; no manifest.json says what is owed, so nothing is held against one"
+        columns, cells = (columns[0], *columns[3:]), [(cell[0], *cell[3:]) for cell in cells]
     return f"{table(columns, cells)}\n\n{counts}{owed}; {seconds:.0f} s"

@@ -17,8 +17,9 @@ def bench_baselines(problem: str, *, as_json: bool) -> None:
     subject = load_problem(problem)
     for note in subject.notes:
         print(note, file=sys.stderr)
-    print("measuring; torch.compile with max-autotune can take minutes", file=sys.stderr)
     with JudgeClient(device="cuda") as judge:
+        judge.device()  # fails where there is none
+        print("measuring; torch.compile with max-autotune can take minutes", file=sys.stderr)
         found, environment = judge.baselines(subject)
     if as_json:
         print(json.dumps({"baselines": found.model_dump(mode="json"), "environment": environment}))

@@ -6,6 +6,7 @@ Limits: choosing and writing; a kernel that did not pass leaves only with --allo
 import importlib
 import json
 import pkgutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 import runs.exports
 from agent.options import STDOUT
 from evaluators.errors import UsageError
-from runs.exports.winner import Winner, verified, winner_of
+from runs.exports.winner import Winner, standing, verified, winner_of
 from runs.store import open_run, runs_directory, write_durably
 
 
@@ -41,6 +42,8 @@ def export(run: str, wish: Wish, runs_dir: Path | None) -> None:
     winner = winner_of(open_run(run, runs_directory(runs_dir)), wish.attempt)
     if not wish.is_unverified_allowed:
         verified(winner)
+    elif winner.verdict != "passed":
+        print(f"warning: {standing(winner)}; its header says so", file=sys.stderr)
     form = _format(wish.format)
     found = form.files(winner)
     is_one_file = wish.format == "standalone"
@@ -59,7 +62,7 @@ def export(run: str, wish: Wish, runs_dir: Path | None) -> None:
 
 
 def _one_file(found: dict[str, str], output: Path) -> list[Path]:
-    write_durably(output, next(iter(found.values())))
+    write_durably(output, next(iter(found.values())), option="-o")
     return [output]
 
 
@@ -67,7 +70,7 @@ def _folder(found: dict[str, str], output: Path) -> list[Path]:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} exists and is not an empty folder; name another with -o")
     for path, text in found.items():
-        write_durably(output / path, text)
+        write_durably(output / path, text, option="-o")
     return [output / path for path in found]
 
 

@@ -5,6 +5,7 @@ Limits: the store is runs/memory.py; which outcomes a prompt shows is decided th
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.opening import replayed_run
@@ -34,11 +35,19 @@ def memory(
     if as_json:
         print(json.dumps([outcome.model_dump(mode="json") for outcome in chosen]))
     elif not chosen:
-        print(
-            f"nothing is remembered in {directory}; every run adds to it, `agent memory --sync` reads those there are"
-        )
+        print(_nothing(store.outcomes(), directory, operator, target))
     else:
         print(table(_COLUMNS, [_row(outcome) for outcome in chosen]))
+
+
+def _nothing(known: Sequence[Outcome], directory: Path, operator: str | None, target: str | None) -> str:
+    if not known:
+        return (
+            f"nothing is remembered in {directory}; every run adds to it, `agent memory --sync` reads those there are"
+        )
+    wanted = " and ".join([*([f"operator {operator}"] if operator else []), *([f"GPU {target}"] if target else [])])
+    operators = ", ".join(sorted({outcome.operator for outcome in known}))
+    return f"no outcome for {wanted} among the {len(known)} in {directory}, which are for {operators}"
 
 
 def _run_id(name: str, directory: Path) -> str:

@@ -116,6 +116,9 @@ def resume(extension: Extension) -> None:
         max_cost_usd=old.max_cost_usd if extension.max_cost_usd is None else extension.max_cost_usd,
         max_tokens=old.max_tokens if extension.max_tokens is None else extension.max_tokens,
     )
+    made, most = len(directory.state().attempts), extension.max_attempts
+    if most is not None and made >= most:
+        raise UsageError(f"--max-attempts counts all attempts of a run and {directory.id} has made {made}: name more")
     with one_judge(extension.engine, directory.run.config, extension.devices) as judge:
         _go(directory, judge, plain=extension.plain, as_json=extension.as_json, resumed=budget)
 
@@ -184,7 +187,10 @@ def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStac
 def one_judge(engine: str, config: RunConfig, devices: str | None) -> Engine:
     """The engine for one run, which judges one candidate at a time."""
     wish = Wish(jobs=1, devices=devices, sandbox=config.sandbox, device=config.device, gpu=config.gpu)
-    return engine_for(engine, wish)
+    made = engine_for(engine, wish)
+    for note in made.notes:
+        print(note, file=sys.stderr)
+    return made
 
 
 def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, resumed: Budget | None = None) -> None:

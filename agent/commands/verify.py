@@ -23,6 +23,7 @@ from evaluators.errors import UnknownProblem, UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.gpu import GpuSpec
 from evaluators.problem import Problem
+from evaluators.problem_catalog import all_problems
 from runs.exports.card import Card, code_sha256, kernel_code, read_card
 from runs.inert import inert, one_line
 from runs.measured import timing_of
@@ -78,8 +79,13 @@ def _subject(file: Path, card: Card, problem: str | None, place: Place) -> tuple
             raise
         raise UsageError(f"the card is for {key}, which is not built in: name its file: {command} PATH") from None
     if subject.key != card.problem and subject.id != card.problem_sha256:
-        raise UsageError(f"the card is for {key}, not for {subject.key}: {command} {key}, or the path of its file")
+        way = f"{command} {key}" if _is_built_in(card.problem) else f"name its file: {command} PATH"
+        raise UsageError(f"the card is for {key}, not for {subject.key}: {way}")
     return subject, target
+
+
+def _is_built_in(key: str) -> bool:
+    return any(problem.key == key for problem in all_problems())
 
 
 def held_against(card: Card, evaluation: Evaluation, subject: Problem, code: str) -> Finding:

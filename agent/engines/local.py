@@ -37,7 +37,11 @@ def engine(address: str, wish: Wish) -> "LocalEngine":
     if address:
         raise UsageError(f"--engine local takes no address (got {address!r})")
     devices = () if wish.device == "cpu" else devices_of(wish.devices)
-    return LocalEngine(_jobs(wish.jobs), devices=devices, sandbox=wish.sandbox, device=wish.device)
+    made = LocalEngine(_jobs(wish.jobs), devices=devices, sandbox=wish.sandbox, device=wish.device)
+    if wish.devices is not None and (wish.device == "cpu" or not _has_device_files()):
+        why = "--device cpu uses none" if wish.device == "cpu" else "this machine shows no NVIDIA GPU"
+        made.notes = (f"--devices {wish.devices} has no effect: {why}, so nothing is measured",)
+    return made
 
 
 class LocalEngine:
@@ -169,8 +173,16 @@ def devices_of(wish: str | None) -> tuple[str, ...]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return tuple(part.strip() for part in visible.split(",") if part.strip() not in ("", "-1"))
-    found = sorted(int(path.name[6:]) for path in Path("/dev").glob("nvidia*") if _DEVICE_FILE.fullmatch(path.name))
-    return tuple(str(number) for number, _ in enumerate(found))
+    return tuple(str(number) for number, _ in enumerate(_device_files()))
+
+
+def _device_files() -> list[Path]:
+    return [path for path in Path("/dev").glob("nvidia*") if _DEVICE_FILE.fullmatch(path.name)]
+
+
+def _has_device_files() -> bool:
+    """Also under WSL, where the GPUs stand behind one file."""
+    return bool(_device_files()) or Path("/dev/dxg").exists()
 
 
 def _jobs(wish: int | None) -> int:

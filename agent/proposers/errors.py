@@ -13,6 +13,7 @@
         │   ├── RequestRefused      any other request the endpoint calls invalid
         │   └── NotReplayable       the recorded run holds no replies, or one of them is missing
         ├── NothingToPropose        the proposer has said all it has to say; a run ends normally on it
+        │   └── ReplyAwaited        somebody else writes the next reply: `agent ask`, `agent tell`
         └── (also MachineError: exit code 3; retried, raised when the retries are used up)
             ├── Unreachable         no connection; retried only where the endpoint has answered before
             ├── Overloaded          429, 5xx, a timeout, or a wait the provider asks for that is too long
@@ -76,6 +77,10 @@ class NotReplayable(ProposerError, UsageError):
 
 class NothingToPropose(ProposerError):
     """The proposer has said all it has to say: the playbook's kernels or a replay's replies are used up."""
+
+
+class ReplyAwaited(NothingToPropose):
+    """Somebody else writes the replies, and the next is not there yet."""
 
 
 class Unreachable(ProposerError, MachineError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.proposers import Caller, Proposal
-from agent.proposers.errors import NothingToPropose
+from agent.proposers.errors import NothingToPropose, ReplyAwaited
 from prompts.context import Context
 from runs.nouns import Usage
 
@@ -30,9 +30,7 @@ class ManualProposer:
     def propose(self, context: Context, prompt: str) -> Proposal:
         """Show the prompt and read the reply. Raises NothingToPropose where nobody sits at the terminal."""
         if not self._terminal.isatty():
-            raise NothingToPropose(
-                "a reply is awaited: `agent ask RUN` prints the prompt, `agent tell RUN FILE` takes it"
-            )
+            raise ReplyAwaited("nobody sits at a terminal: `agent ask` prints the prompt, `agent tell` takes the reply")
         print(prompt, file=self._screen)
         print("--- paste the reply and end it by a line with a single dot, or name a file:", file=self._screen)
         reply = self._read()

@@ -80,7 +80,7 @@ class Machine:
     def require_gpu(self) -> "Card":
         """The GPU; raises MachineError where there is none."""
         if self.card is None:
-            raise MachineError(f"no NVIDIA GPU can be used: {_why_no_gpu()}; see `agent doctor`, or use --device cpu")
+            raise MachineError(f"no NVIDIA GPU can be used: {_why_no_gpu()}; see `agent doctor`")
         return self.card
 
 

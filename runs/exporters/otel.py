@@ -34,7 +34,7 @@ def send(reading: Reading, *, output: Path | None, endpoint: str | None) -> str:
     if endpoint:
         return _post(endpoint.rstrip("/") + "/v1/traces", text)
     if output:
-        write_durably(output, text + "\n")
+        write_durably(output, text + "\n", option="-o")
         return f"wrote {output}"
     return text
 

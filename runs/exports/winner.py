@@ -58,13 +58,16 @@ def winner_from(directory: RunDirectory, attempt: Attempt) -> Winner:
 def verified(winner: Winner) -> Winner:
     """The winner, if it passed. Raises UsageError otherwise."""
     if winner.verdict != "passed":
-        evaluation = winner.attempt.evaluation
-        why = one_line(evaluation.message, 120) if evaluation else one_line(winner.attempt.reply_problem, 120)
-        raise UsageError(
-            f"attempt {winner.attempt.number} of {winner.directory.id} is {winner.verdict}"
-            f"{f' ({why})' if why else ''}; export it all the same with --allow-unverified"
-        )
+        raise UsageError(f"{standing(winner)}; export it all the same with --allow-unverified")
     return winner
+
+
+def standing(winner: Winner) -> str:
+    """The attempt with its verdict, and why it is not passed; that it failed stands out."""
+    evaluation = winner.attempt.evaluation
+    why = one_line(evaluation.message if evaluation else winner.attempt.reply_problem, 120)
+    verdict = f"FAILED at {evaluation.rung}" if evaluation and evaluation.verdict == "failed" else winner.verdict
+    return f"attempt {winner.attempt.number} of {winner.directory.id} is {verdict}{f' ({why})' if why else ''}"
 
 
 def _attempt(directory: RunDirectory, number: int | None) -> Attempt:

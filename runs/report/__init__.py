@@ -22,5 +22,6 @@ def write_report(run_path: Path, output: Path | None = None) -> Path:
     """Write the report of the run in `run_path` and return where it is. Raises RecordNotWritten."""
     target = output or run_path / REPORT_FILE
     side_files = run_path if output is None or output.resolve().parent == run_path.resolve() else None
-    write_durably(target, report_html(run_path, links_side_files=side_files is not None))
+    html = report_html(run_path, links_side_files=side_files is not None)
+    write_durably(target, html, option="-o" if output else "--runs-dir")
     return target

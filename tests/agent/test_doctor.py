@@ -75,7 +75,7 @@ def test_what_nvml_would_say_is_unknown_without_it():
 
 
 def test_without_a_gpu_each_line_says_so_once():
-    said = found(MachineError("no NVIDIA GPU can be used: no driver; see `agent doctor`, or use --device cpu"))
+    said = found(MachineError("no NVIDIA GPU can be used: no driver; see `agent doctor`"))
     assert said["gpu"].seen == "no NVIDIA GPU can be used: no driver"
     assert {said[name].seen for name in NAMES[1:]} == {"not looked at: no GPU"}
 

@@ -121,6 +121,7 @@ def test_a_stage_goes_on_only_while_it_gains_and_within_its_proposals():
         (passed(4), passed(10), "keep", "2.5x"),
         (passed(9.95), passed(10), "discard", "no gain"),
         (passed(11), passed(10), "discard", "no gain"),
+        (passed(1.2996), passed(1.2998), "discard", "1.2996 ms against 1.2998 ms of attempt 1, less than 1 % lower"),
         (failed("timeout"), None, "crash", "timeout"),
         (failed(), passed(10), "discard", "compile_error"),
         (None, passed(10), "discard", "no candidate"),

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -101,6 +102,10 @@ def test_export_refuses_what_did_not_pass_and_a_folder_that_is_not_empty(recorde
     assert refused.returncode == 2 and "--allow-unverified" in refused.stderr and not refused.stdout
     forced = agent(recorded, "export", "last", "--attempt", "1", "--allow-unverified")
     assert forced.returncode == 0 and "# verdict: failed" in forced.stdout
+    assert "warning: attempt 1 of" in forced.stderr and "is FAILED at " in forced.stderr
+    for verb in ("export", "report"):
+        nowhere = agent(recorded, verb, "last", "-o", "/proc/x/k.py")
+        assert nowhere.returncode == 3 and nowhere.stderr.endswith("choose another -o\n")
     folder = recorded.path.parent / "op"
     assert agent(recorded, "export", "last", "--format", "torch-op", "-o", str(folder)).returncode == 0
     assert (folder / "scale_rtx_4090" / "torch_operator.py").exists()
@@ -163,6 +168,20 @@ def test_an_unverified_best_is_not_exported_and_the_command_that_judges_it_is_na
     assert summary(recorded, unverified, "done")["exported"] is None
 
 
+def test_a_name_that_stands_for_no_run_is_answered_with_what_there_is(recorded, tmp_path):
+    bench = recorded.path.parent / "bench-29990101-000000-x-rtx-4090" / "29990101-000000-x-rtx-4090"
+    shutil.copytree(recorded.path, bench)
+    (tmp_path / "bare").mkdir()
+    for verb in ("show", "report"):
+        said = agent(recorded, verb, "nosuch")
+        assert said.returncode == 2 and f"the latest are {recorded.id} (see" in said.stderr, said.stderr
+        assert "run.json is missing in it" in agent(recorded, verb, str(tmp_path / "bare")).stderr
+    listed = agent(recorded, "runs", "--runs-dir", str(recorded.path / "run.json"))
+    assert listed.returncode == 2 and "is no directory that could hold runs" in listed.stderr
+    mistaken = agent(recorded, "optimize", "--resume", "last")
+    assert mistaken.returncode == 2 and "agent resume last" in mistaken.stderr
+
+
 def test_what_nothing_here_ranks_is_left_to_the_user(recorded):
     state = recorded.state()
     evaluation = state.best.evaluation.model_copy(update={"estimate": None})
@@ -191,7 +210,7 @@ def test_verify_names_the_problem_of_the_card_and_how_to_name_it(recorded, tmp_p
     """The recorded problem is a file of the user's, which no name leads to."""
     (tmp_path / "kernel.py").write_text(agent(recorded, "export", "last").stdout)
     other = agent(recorded, "verify", str(tmp_path / "kernel.py"), "--problem", "convt3d-73")
-    assert other.returncode == 2 and "the card is for scale, not for convt3d-73: agent verify" in other.stderr
+    assert other.returncode == 2 and "the card is for scale, not for convt3d-73: name its file: agent" in other.stderr
     unnamed = agent(recorded, "verify", str(tmp_path / "kernel.py"))
     assert unnamed.returncode == 2 and "not built in: name its file" in unnamed.stderr
 

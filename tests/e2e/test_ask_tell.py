@@ -82,6 +82,18 @@ def test_the_order_of_the_steps_is_kept(told):
     assert "agent evaluate --pending" in told["waiting"]
     assert "attempts used up (3)" in agent("ask", told["run"], cwd=told["cwd"], code=2).stderr
     assert "agent ask" in agent("evaluate", "--pending", told["run"], cwd=told["cwd"], code=2).stderr
+    both = agent("evaluate", "--pending", told["run"], "kernel.py", cwd=told["cwd"], code=2)
+    assert "leave out FILE" in both.stderr
+    fewer = agent("resume", told["run"], "--max-attempts", "2", cwd=told["cwd"], code=2)
+    assert "has made 3: name more" in fewer.stderr
+
+
+def test_a_reference_that_does_not_run_is_met_before_there_is_a_run(tmp_path):
+    source = (DATA / "reference_small.py").read_text()
+    (tmp_path / "broken.py").write_text(source.replace("return [torch.randn(", "return [torch.ones(3), torch.randn("))
+    done = agent("optimize", "--problem", "broken.py", "--gpu", "4090", cwd=tmp_path, code=2)
+    assert "broken.py: the reference does not run: " in done.stderr
+    assert not (tmp_path / "transcripts").exists()
 
 
 def test_what_a_person_wrote_is_on_record_and_costs_nothing_known(told):
@@ -104,6 +116,10 @@ def test_the_outcomes_are_remembered_exported_and_forgotten(told):
     prompt = agent("ask", json.loads(made.stdout)["run"], cwd=told["cwd"]).stdout
     assert "# Outcomes of earlier runs" in prompt
     assert "skip the stride test" in prompt
+    unknown = agent("memory", "--operator", "nosuch", cwd=told["cwd"]).stdout
+    assert unknown.startswith(
+        "no outcome for operator nosuch among the 2 in transcripts, which are for conv_transpose3d"
+    )
     assert "forgot 2" in agent("memory", "--forget", told["run"], cwd=told["cwd"]).stderr
     assert "added 0" in agent("memory", "--sync", cwd=told["cwd"]).stderr
     assert json.loads(agent("memory", "--json", cwd=told["cwd"]).stdout) == []

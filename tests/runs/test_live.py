@@ -75,7 +75,15 @@ def test_an_unknown_price_is_shown_as_unknown():
 
 def test_unverified_says_what_could_not_be_checked():
     evaluation = Unverified(**JUDGED, rung="correctness", message="no CUDA device")
-    assert "discard, unverified no figure: no CUDA device |" in plain(attempt(1, evaluation=evaluation))[0]
+    assert "discard, unverified: no CUDA device |" in plain(attempt(1, evaluation=evaluation))[0]
+
+
+def test_what_passed_and_is_not_kept_says_why_on_its_line():
+    evaluation = Passed(**JUDGED, estimate=ESTIMATE)
+    lost = attempt(1, evaluation=evaluation).model_copy(update={"reason": "1.23 ms against 1.24 ms: no gain"})
+    assert "discard, passed >= 1.235 ms (estimated): 1.23 ms against 1.24 ms: no gain |" in plain(lost)[0]
+    unfigured = attempt(2, evaluation=Passed(**JUDGED), decision="keep")
+    assert "keep, passed, neither measured nor estimated | best attempt 2, neither measured" in plain(unfigured)[0]
 
 
 def test_a_resumed_run_is_counted_on():

@@ -17,7 +17,7 @@ def test_the_table_has_one_line_per_attempt_and_labels_its_figures(recorded):
     assert "no candidate" in rows["3"]
     assert "passed (as attempt 2)" in rows["4"]
     assert "estimated_ms" in text and "not measured" in text and "compiled" in text
-    assert "attempt 5 has a reply and is not finished" in text
+    assert "attempt 5 has its reply and waits: agent resume" in text
     assert "5 requests, 500 + 250 tokens, cost $0.0625" in text
 
 
