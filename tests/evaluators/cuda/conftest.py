@@ -1,5 +1,6 @@
-"""What the tests of CUDA candidates share: one pair of fork servers, a small problem, a cache of their own."""
+"""What the tests of CUDA candidates share: a small problem, a GPU, a cache of their own."""
 
+import os
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.fixture(scope="session")
 def cuda_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One for all workers of a run: our own sources are compiled once, and what two files build, too."""
+    folder = tmp_path_factory.getbasetemp()
+    path = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "cuda-cache"
     with pytest.MonkeyPatch.context() as patch:
-        path = tmp_path_factory.mktemp("cache")
         patch.setenv("XDG_CACHE_HOME", str(path))
         yield path
 

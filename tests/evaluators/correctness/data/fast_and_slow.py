@@ -17,12 +17,18 @@ def everything(f_ptr, i_ptr, out_ptr, flags_ptr, n, m, BLOCK: tl.constexpr):
     f = tl.load(f_ptr + at, mask=live, other=-1.5)
     i = tl.load(i_ptr + at, mask=live, other=7)
     scalar = tl.load(f_ptr + 3)
+    wide, far = i.to(tl.int64) * 3000000001, (n * 1000003).to(tl.int64)
+    reached = tl.load(f_ptr + (at.to(tl.int64) - 5 * far + far * 5), mask=live, other=0.5)
+    plane = tl.load(f_ptr + (at[:, None] + 0 * at[None, :]).to(tl.int64), mask=live[:, None] & live[None, :], other=0.25)
     results = (
         f + 1, 1 - f, f * scalar, f / 3, f - f * f, 2.5 * f, scalar * 2 + f,
         (i // 3).to(tl.float32), (i % m).to(tl.float32), (i // -m).to(tl.float32), (-i).to(tl.float32), (i * i + 5).to(tl.float32),
         (i & 6).to(tl.float32), (i | 1).to(tl.float32), (i ^ m).to(tl.float32), i + f, i / 2, f.to(tl.float16).to(tl.float32) + f,
         tl.where((f > 0) | (i <= 3), f, 0.0), tl.where((f != scalar) & (i != m), 1.0, f), tl.exp(f) + tl.maximum(f, 0.25),
         tl.sum(f[:, None] * (f[None, :] < scalar), axis=1), (f[:, None] + i[None, :].to(tl.float32)).sum(axis=0),
+        (wide // 7).to(tl.float32), (wide % far).to(tl.float32), (wide // -far + 3 * wide - far).to(tl.float32), (wide & 1023).to(tl.float32),
+        ((wide ^ far) | 12).to(tl.float32), (5 - wide + i).to(tl.float32), tl.where((wide > far) | (wide == 0), reached, f), reached + f,
+        tl.sum(plane[:, None, :] * f[None, :, None] * scalar, axis=2).sum(axis=1), tl.sum((wide[None, :] * at[:, None]).to(tl.float32), axis=1),
     )
     for position in tl.static_range(len(results)):
         tl.store(out_ptr + position * n + at, results[position], mask=live)
@@ -34,7 +40,7 @@ def run():
     n = 50
     f = torch.randn(n, generator=generator)
     i = torch.randint(-40, 40, (n,), generator=generator, dtype=torch.int32)
-    out, flags = torch.full((23, n), -7.0), torch.zeros(n, dtype=torch.bool)
+    out, flags = torch.full((33, n), -7.0), torch.zeros(n, dtype=torch.bool)
     everything[(4,)](f, i, out, flags, n, 5, BLOCK=16)
     return out.view(torch.int32).tolist(), flags.tolist()
 
