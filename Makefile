@@ -20,8 +20,8 @@ setup: .venv/.ok ## create the environment (CONSTRAINTS= on a CUDA machine)
 demo: .venv/.ok ## optimize convt3d for the 4090: no GPU, no API key
 	$(BIN)/agent optimize --problem convt3d --gpu 4090
 
-test: .venv/.ok ## the whole test suite
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: .venv/.ok ## the whole test suite (its 200 processes must not compile our sources each)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 slow: .venv/.ok ## the long forms that `make test` leaves out
 	$(BIN)/pytest -n 2 -m slow --ignore=tests/faults
