@@ -10,6 +10,10 @@ import gc
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from sandbox.tiers import Strictness
 
 _PR_SET_PDEATHSIG = 1
 
@@ -20,13 +24,18 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):  # it was killed before there was a signal for it
         return
+    from evaluators.judge.zygotes import Zygotes
+
+    fork_servers = Zygotes(cast("Strictness", strictness))
+    if start == "warm":
+        fork_servers.begin()  # it imports torch at the same time as this process
     gc.disable()  # imports leave little garbage: passes over their heap took 0.3 of 2.1 s
     from evaluators.judge.server import run
 
     gc.freeze()
     gc.enable()
     with contextlib.suppress(BrokenPipeError):
-        run(strictness, is_warm=start == "warm", device=device)
+        run(fork_servers, is_warm=start == "warm", device=device)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO
 
 import evaluators.inside.uncompiled  # noqa: F401 - for what it does: a reference runs on meta tensors here
 from evaluators.candidate import Candidate
@@ -41,7 +41,6 @@ from evaluators.ladder import climb
 from evaluators.problem import Problem
 from evaluators.rungs import Incumbent, Task
 from sandbox import SandboxUnavailable
-from sandbox.tiers import Strictness
 
 if TYPE_CHECKING:
     from evaluators.judge.device.bench import Bench
@@ -50,19 +49,19 @@ if TYPE_CHECKING:
 _LOADING_S = 60  # the largest built-in reference takes under a second
 
 
-def run(strictness: str, *, is_warm: bool, device: str = "auto") -> None:
+def run(fork_servers: Zygotes, *, is_warm: bool, device: str = "auto") -> None:
     """Serve requests until standard input ends.
 
-    strictness: which sandbox tiers are accepted. is_warm: candidates will come, so start the fork servers at once.
+    is_warm: candidates will come, so start the fork servers at once.
     device: auto | cpu | cuda, whether a GPU of this machine is used.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's business; it ends us by closing our input
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     card = None if device == "cpu" else _card()
-    with Zygotes(cast("Strictness", strictness), has_gpu=card is not None) as zygotes:
+    with fork_servers as zygotes:
         if is_warm:
-            zygotes.warm()
+            zygotes.warm(has_gpu=card is not None)
         answers.write(json.dumps({"event": "ready", "device": card.name if card else None}) + "\n")
         answers.flush()
         for line in sys.stdin:

@@ -27,9 +27,8 @@ class Zygotes:
     `strictness`: which sandbox tiers are accepted, see sandbox/tiers.py.
     """
 
-    def __init__(self, strictness: Strictness = "auto", *, has_gpu: bool = False) -> None:
+    def __init__(self, strictness: Strictness = "auto") -> None:
         self._strictness = strictness
-        self._has_gpu = has_gpu
         self._trunk = Zygote(preload=_SHARED, strictness=strictness)
 
     @cached_property
@@ -62,10 +61,14 @@ class Zygotes:
         """Name of the sandbox tier this machine gives (T1 is the strongest)."""
         return self.compile.tier.name
 
-    def warm(self) -> None:
-        """Start both servers in the background; what keeps them from starting is said by the first request."""
-        for zygote in (self.compile, self.interpret, *((self.device,) if self._has_gpu else ())):
-            threading.Thread(target=_start, args=(zygote,), daemon=True).start()
+    def begin(self) -> None:
+        """Start what all of them branch off in the background."""
+        _start(self._trunk)
+
+    def warm(self, *, has_gpu: bool) -> None:
+        """Start them in the background; what keeps them from starting is said by the first request."""
+        for zygote in (self.compile, self.interpret, *((self.device,) if has_gpu else ())):
+            _start(zygote)
 
     def close(self) -> None:
         """End both servers and everything they forked."""
@@ -84,5 +87,9 @@ class Zygotes:
 
 
 def _start(zygote: Zygote) -> None:
+    threading.Thread(target=_started, args=(zygote,), daemon=True).start()
+
+
+def _started(zygote: Zygote) -> None:
     with suppress(SandboxUnavailable):
         assert zygote.tier
