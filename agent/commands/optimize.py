@@ -21,6 +21,7 @@ from agent.proposers.providers import base_url_of
 from agent.running import carry_on, members, versions
 from agent.time_limit import time_limit
 from agent.tuner import TUNE_POINTS
+from evaluators.client import JudgeClient
 from evaluators.errors import AgentError, BadProblem, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
@@ -99,7 +100,7 @@ def optimize(request: Request) -> None:
         facts = facts_for(config, judge)  # a reference that is broken is met before a run exists
         created = create_run(directory, run)
         keep_facts(created, facts)
-        if config.model == "manual" and not sys.stdin.isatty() and not config.start:
+        if _waits(config):
             print(created.id if not request.as_json else json.dumps({"run": created.id, "path": str(created.path)}))
             print(f"run {created.id} waits for replies: agent ask {created.id}", file=sys.stderr)
             return
@@ -177,11 +178,18 @@ def _search(request: Request, config: RunConfig, recorded: RunConfig | None) -> 
 
 def _judge(request: Request, config: RunConfig, directory: Path, stack: ExitStack) -> Judge:
     replayed = replayed_run(config)
+    if not request.recorded_verdicts and _waits(config):  # nothing is judged yet
+        return stack.enter_context(JudgeClient(config.sandbox, facts_only=True, device=config.device))
     if not request.recorded_verdicts:
         return stack.enter_context(one_judge(request.engine, config, request.devices))
     if replayed is None:
         raise UsageError("--recorded-verdicts goes with --model replay:RUN")
     return RecordedJudge(open_run(replayed, directory))
+
+
+def _waits(config: RunConfig) -> bool:
+    """Whether the replies come from somebody who is not at this terminal: the run is only made."""
+    return config.model == "manual" and not sys.stdin.isatty() and not config.start
 
 
 def one_judge(engine: str, config: RunConfig, devices: str | None) -> Engine:
