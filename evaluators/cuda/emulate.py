@@ -16,6 +16,7 @@ from evaluators.judge.conversation import Conversation, converse
 from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import begin_reference
 from evaluators.judge.geometry import geometries_of
+from evaluators.judge.larger import INTERPRETED, larger_of
 from evaluators.judge.shared_bytes import on_host
 from evaluators.rungs import Failure, Findings, Task
 from evaluators.rungs.correctness import bytes_needed, examined
@@ -39,12 +40,14 @@ def check(task: Task) -> Findings:
         )
     geometries = geometries_of(task.reference)
     begin_reference(task.reference)
+    larger = larger_of(task.reference, INTERPRETED)
+    shared_bytes = max(bytes_needed(geometries), larger.shared_bytes)
     with BuildService(task.candidate.source) as service:
-        with _converse(task, bytes_needed(geometries), service) as conversation:
+        with _converse(task, shared_bytes, service) as conversation:
             examination = Examination(
                 conversation, task.problem.key, task.problem.tolerance, library_ops=task.problem.library_ops
             )
-            found = examined(examination, lambda: examination.run_all(task.candidate.source, geometries))
+            found = examined(examination, lambda: examination.run_all(task.candidate.source, geometries, larger))
         if not found.failure and not found.unverified:
             found = examined_at_full_size(task, lambda shared_bytes: _converse(task, shared_bytes, service), found)
         unavailable = next((b.loadable.unverified for b in service.built.values() if b.loadable.unverified), "")

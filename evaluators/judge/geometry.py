@@ -87,7 +87,7 @@ def _first_running(reference: Reference, name: str, channels: tuple[int, int] | 
     """The smallest legal version: sizes grow until the reference accepts them; at last the sizes as they are."""
     for growth in _GROWTHS:
         for source in reference.resizable_sources:
-            constants = _shrunk(source, channels, size + growth)
+            constants = shrunk(source, channels, size + growth)
             of_model = names_used_by(source, "get_init_inputs")
             for kept in (constants, {n: v for n, v in constants.items() if n not in of_model}):
                 if geometry := _running(name, reference, (source, kept)):
@@ -97,14 +97,15 @@ def _first_running(reference: Reference, name: str, channels: tuple[int, int] | 
 
 def _running(name: str, reference: Reference, version: tuple[str, dict[str, int]]) -> Geometry | None:
     try:
-        geometry = _of_workload(name, reference.rewritten(*version))
+        geometry = geometry_of(name, reference.rewritten(*version))
         fits = sum(output.numel() for output in geometry.outputs()) <= SMALL_ELEMENTS
     except (BadProblem, RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
         return None  # sizes the reference refuses
     return geometry if fits and _has_outputs(geometry) else None
 
 
-def _of_workload(name: str, workload: Workload) -> Geometry:
+def geometry_of(name: str, workload: Workload) -> Geometry:
+    """A workload of the problem's own file with other sizes."""
     return Geometry(
         name=name,
         own=True,
@@ -124,7 +125,7 @@ def published_geometry(reference: Reference) -> Geometry:
     )
 
 
-def _shrunk(source: str, channels: tuple[int, int] | None, size: int) -> dict[str, int]:
+def shrunk(source: str, channels: tuple[int, int] | None, size: int) -> dict[str, int]:
     """New values of the constants: sizes all different, channels small different multiples of what divides them."""
     constants = module_constants(source)
     of_model = names_used_by(source, "get_init_inputs")
@@ -141,7 +142,7 @@ def _shrunk(source: str, channels: tuple[int, int] | None, size: int) -> dict[st
 
 def _small_channels(constants: dict[str, int], of_model: frozenset[str], factors: tuple[int, int]) -> dict[str, int]:
     large = sorted(n for n, v in constants.items() if n in of_model and v > HYPERPARAMETER_MAX)
-    divisors = {v for n, v in constants.items() if n in of_model and 1 < v <= HYPERPARAMETER_MAX and _divides(n)}
+    divisors = {v for n, v in constants.items() if n in of_model and 1 < v <= HYPERPARAMETER_MAX and divides(n)}
     chosen: dict[str, int] = {}
     for position, name in enumerate(large):
         base = math.lcm(1, *(d for d in divisors if constants[name] % d == 0))
@@ -149,7 +150,7 @@ def _small_channels(constants: dict[str, int], of_model: frozenset[str], factors
     return chosen
 
 
-def _divides(name: str) -> bool:
+def divides(name: str) -> bool:
     """Constants that must divide a channel count: groups and heads, not kernel sizes and strides."""
     return any(word in name.lower() for word in ("group", "head", "factor", "expert"))
 

@@ -53,7 +53,9 @@ class MetaRun:
     failure: str = ""
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ignore]  # torch's class is untyped
+class Recorder(TorchDispatchMode):  # type: ignore[misc, no-untyped-call, unused-ignore]  # torch's class is untyped
+    """The operators executed under it."""
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[OperatorCall] = []
@@ -76,7 +78,7 @@ def run_on_meta(problem: Problem) -> MetaRun:
         init = _called(namespace, "get_init_inputs", where)
         model = _built(namespace, init, where)
         inputs = tuple(_to_meta(value) for value in _sequence(_called(namespace, "get_inputs", where)))
-        recorder, failure = _Recorder(), ""
+        recorder, failure = Recorder(), ""
         outputs: tuple[torch.Tensor, ...] = ()
         try:
             with recorder:

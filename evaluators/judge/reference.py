@@ -44,6 +44,12 @@ def load_module(source: str, key: str) -> ModuleType:
     return module
 
 
+def forget(module: ModuleType) -> None:
+    """Drop the registration of a module that is not loaded once per problem; it goes with its last user."""
+    sys.modules.pop(module.__name__, None)
+    linecache.cache.pop(str(module.__file__), None)
+
+
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
     """Whatever the reference's own code raises in here is the problem's fault: BadProblem."""

@@ -16,9 +16,10 @@ import torch
 
 from evaluators.evaluation import Check
 from evaluators.judge.conversation import CandidateFault, converse, shared_bytes_for
-from evaluators.judge.examination import Examination
+from evaluators.judge.examination import LARGER, Examination
 from evaluators.judge.full_size import begin_reference, full_size_of
 from evaluators.judge.geometry import Geometries, geometries_of
+from evaluators.judge.larger import INTERPRETED, larger_of
 from evaluators.judge.sampling import examine_full_size
 from evaluators.judge.shared_bytes import on_host
 from evaluators.judge.verdicts import CannotCheck, Wrong
@@ -90,16 +91,27 @@ def _both(host: Findings, device: Findings) -> Findings:
     if host.failure or device.failure:
         return replace(host, checks=host.checks + device.checks, failure=host.failure or device.failure)
     open_question = () if not host.unverified else (_not_interpreted(host.unverified),)
-    checks = tuple(check for check in host.checks if check.name != "correctness")
+    larger = _beyond(host, device)
+    apart = ("correctness", *(check.name for check in larger))
+    checks = tuple(check for check in (*host.checks, *open_question, *device.checks) if check.name not in apart)
     where = "on the device" if host.unverified else "on the device, and interpreted on the CPU"
     return replace(
         host,
         environment={"correctness": f"{where}, torch {torch.__version__}"},
-        checks=(*checks, *open_question, *device.checks),
+        checks=(*checks, *larger),
         numeric_error=device.numeric_error,
         first_call_s=device.first_call_s,
         unverified=device.unverified,
     )
+
+
+def _beyond(host: Findings, device: Findings) -> tuple[Check, ...]:
+    """Sizes beyond the published ones: whichever saw more; the other's words with it where both leave it open."""
+    found = [check for part in (device, host) for check in part.checks if check.name == LARGER]
+    held = [check for check in found if check.status == "passed"]
+    if held or not found:
+        return tuple(held[:1])
+    return (found[0].model_copy(update={"detail": "; ".join(check.detail for check in found)}),)
 
 
 def _not_interpreted(why: str) -> Check:
@@ -123,14 +135,15 @@ def _interpreted(task: Task) -> OnHost:
         begin_reference(task.reference)
     device = {**task.gpu.model_dump(mode="json"), "capability": task.gpu.capability}
     arguments = {"device": device, "library_ops": list(task.problem.library_ops)}
-    needed = bytes_needed(geometries)
+    larger = larger_of(task.reference, INTERPRETED)
+    needed = max(bytes_needed(geometries), larger.shared_bytes)
     with converse(
         task.zygotes.interpret, ENTRY, arguments, shared=on_host(needed), call_limit_s=CALL_LIMIT_S
     ) as conversation:
         examination = Examination(
             conversation, task.problem.key, task.problem.tolerance, library_ops=task.problem.library_ops
         )
-        findings = examined(examination, lambda: examination.run_all(task.candidate.source, geometries))
+        findings = examined(examination, lambda: examination.run_all(task.candidate.source, geometries, larger))
     return OnHost(arguments, examination, findings)
 
 

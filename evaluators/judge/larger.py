@@ -1,0 +1,181 @@
+"""Sizes beyond the published ones: what a grid, a loop or a block fixed to a published size gets wrong.
+
+An axis is an integer constant of the reference's file that `get_inputs` reads or that is a width of the model. Each is
+drawn anew for every evaluation, a tenth to a half more than published and odd where groups and heads let it be. Where
+all of them at once cost too much, one axis is larger while the others are small.
+
+Limits: what the reference holds equal grows together; literals up to eight inside `get_inputs` stay. What is fixed to a
+product of axes (a grid to the number of all outputs) shows only where all are larger at once.
+"""
+
+import math
+import os
+import random
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+
+from evaluators.errors import BadProblem
+from evaluators.judge.constants import HYPERPARAMETER_MAX, module_constants, names_used_by, with_constants
+from evaluators.judge.geometry import Geometry, divides, geometry_of, shrunk
+from evaluators.judge.meta_run import Recorder, tensors_in
+from evaluators.judge.operators import flop_of
+from evaluators.judge.reference import Reference, Workload, forget
+from evaluators.problem import Problem
+
+_GROWTH = (1.1, 1.5)
+_LITTLE_GROWTH = (1.02, 1.1)  # five axes by a third are five times the memory
+_WIDTH = re.compile("channel|feature|hidden", re.IGNORECASE)  # a width also where it is small
+_SMALL_SIZES = (1, 2, 3, 4, 5, 8, 16, 32)  # of the other axes: the first that the reference accepts
+_ELEMENT_BYTES = 8
+_GUARDS_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one call on a geometry takes: elements of all tensors, FLOP of products and convolutions."""
+
+    elements: int
+    flop: int
+
+    def within(self, most: "Cost") -> bool:
+        """Whether neither is more than `most`."""
+        return self.elements <= most.elements and self.flop <= most.flop
+
+    def __str__(self) -> str:
+        """Both figures."""
+        return f"{self.elements:.2g} elements, {self.flop:.2g} FLOP"
+
+
+INTERPRETED = Cost(1_500_000, 20_000_000)
+ONE_AXIS = Cost(100_000, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Larger:
+    """Geometries beyond the published sizes: `whole` on every axis at once; without one `why` there is none."""
+
+    whole: Geometry | None = None
+    why: str = "no sizes that the reference takes beyond its published ones can be read from its file"
+    shared_bytes: int = 0
+    sizes: "_Sizes | None" = None
+
+    @property
+    def axes(self) -> list[str]:
+        """What can be larger one at a time, in random order."""
+        return self.sizes.shuffled() if self.sizes else []
+
+    def in_one(self, axis: str) -> Geometry | None:
+        """Larger in one axis, small in the others; None where that costs too much or the reference refuses it."""
+        return self.sizes.larger_in(axis) if self.sizes else None
+
+
+class _Refused(Exception):
+    """The reference does not take these sizes, or not without values."""
+
+
+def larger_of(reference: Reference, most: Cost) -> Larger:
+    """What to try beyond the published sizes: one geometry within `most`, or those that are within ONE_AXIS."""
+    for sizes, cost in _accepted(reference, _GROWTH):
+        if cost.within(most):
+            return Larger(sizes.geometry("larger", sizes.grown), "", _bytes(cost))
+        return Larger(None, f"larger on every axis at once is too much here ({cost})", _bytes(ONE_AXIS), sizes)
+    return Larger()
+
+
+def larger_problem(reference: Reference, most: Cost) -> Problem | str:
+    """The problem with every axis larger, within `most`; by less where more does not fit, otherwise why not."""
+    why = Larger.why
+    for growth in (_GROWTH, _LITTLE_GROWTH):
+        for sizes, cost in _accepted(reference, growth):
+            if cost.within(most):
+                source = with_constants(sizes.source, sizes.grown)
+                return reference.problem.model_copy(update={"source": source})
+            why = f"larger on every axis at once is too much here ({cost})"
+    return why
+
+
+def _accepted(reference: Reference, growth: tuple[float, float]) -> Iterator[tuple["_Sizes", Cost]]:
+    """The sizes that the reference takes: those of its model larger too, if it lets them."""
+    rng = random.Random(os.urandom(16))  # noqa: S311 - seeded from the system, unknown to the candidate
+    for source in reference.resizable_sources:
+        grown = grown_sizes(source, rng, growth)
+        of_model = names_used_by(source, "get_init_inputs")
+        for chosen in (grown, {n: v for n, v in grown.items() if n not in of_model}):
+            sizes = _Sizes(reference, source, chosen, rng)
+            with suppress(_Refused):
+                if chosen:
+                    yield sizes, sizes.cost(chosen)
+
+
+def grown_sizes(source: str, rng: random.Random, growth: tuple[float, float] = _GROWTH) -> dict[str, int]:
+    """A larger size for every axis; multiples of the groups and heads that divide the published one."""
+    constants = module_constants(source)
+    of_model, of_data = names_used_by(source, "get_init_inputs"), names_used_by(source, "get_inputs")
+    divisors = {v for n, v in constants.items() if n in of_model and v > 1 and divides(n)}
+    sizes: dict[str, int] = {}
+    for name, published in constants.items():
+        is_width = name in of_model and (published > HYPERPARAMETER_MAX or _WIDTH.search(name)) and not divides(name)
+        if published < 1 or not (name in of_data or is_width):
+            continue
+        base = math.lcm(1, *(d for d in divisors if name in of_model and published % d == 0))
+        sizes[name] = base * ((int(published // base * rng.uniform(*growth)) + 1) | 1)
+    return sizes
+
+
+def _bytes(cost: Cost) -> int:
+    return cost.elements * _ELEMENT_BYTES + _GUARDS_BYTES
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """A file whose sizes can be changed, and what each grows to."""
+
+    reference: Reference
+    source: str
+    grown: Mapping[str, int]
+    rng: random.Random
+
+    def shuffled(self) -> list[str]:
+        """The axes in random order."""
+        return self.rng.sample(list(self.grown), len(self.grown))
+
+    def larger_in(self, axis: str) -> Geometry | None:
+        """Small but for one axis."""
+        for size in _SMALL_SIZES:
+            constants = shrunk(self.source, (1, 2), size) | {axis: self.grown[axis]}
+            with suppress(_Refused):
+                fits = self.cost(constants).within(ONE_AXIS)
+                return self.geometry(f"larger in {axis}", constants) if fits else None
+        return None
+
+    def cost(self, constants: Mapping[str, int]) -> Cost:
+        """Found on meta tensors. Raises _Refused."""
+        workload = self.reference.rewritten(self.source, constants)
+        try:
+            return _cost(workload)
+        except (BadProblem, RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
+            raise _Refused from None
+        finally:
+            forget(workload.module)
+
+    def geometry(self, name: str, constants: Mapping[str, int]) -> Geometry:
+        """The workload with these constants."""
+        workload = self.reference.rewritten(self.source, constants)
+        try:
+            return geometry_of(name, workload)
+        finally:
+            forget(workload.module)
+
+
+def _cost(workload: Workload) -> Cost:
+    with torch.device("meta"), torch.no_grad():
+        model = workload.build()
+        inputs = [v.to("meta") if isinstance(v, torch.Tensor) else v for v in workload.draw(0)]
+        with Recorder() as seen:
+            outputs = tensors_in(model(*inputs))
+    tensors = (*outputs, *model.state_dict().values(), *(v for v in inputs if isinstance(v, torch.Tensor)))
+    return Cost(sum(v.numel() for v in tensors), sum(flop_of(call) or 0 for call in seen.calls))
