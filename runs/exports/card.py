@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from evaluators.errors import UsageError
+from evaluators.evaluation import Evaluation
 from evaluators.frozen import Frozen
 from evaluators.measurement import Baselines, Duel, Timing
 from runs.exports.winner import Winner
@@ -61,6 +62,7 @@ class Card(Frozen):
     environment: dict[str, str] = {}
     precision: Literal["reference", "tf32", "fp32"] = "reference"  # the class that the run asked for
     precision_class: Literal["", "tf32", "fp32"] = ""  # the class that held
+    beyond_published: str = ""  # whether larger sizes than the published ones were judged, in the check's words
 
     @property
     def baselines(self) -> Baselines | None:
@@ -93,7 +95,13 @@ def card_of(winner: Winner) -> Card:
         environment=evaluation.environment if evaluation else {},
         precision=winner.problem.tolerance.precision,
         precision_class=error.precision if error else "",
+        beyond_published=_beyond_published(evaluation),
     )
+
+
+def _beyond_published(evaluation: Evaluation | None) -> str:
+    found = [check for check in evaluation.checks if check.name == "larger_sizes"] if evaluation else []
+    return next((one_line(f"{check.status}: {check.detail}", 600) for check in found), "not_checked")
 
 
 def card_lines(card: Card) -> str:

@@ -2,8 +2,8 @@
 
 It is a `torch.library.custom_op`, not a `triton_op`: that one traces the Python around the launches, which in a
 candidate may pack weights, cache and branch on values; an opaque operator runs exactly what was judged. The module
-falls back to the reference where the kernel was not judged: other dtypes, ranks or constructor arguments, a CPU,
-autograd.
+falls back to the reference where the kernel was not judged: other dtypes, ranks or constructor arguments, sizes above
+the published ones unless larger ones were judged on every axis, a CPU, autograd.
 
 Limits: inference only, one output tensor. The operator holds one copy of the weights per device.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from evaluators.evaluation import Evaluation
 from runs.export import annotated_source, provenance
 from runs.exports.winner import Winner
 
@@ -73,7 +74,9 @@ def rendered(template: str, winner: Winner, **more: object) -> str:
         "name": winner.identifier,
         "verdict": winner.verdict,
         "language": winner.language,
-        "is_general": bool(evaluation and any(c.name == "general" and c.status == "passed" for c in evaluation.checks)),
+        "is_general": _held(evaluation, "general"),
+        "is_larger_judged": _held(evaluation, "larger_sizes"),
+        "judged_sizes": _judged_sizes(evaluation),
         "allowed": error.allowed if error else winner.problem.tolerance.floor * winner.problem.tolerance.error_multiple,
         "facts": [" ".join(fact.split()) for fact in provenance(winner.directory, winner.attempt, winner.problem)],
         "run": winner.directory.id,
@@ -81,3 +84,16 @@ def rendered(template: str, winner: Winner, **more: object) -> str:
         "problem": winner.problem.key,
     }
     return environment.get_template(template).render(values | more)
+
+
+def _held(evaluation: Evaluation | None, name: str) -> bool:
+    return bool(evaluation and any(c.name == name and c.status == "passed" for c in evaluation.checks))
+
+
+def _judged_sizes(evaluation: Evaluation | None) -> str:
+    """Which inputs go to the kernel, in words."""
+    if not _held(evaluation, "general"):
+        return "the published ones only"
+    if not _held(evaluation, "larger_sizes"):
+        return "up to the published ones; larger on every axis at once was not judged"
+    return "any; judged up to a tenth to a half above the published ones"

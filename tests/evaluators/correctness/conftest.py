@@ -125,6 +125,12 @@ def honest() -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
+def beyond() -> Callable[[str], str]:
+    """Kernels to be tried beyond the published sizes, and their problems."""
+    return lambda name: (HONEST.parent / "larger" / f"{name}.py").read_text()
+
+
+@pytest.fixture(scope="session")
 def check(zygotes: Zygotes) -> Check:
     """`check(candidate_source, problem_source)` climbs the correctness rung alone."""
     references: dict[str, Reference] = {}

@@ -106,19 +106,15 @@ def test_the_contract_of_the_output(check, honest, small, replaced, change, kind
 
 
 def test_a_mistake_that_only_the_published_size_shows(check, honest, stride_one, replaced):
-    """Batch items from the ninth on read another item; small geometries have two items."""
-    found = check(
-        replaced(
-            honest("direct_triton"), "n = t // OC", "n = t // OC\n    m = n % 8", "(n * IC + ic)", "(m * IC + ic)"
-        ),
-        stride_one,
-    )
+    """Batch items from the ninth on read another item where planes are large; no geometry has more of both."""
+    other = "n = t // OC\n    m = tl.where(ID * IH * IW > 30000, n % 8, n)"
+    found = check(replaced(honest("direct_triton"), "n = t // OC", other, "(n * IC + ic)", "(m * IC + ic)"), stride_one)
     assert found.failure.kind == "incorrect_numerical"
     assert found.failure.message.startswith("published size, output index (15,")
 
 
 def test_a_read_out_of_bounds_that_only_the_published_size_shows(check, honest, stride_one, replaced):
-    beyond = "spatial + (n == 15) * 70000000"
+    beyond = "spatial + (n == 15) * (ID * IH * IW // 30000) * 70000000"
     found = check(
         replaced(honest("direct_triton"), "(ID * IH * IW) + spatial", f"(ID * IH * IW) + {beyond}"), stride_one
     )

@@ -146,3 +146,21 @@ def test_a_function_bound_by_hand_takes_named_arguments_and_defaults(gxx: None, 
     found = emulate.check(task_of((DATA / "bound_by_hand.py").read_text(), "doubled.py"))
     assert found.failure is None, found.failure
     assert {check.name: check.status for check in found.checks}["full_size"] == "passed"
+
+
+@pytest.mark.parametrize("first_step", [128, 64])
+def test_a_tree_that_reduces_no_more_than_the_published_width_is_wrong(
+    gxx: None, task_of: MakeTask, first_step: int
+) -> None:
+    beyond = DATA.parents[1] / "data" / "larger"
+    source = (beyond / "linear_softmax_cuda.py").read_text()
+    assert source.count("int s = 128;") == 2
+    found = emulate.check(
+        task_of(source.replace("int s = 128;", f"int s = {first_step};"), str(beyond / "linear_softmax_problem.py"))
+    )
+    status = {check.name: check.status for check in found.checks}
+    if first_step == 128:
+        assert (found.failure, status["larger_sizes"], status["full_size"]) == (None, "passed", "passed")
+    else:
+        assert found.failure is not None and found.failure.kind == "incorrect_numerical"
+        assert status["larger_sizes"] == "failed"

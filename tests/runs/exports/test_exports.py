@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 from dataclasses import replace
 
@@ -115,6 +116,26 @@ def test_the_operator_package_passes_its_own_tests(winner, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "4 passed" in done.stdout, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("held", "taken"),
+    [((), (False, False)), (("general",), (True, False)), (("general", "larger_sizes"), (True, True))],
+)
+def test_no_larger_size_takes_the_kernel_unless_larger_ones_were_judged(winner, held, taken):
+    checks = tuple(Check(name=name, status="passed", detail="right") for name in held)
+    evaluation = winner.attempt.evaluation.model_copy(update={"checks": checks})
+    text = torch_op.operator_sources(
+        replace(winner, attempt=winner.attempt.model_copy(update={"evaluation": evaluation}))
+    )["torch_operator.py"]
+    names = {"IS_GENERAL": f"IS_GENERAL = {taken[0]}", "IS_LARGER_JUDGED": f"IS_LARGER_JUDGED = {taken[1]}"}
+    assert all(said in text for said in names.values())
+    guard = text.partition("    @staticmethod\n")[2].partition("\n\n")[0]
+    namespace = {"IS_GENERAL": taken[0], "IS_LARGER_JUDGED": taken[1]}
+    exec(textwrap.dedent(guard), namespace)
+    is_judged_size = namespace["is_judged_size"]
+    assert is_judged_size((16, 1000), (16, 1000))
+    assert (is_judged_size((3, 1000), (16, 1000)), is_judged_size((3, 1001), (16, 1000))) == taken
 
 
 @pytest.mark.parametrize("variant", ["torch-cuda", "torch-universal"])
