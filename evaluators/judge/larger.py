@@ -51,7 +51,7 @@ class Cost:
 
 
 INTERPRETED = Cost(1_500_000, 20_000_000)
-ONE_AXIS = Cost(100_000, 1_000_000)
+ONE_AXIS = Cost(100_000, 300_000)
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,9 @@ class _Sizes:
 
     def larger_in(self, axis: str) -> Geometry | None:
         """Small but for one axis."""
+        one_item = {name: 1 for name in self.grown if "batch" in name.lower()}
         for size in _SMALL_SIZES:
-            constants = shrunk(self.source, (1, 2), size) | {axis: self.grown[axis]}
+            constants = shrunk(self.source, (1, 2), size) | one_item | {axis: self.grown[axis]}
             with suppress(_Refused):
                 fits = self.cost(constants).within(ONE_AXIS)
                 return self.geometry(f"larger in {axis}", constants) if fits else None
