@@ -19,15 +19,13 @@ from dataclasses import dataclass
 import torch
 
 from evaluators.errors import BadProblem
-from evaluators.judge.constants import HYPERPARAMETER_MAX, module_constants, names_used_by, with_constants
+from evaluators.judge.constants import HYPERPARAMETER_MAX, module_constants, names_used_by
 from evaluators.judge.geometry import Geometry, divides, geometry_of, shrunk
 from evaluators.judge.meta_run import Recorder, tensors_in
 from evaluators.judge.operators import flop_of
 from evaluators.judge.reference import Reference, Workload, forget
-from evaluators.problem import Problem
 
 _GROWTH = (1.1, 1.5)
-_LITTLE_GROWTH = (1.02, 1.1)  # five axes by a third are five times the memory
 _WIDTH = re.compile("channel|feature|hidden", re.IGNORECASE)  # a width also where it is small
 _SMALL_SIZES = (1, 2, 3, 4, 5, 8, 16, 32)  # of the other axes: the first that the reference accepts
 _ELEMENT_BYTES = 8
@@ -79,30 +77,18 @@ class _Refused(Exception):
 
 def larger_of(reference: Reference, most: Cost) -> Larger:
     """What to try beyond the published sizes: one geometry within `most`, or those that are within ONE_AXIS."""
-    for sizes, cost in _accepted(reference, _GROWTH):
+    for sizes, cost in _accepted(reference):
         if cost.within(most):
             return Larger(sizes.geometry("larger", sizes.grown), "", _bytes(cost))
         return Larger(None, f"larger on every axis at once is too much here ({cost})", _bytes(ONE_AXIS), sizes)
     return Larger()
 
 
-def larger_problem(reference: Reference, most: Cost) -> Problem | str:
-    """The problem with every axis larger, within `most`; by less where more does not fit, otherwise why not."""
-    why = Larger.why
-    for growth in (_GROWTH, _LITTLE_GROWTH):
-        for sizes, cost in _accepted(reference, growth):
-            if cost.within(most):
-                source = with_constants(sizes.source, sizes.grown)
-                return reference.problem.model_copy(update={"source": source})
-            why = f"larger on every axis at once is too much here ({cost})"
-    return why
-
-
-def _accepted(reference: Reference, growth: tuple[float, float]) -> Iterator[tuple["_Sizes", Cost]]:
+def _accepted(reference: Reference) -> Iterator[tuple["_Sizes", Cost]]:
     """The sizes that the reference takes: those of its model larger too, if it lets them."""
     rng = random.Random(os.urandom(16))  # noqa: S311 - seeded from the system, unknown to the candidate
     for source in reference.resizable_sources:
-        grown = grown_sizes(source, rng, growth)
+        grown = grown_sizes(source, rng)
         of_model = names_used_by(source, "get_init_inputs")
         for chosen in (grown, {n: v for n, v in grown.items() if n not in of_model}):
             sizes = _Sizes(reference, source, chosen, rng)
@@ -111,7 +97,7 @@ def _accepted(reference: Reference, growth: tuple[float, float]) -> Iterator[tup
                     yield sizes, sizes.cost(chosen)
 
 
-def grown_sizes(source: str, rng: random.Random, growth: tuple[float, float] = _GROWTH) -> dict[str, int]:
+def grown_sizes(source: str, rng: random.Random) -> dict[str, int]:
     """A larger size for every axis; multiples of the groups and heads that divide the published one."""
     constants = module_constants(source)
     of_model, of_data = names_used_by(source, "get_init_inputs"), names_used_by(source, "get_inputs")
@@ -122,7 +108,7 @@ def grown_sizes(source: str, rng: random.Random, growth: tuple[float, float] = _
         if published < 1 or not (name in of_data or is_width):
             continue
         base = math.lcm(1, *(d for d in divisors if name in of_model and published % d == 0))
-        sizes[name] = base * ((int(published // base * rng.uniform(*growth)) + 1) | 1)
+        sizes[name] = base * ((int(published // base * rng.uniform(*_GROWTH)) + 1) | 1)
     return sizes
 
 

@@ -90,28 +90,20 @@ def _both(host: Findings, device: Findings) -> Findings:
     """A failure of either counts; what the interpreter cannot run is settled where the device ran it."""
     if host.failure or device.failure:
         return replace(host, checks=host.checks + device.checks, failure=host.failure or device.failure)
-    open_question = () if not host.unverified else (_not_interpreted(host.unverified),)
-    larger = _beyond(host, device)
-    apart = ("correctness", *(check.name for check in larger))
-    checks = tuple(check for check in (*host.checks, *open_question, *device.checks) if check.name not in apart)
+    open_question = [_not_interpreted(host.unverified)] if host.unverified else []
+    checks = tuple(check for check in host.checks if check.name != "correctness")
+    if LARGER not in {check.name for check in checks}:
+        said = f"not tried on the device, and not interpreted: {host.unverified}"
+        open_question.append(Check(name=LARGER, status="not_checked", detail=said))
     where = "on the device" if host.unverified else "on the device, and interpreted on the CPU"
     return replace(
         host,
         environment={"correctness": f"{where}, torch {torch.__version__}"},
-        checks=(*checks, *larger),
+        checks=(*checks, *open_question, *device.checks),
         numeric_error=device.numeric_error,
         first_call_s=device.first_call_s,
         unverified=device.unverified,
     )
-
-
-def _beyond(host: Findings, device: Findings) -> tuple[Check, ...]:
-    """Sizes beyond the published ones: whichever saw more; the other's words with it where both leave it open."""
-    found = [check for part in (device, host) for check in part.checks if check.name == LARGER]
-    held = [check for check in found if check.status == "passed"]
-    if held or not found:
-        return tuple(held[:1])
-    return (found[0].model_copy(update={"detail": "; ".join(check.detail for check in found)}),)
 
 
 def _not_interpreted(why: str) -> Check:

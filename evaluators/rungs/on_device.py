@@ -12,7 +12,6 @@ from dataclasses import replace
 from evaluators.evaluation import Check
 from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.bench import Bench
-from evaluators.judge.device.beyond import Beyond
 from evaluators.judge.device.examination import (
     FEW_GEOMETRIES,
     DeviceExamination,
@@ -58,16 +57,12 @@ class _Parts:
             # A candidate that times its own configurations must not do so among the others.
             published = None if tunes_itself(self._task.candidate) else pool.submit(self._published)
             incumbent = pool.submit(self._seat_incumbent)  # compiled now, it is ready for a duel
-            beyond = Beyond(self._bench, self._task.candidate, self._task.reference)
-            called = pool.submit(beyond.call)
             running = [pool.submit(self._apart, ask) for ask in at_once]
             general = len(order) if not few() else min(FEW_GEOMETRIES, len(order))
             running += [pool.submit(self._apart, _unpublished(geometry)) for geometry in order[FEW_GEOMETRIES:general]]
             small = [each.result() for each in running]
             incumbent.result()
-            called.result()
-            at_published = published.result() if published else self._published()
-            return self._together([*small, at_published, beyond.verified()], general)
+            return self._together(small, published.result() if published else self._published(), general)
 
     def _apart(self, ask: Ask) -> Findings:
         size = bytes_needed(self._geometries)
@@ -101,17 +96,16 @@ class _Parts:
             seat.sit()
             seat.run([self._bench.published.draw()], options={})
 
-    def _together(self, parts: list[Findings], general: int) -> Findings:
-        """`parts`: small geometries, the published size, beyond it."""
-        own, published, beyond = parts[0], *parts[-2:]
+    def _together(self, small: list[Findings], published: Findings, general: int) -> Findings:
+        parts = [*small, published]
         scope = tuple(dict.fromkeys(said for part in parts for said in part.scope))
         for part in parts:
             if part.failure or part.unverified:
                 return replace(part, scope=scope)
         held = what_held(self._bench.card.name, general, len(scope))
-        error = published.numeric_error or own.numeric_error
-        checks = (held, *beyond.checks)
-        return replace(published, checks=checks, numeric_error=error, scope=scope, environment=own.environment)
+        error = published.numeric_error or small[0].numeric_error
+        environment = small[0].environment
+        return replace(published, checks=(held,), numeric_error=error, scope=scope, environment=environment)
 
 
 def _unpublished(geometry: Geometry) -> Ask:

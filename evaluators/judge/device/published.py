@@ -34,9 +34,8 @@ WHERE = "published size, on the device"
 class Published:
     """One problem on this GPU; made once per judge."""
 
-    def __init__(self, reference: Reference, tolerance: Tolerance, where: str = WHERE) -> None:
+    def __init__(self, reference: Reference, tolerance: Tolerance) -> None:
         self._reference = reference
-        self.where = where
         self._random = random.Random(os.urandom(16))  # noqa: S311 - seeded from the system, unknown to the candidate
         model = reference.published.build(seed=self._seed())
         self.weights = fresh_weights(model, self._seed())
@@ -126,7 +125,7 @@ class Published:
         allows_tf32 = tolerance.allows_tf32(self.is_tf32)
         result = compare(got, Expected(exact, own, tolerance, allows_tf32, self._strides))
         if not result.passed:
-            raise Wrong("published_size", "incorrect_numerical", wrong_values(f"{self.where}{said}", result, ""))
+            raise Wrong("published_size", "incorrect_numerical", wrong_values(f"{WHERE}{said}", result, ""))
         return NumericError(
             worst=result.error,
             allowed=result.allowed,
@@ -148,7 +147,7 @@ class Published:
             rows = slice(*first) if got.dim() else ...
             result = compare(got[rows], Expected(_double(own[rows]), own[rows], coarse, strides=self._strides))
             if not result.passed:
-                raise Wrong("published_size", "incorrect_numerical", wrong_values(f"{self.where}{said}", result, ""))
+                raise Wrong("published_size", "incorrect_numerical", wrong_values(f"{WHERE}{said}", result, ""))
 
     def _chunks(self, got: torch.Tensor) -> Iterator[tuple[int | None, int | None]]:
         if not got.dim():

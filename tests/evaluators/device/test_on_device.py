@@ -10,7 +10,6 @@ from evaluators.client import JudgeClient
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.constants import with_constants
 from evaluators.problem import Problem
-from evaluators.problem_catalog import load_problem
 
 HERE = Path(__file__).parent
 HONEST = HERE.parent / "data" / "candidates"
@@ -126,22 +125,3 @@ def test_a_judge_that_was_given_the_second_card_judges_there(problem):
     with JudgeClient(device="cuda", environment={"CUDA_VISIBLE_DEVICES": "1"}) as second:
         evaluation = _judged(second, problem, (HONEST / "direct_triton.py").read_text())
     assert evaluation.verdict == "passed", evaluation.message
-
-
-@pytest.mark.parametrize(
-    ("kernel", "reference"), [("relu", "relu_problem"), ("linear_softmax", "linear_softmax_problem")]
-)
-def test_larger_sizes_are_judged_on_the_device(judge, kernel, reference):
-    folder = HERE.parent / "data" / "larger"
-    small = Problem(key=kernel, title=kernel, source=(folder / f"{reference}.py").read_text())
-    evaluation = _judged(judge, small, (folder / f"{kernel}.py").read_text(), rungs=("correctness",))
-    assert evaluation.verdict == "passed", evaluation.message
-    assert next(c.status for c in evaluation.checks if c.name == "larger_sizes") == "passed"
-
-
-def test_a_large_problem_is_larger_on_every_axis_on_the_device(judge):
-    text = (HONEST / "implicit_gemm_dot.py").read_text()
-    evaluation = _judged(judge, load_problem("convt3d-68"), text, rungs=("correctness",))
-    assert evaluation.verdict == "passed", evaluation.message
-    check = next(c for c in evaluation.checks if c.name == "larger_sizes")
-    assert check.status == "passed" and "on the device" in check.detail, check
