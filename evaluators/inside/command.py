@@ -32,6 +32,7 @@ def main(channel: Channel, arguments: dict[str, Any], shared: tuple[int, ...]) -
         Path(name).write_text(text, encoding="utf-8", errors="surrogatepass")
     for name, descriptor in zip(arguments["laid"], shared, strict=False):
         with os.fdopen(descriptor, "rb") as given, Path(name).open("wb") as laid:
+            given.seek(0)  # an earlier program may have read it: descriptors share their position
             shutil.copyfileobj(given, laid, _CHUNK_BYTES)
     ended = _run(arguments)
     report = Path(arguments["report"])

@@ -18,9 +18,12 @@ from typing import Any
 
 import torch
 
+from evaluators.inside import version_key
 from evaluators.inside.extension import CardExtensions, install, kept
 from evaluators.inside.kept_code import modules, unpack
 from evaluators.inside.serving import Message, serve
+
+version_key.install()  # CODE was compiled under this key
 
 
 class Script:

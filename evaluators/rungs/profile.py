@@ -83,7 +83,6 @@ def _under_ncu(task: Task, bench: Bench, ncu: str, wanted: Sequence[str]) -> Del
     code = os.memfd_create("code")
     try:
         os.write(code, _code(task, bench))
-        os.lseek(code, 0, os.SEEK_SET)
         requests = _requests(Arena(shared.flat), bench.published.init_literal, weights, inputs)
         material = Material(task.candidate.source, json.dumps(requests), shared.descriptor, code)
         return profile(task.zygotes.profiler, ncu, material, wanted)

@@ -6,7 +6,7 @@ into a duel, since one measurement each has told them apart.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
@@ -28,6 +28,7 @@ CLEAR_RATIO = 1.3
 ROUNDS = 6  # of A B B A: twelve pairs
 CLEAR_ROUNDS = 2  # where one measurement each says that the challenger wins clearly
 _RESAMPLED = 2000
+Clock = Callable[[Samples], float]  # of the last batch, ms a call
 _FEWEST = 4  # pairs before a duel is given up; one that may be won is fought to its end
 
 
@@ -35,13 +36,14 @@ def fight(
     bench: Bench, challenger: tuple[Seat, Samples], incumbent: tuple[Seat, Samples], incumbent_id: str, *, rounds: int
 ) -> Duel:
     """The ratio of their times, from `rounds` of A B B A. Raises Wrong (of the challenger), IncumbentFailed."""
+    clock = _events if challenger[1].is_corroborated else _slower_clock  # the same for both
     ratios: list[float] = []
     for _ in range(rounds):
         first, second, third, fourth = (
-            _once(bench, *challenger),
-            _of_incumbent(bench, *incumbent),
-            _of_incumbent(bench, *incumbent),
-            _once(bench, *challenger),
+            _once(bench, *challenger, clock),
+            _of_incumbent(bench, *incumbent, clock),
+            _of_incumbent(bench, *incumbent, clock),
+            _once(bench, *challenger, clock),
         )
         ratios += [first / second, fourth / third]
         if is_lost(ratios):
@@ -82,15 +84,22 @@ def seated(bench: Bench, candidate: Candidate, latency_ms: float) -> tuple[Seat,
     return seat, theirs
 
 
-def _of_incumbent(bench: Bench, seat: Seat, samples: Samples) -> float:
+def _of_incumbent(bench: Bench, seat: Seat, samples: Samples, clock: Clock) -> float:
     try:
-        return _once(bench, seat, samples)
+        return _once(bench, seat, samples, clock)
     except (CandidateFault, Wrong) as fault:
         raise IncumbentFailed(str(fault)) from fault
 
 
-def _once(bench: Bench, seat: Seat, samples: Samples) -> float:
-    """One verified batch, ms a call, from device events, or from the judge's clock where that says clearly more."""
+def _once(bench: Bench, seat: Seat, samples: Samples, clock: Clock) -> float:
+    """One verified batch, ms a call."""
     one(bench, seat, samples, [bench.published.draw() for _ in range(samples.calls)])
-    inside, outside = samples.inside_ms[-1], samples.outside_ms[-1]
-    return inside if samples.is_corroborated else max(inside, outside)
+    return clock(samples)
+
+
+def _events(samples: Samples) -> float:
+    return samples.inside_ms[-1]
+
+
+def _slower_clock(samples: Samples) -> float:
+    return max(samples.inside_ms[-1], samples.outside_ms[-1])

@@ -1,11 +1,16 @@
 """What one process of a candidate compiled, laid down for another: Triton finds it there."""
 
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from evaluators.inside.kept_code import MODULES, archived, modules, packed, unpack
+from evaluators.profiling.box import Job, run
+from sandbox import Zygote
 
 
 def test_tritons_own_cache_finds_what_was_packed_elsewhere(tmp_path, monkeypatch):
@@ -49,3 +54,24 @@ def test_nothing_is_packed_where_nothing_or_too_much_was_compiled(tmp_path, monk
     unpack(tmp_path / "empty.tar")
     assert [path.name for path in tmp_path.iterdir()] == ["empty.tar"]
     assert modules() == {}
+
+
+def test_a_memory_file_is_laid_down_whole_for_every_program():
+    descriptor = os.memfd_create("inputs")
+    os.write(descriptor, b"four")
+    line = ["/bin/sh", "-c", "cp inputs.bin report.csv"]
+    with Zygote(("evaluators.inside.command",)) as server:
+        jobs = [run(server, Job(line, 10.0, laid=("inputs.bin",), shared=(descriptor,))) for _ in range(2)]
+    os.close(descriptor)
+    assert [job.report for job in jobs] == ["four", "four"]
+
+
+def test_the_profiled_process_asks_for_code_by_the_key_it_was_compiled_under():
+    keys = {_key_in("evaluators.inside.on_device"), _key_in("evaluators.inside.profiled")}
+    assert len(keys) == 1, keys
+
+
+def _key_in(module):
+    text = f"import {module}; from triton.runtime import cache; print(cache.triton_key())"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1]
