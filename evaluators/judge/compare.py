@@ -35,6 +35,7 @@ class Expected:
 
     strides: tuple[int, ...] = ()  # of a transposed convolution: every output phase is held to the bound by itself
     least_norms: torch.Tensor | None = None  # per slice: an error is relative to at least this
+    coarse: torch.Tensor | None = None  # float64 of operands in TF32: no slice is held to less than what TF32 costs it
 
     @property
     def shape(self) -> torch.Size:
@@ -125,7 +126,8 @@ def _compare_phases(whole: Comparison, got: torch.Tensor, expected: Expected) ->
     for phase in product(*map(range, expected.strides)):
         every = tuple(slice(first, None, step) for first, step in zip(phase, expected.strides, strict=True))
         at: tuple[Any, ...] = (..., *every)
-        part = replace(expected, exact=expected.exact[at], own=expected.own[at])
+        coarse = None if expected.coarse is None else expected.coarse[at]
+        part = replace(expected, exact=expected.exact[at], own=expected.own[at], coarse=coarse)
         if part.own.numel() < _FEW_VALUES * max(1, len(part.own)):
             part = replace(part, least_norms=_share_of(expected.exact, part.exact))
         result = _compare_in(whole.precision, got[at], part) if part.own.numel() else whole
@@ -148,6 +150,9 @@ def _compare_in(precision: Precision, got: torch.Tensor, expected: Expected) -> 
     y = torch.where(finite, got.double(), 0.0)
     y64, y_own = torch.where(finite, exact, 0.0), torch.where(finite, own, 0.0)
     norms = _norms(y64, expected.least_norms)
+    if precision == "tf32" and expected.coarse is not None:
+        cost = torch.where(finite, expected.coarse - exact, 0.0).nan_to_num()
+        norms = torch.maximum(norms, torch.linalg.vector_norm(_per_slice(cost), dim=1) / expected.tolerance.tf32_floor)
     reference_own = _slice_error(y_own - y64, norms)
     allowed = _allowed(expected, reference_own, precision)
     error = _slice_error(y - y64, norms)

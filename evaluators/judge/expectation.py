@@ -42,6 +42,20 @@ def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: T
     ]
 
 
+def in_tf32(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[torch.Tensor]:
+    """The outputs in float64 of operands rounded to TF32, as tensor cores take them."""
+    rounded = copy.deepcopy(model)
+    rounded.load_state_dict({name: _rounded(value) for name, value in rounded.state_dict().items()})
+    return run(rounded.double(), [_doubled(_rounded(value)) for value in inputs], key)
+
+
+def _rounded(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+        return value
+    bits = (value.contiguous().view(torch.int32) + 0x1000) & -0x2000
+    return torch.where(value.isfinite(), bits.view(torch.float32), value)
+
+
 def strides_of(model: torch.nn.Module, inputs: Sequence[Any]) -> tuple[int, ...]:
     """Strides of the last transposed convolution of a model; empty where there is none."""
     with _Arithmetic() as seen, torch.no_grad():

@@ -8,6 +8,8 @@ import math
 from agent.proposers.playbook.family import Choice
 from agent.proposers.playbook.windows import has_dead_phases, phase_rows
 
+_HAS_DESCRIPTORS = 90  # the first capability with a tensor memory accelerator
+
 CHOICES = (
     *(
         Choice(
@@ -16,7 +18,7 @@ CHOICES = (
             when=lambda configuration, situation: configuration.word("PRECISION") == "split",
             reason=f"sums of {value} steps on the tensor cores: fewer additions outside of them, a larger error",
         )
-        for value in (2, 8)
+        for value in (4, 16)
     ),
     Choice(
         "tiling",
@@ -48,6 +50,20 @@ CHOICES = (
             and math.prod(phase_rows(situation.shape)) * situation.shape.out_channels <= 128
         ),
         reason="all phases as rows of one product: x is read once for all of them",
+    ),
+    Choice(
+        "memory",
+        lambda configuration: configuration.having(LOADS="descriptors"),
+        when=lambda configuration, situation: (
+            configuration.word("LOADS") == "pointers" and situation.gpu.capability >= _HAS_DESCRIPTORS
+        ),
+        reason="one thread asks for a whole tile by its descriptor: no addresses in registers, fewer instructions",
+    ),
+    Choice(
+        "memory",
+        lambda configuration: configuration.having(LOADS="pointers"),
+        when=lambda configuration, situation: configuration.word("LOADS") == "descriptors",
+        reason="pointers: short rows waste less of a copy than a descriptor's box",
     ),
     Choice(
         "algorithm",

@@ -2,12 +2,17 @@
 
 Conventions and the figure of the data flow: window_packing_text.py.
 
-Limits: text. The loop loads with pointers; a step has no masks and no index arithmetic beyond two shifts.
+Sizes are values the kernels are compiled for, all but what follows from the batch: positions are divided by rows and
+planes in every tile, and by a known size that takes a multiply (on an H200 68 took 7.3 ms before and 4.5 since, 61 2.6
+and 1.4). Another spatial size of the input compiles anew, 2 to 4 s; another batch does not.
+
+Limits: text. A step has no masks and no index arithmetic beyond two shifts; LOADS says whether it reads by pointers or,
+from sm_90 on, by tensor descriptors.
 """
 
 from agent.proposers.playbook.window_packing_text import PACK_INPUT, PACK_WEIGHTS, SCALES
 
-IMPORTS = "from functools import lru_cache\n"
+IMPORTS = "from functools import lru_cache\n\nfrom triton.tools.tensor_descriptor import TensorDescriptor\n"
 
 PRODUCT = '''
 @triton.jit
@@ -56,19 +61,38 @@ def multiplied(wv, xv, acc, SWAP: tl.constexpr, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def window_product(x_base, w_base, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD: tl.constexpr, KH: tl.constexpr,
+def pixels_at(x, row, at, CHANNELS: tl.constexpr, DESCRIBED: tl.constexpr, BLOCK_M: tl.constexpr,
+              BLOCK_K: tl.constexpr):
+    """BLOCK_K values of the windows that begin in BLOCK_M rows of x, from a descriptor or from memory."""
+    if DESCRIBED:
+        return x.load([row, at])
+    else:
+        tile = (tl.arange(0, BLOCK_M) * CHANNELS)[:, None] + tl.arange(0, BLOCK_K)[None, :]
+        return tl.load(x + tl.cast(row, tl.int64) * CHANNELS + at + tile)
+
+
+@triton.jit
+def weights_at(w, row, o, at, OCP, WIDTH: tl.constexpr, ROWS: tl.constexpr, DESCRIBED: tl.constexpr,
+               BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
+    """BLOCK_K values of the weights of ROWS phases from `row` on, BLOCK_O output channels each."""
+    if DESCRIBED:
+        return w.load([row, o, at]).reshape(ROWS * BLOCK_O, BLOCK_K)
+    else:
+        m = tl.arange(0, ROWS * BLOCK_O)
+        tile = ((m // BLOCK_O * OCP + m % BLOCK_O) * WIDTH)[:, None] + tl.arange(0, BLOCK_K)[None, :]
+        return tl.load(w + (tl.cast(row, tl.int64) * OCP + o) * WIDTH + at + tile)
+
+
+@triton.jit
+def window_product(x, w, row, group, oc0, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD: tl.constexpr, KH: tl.constexpr,
                    SD: tl.constexpr, SH: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, DD: tl.constexpr,
                    DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr,
                    A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr,
                    ALL: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr,
-                   SPLIT: tl.constexpr, PRECISION: tl.constexpr, PROMOTE: tl.constexpr, SWAP: tl.constexpr,
-                   BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
+                   DESCRIBED: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr, PROMOTE: tl.constexpr,
+                   SWAP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
     """Rows (phase, out channel) x columns (positions). SPLIT: high * high in sums of PROMOTE steps, as the tensor
     core's own sums lose bits, and apart from them the products with the low parts."""
-    c = tl.arange(0, BLOCK_K)
-    m = tl.arange(0, ROWS * BLOCK_O)
-    w_at = ((m // BLOCK_O * OCP + m % BLOCK_O) * WIDTH)[:, None] + c[None, :]
-    x_at = (tl.arange(0, BLOCK_M) * CHANNELS)[:, None] + c[None, :]
     CHUNKS: tl.constexpr = WIDTH // BLOCK_K
     count = step_count(rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, STEPS, ALL) * CHUNKS
     TOP: tl.constexpr = BLOCK_M if SWAP else ROWS * BLOCK_O
@@ -80,23 +104,26 @@ def window_product(x_base, w_base, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD: tl.con
             for i in range(i0, tl.minimum(i0 + PROMOTE, count)):
                 step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D,
                                          A_H, STEPS_H, ALL)
-                x_tap = x_base + tl.cast((a_d * QH + a_h) * QW + A_W, tl.int64) * CHANNELS
-                x_tap += chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
-                w_tap = w_base + tl.cast(step, tl.int64) * ROWS * OCP * WIDTH + i % CHUNKS * BLOCK_K
-                xv, wv = tl.load(x_tap + x_at), tl.load(w_tap + w_at)
+                x_row, x_at = row + (a_d * QH + a_h) * QW + A_W, chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
+                w_row, w_at = (group * STEPS + step) * ROWS, i % CHUNKS * BLOCK_K
+                xv = pixels_at(x, x_row, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+                xl = pixels_at(x, x_row + LOW_X, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+                wv = weights_at(w, w_row, oc0, w_at, OCP, WIDTH, ROWS, DESCRIBED, BLOCK_O, BLOCK_K)
+                wl = weights_at(w, w_row + LOW_W, oc0, w_at, OCP, WIDTH, ROWS, DESCRIBED, BLOCK_O, BLOCK_K)
                 part = multiplied(wv, xv, part, SWAP, "tf32")
-                low = multiplied(wv, tl.load(x_tap + LOW_X + x_at), low, SWAP, "tf32")
-                low = multiplied(tl.load(w_tap + LOW_W + w_at), xv, low, SWAP, "tf32")
+                low = multiplied(wv, xl, low, SWAP, "tf32")
+                low = multiplied(wl, xv, low, SWAP, "tf32")
             acc += part
         acc += low
     else:
         for i in range(count):
             step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D, A_H,
                                      STEPS_H, ALL)
-            x_tap = x_base + tl.cast((a_d * QH + a_h) * QW + A_W, tl.int64) * CHANNELS
-            x_tap += chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
-            w_tap = w_base + tl.cast(step, tl.int64) * ROWS * OCP * WIDTH + i % CHUNKS * BLOCK_K
-            acc = multiplied(tl.load(w_tap + w_at), tl.load(x_tap + x_at), acc, SWAP, PRECISION)
+            x_row, x_at = row + (a_d * QH + a_h) * QW + A_W, chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
+            w_row, w_at = (group * STEPS + step) * ROWS, i % CHUNKS * BLOCK_K
+            xv = pixels_at(x, x_row, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+            wv = weights_at(w, w_row, oc0, w_at, OCP, WIDTH, ROWS, DESCRIBED, BLOCK_O, BLOCK_K)
+            acc = multiplied(wv, xv, acc, SWAP, PRECISION)
     if SWAP:
         acc = acc.T
     return acc
@@ -185,13 +212,14 @@ def packing(v):
     block_r = (2048 if v["split"] else 4096) // block_c
     span, blocks = math.prod(Q), triton.cdiv(math.prod(I), block_r)
     low_x, low_w = v["rows"] * layout["CHANNELS"], rows * layout["WIDTH"]
+    described = LOADS == "descriptors" and copies * max(v["rows"], rows) < 2**31
     sizes = (filters, v["planes"], blocks, low_x, low_w, v["first"], span, v["first"] + v["planes"] * span, v["ICG"],
              v["OCG"], v["OCP"], math.prod(I), *I, *Q[1:], *v["K"], *v["S"], *v["P"], *v["D"])
     flags = dict(layout, ROUND=v["rounded"], SCALE=v["scaled"], SPLIT=v["split"], BLOCK_R=block_r, BLOCK_C=block_c,
                  WIDE=max(span, math.prod(I)) * layout["CHANNELS"] >= 2**31, BLOCK_Z=ZERO_ROWS, num_warps=4)
     return dict(pack_grid=(filters + v["planes"] * blocks + v["rows"] // ZERO_ROWS,), pack_sizes=sizes,
-                pack_flags=flags, w_packed=(copies, rows, layout["WIDTH"]), filters=filters, low_x=low_x, low_w=low_w,
-                x_packed=(copies, v["rows"], layout["CHANNELS"]))
+                pack_flags=flags, w_packed=(copies, rows, layout["WIDTH"]), filters=filters, described=described,
+                low=(v["rows"], rows // v["OCP"]), x_packed=(copies, v["rows"], layout["CHANNELS"]))
 
 
 def packed_operands(x, w, v, call):
@@ -204,11 +232,27 @@ def packed_operands(x, w, v, call):
     return xp, wp, exponents
 
 
+def operands(xp, wp, v):
+    """The packed operands as the product reads them: memory, or descriptors by which the chip copies whole tiles."""
+    if not v["described"]:
+        return xp, wp
+    layout, (copies, rows, channels) = v["layout"], v["x_packed"]
+    phases = layout["PHASES_D"] * layout["PHASES_H"] * layout["PHASES_W"]
+    width = layout["WIDTH"]
+    reach = width + (width // channels - 1) * (layout["STEP_W"] - 1) * channels  # from the first to the last value
+    starts = copies * rows - triton.cdiv(reach, channels) + 1
+    x_windows = TensorDescriptor(xp, [starts, reach], [channels, 1], [v["columns"], BLOCK_K])
+    w_shape = [wp.numel() // (v["OCP"] * width), v["OCP"], width]
+    w_rows = TensorDescriptor(wp, w_shape, [v["OCP"] * width, width, 1], [phases, v["channels_out"], BLOCK_K])
+    return x_windows, w_rows
+
+
 def product_flags(v, has_bias):
     """Compile-time values of the product that both families have."""
-    return dict(v["layout"], LANES=power_up(v["layout"]["G"]), HAS_BIAS=has_bias, SCALE=v["scaled"], SPLIT=v["split"],
-                WIDE=v["channels_out"] * math.prod(v["O"]) >= 2**31, PROMOTE=PROMOTE, SWAP=LEFT == "pixels",
-                PRECISION=PRECISION if PRECISION in ("ieee", "tf32x3") else "tf32", GROUP_M=GROUP_M,
+    return dict(v["layout"], DESCRIBED=v["described"], LANES=power_up(v["layout"]["G"]), HAS_BIAS=has_bias,
+                SCALE=v["scaled"], SPLIT=v["split"], WIDE=v["channels_out"] * math.prod(v["O"]) >= 2**31,
+                PRECISION=PRECISION if PRECISION in ("ieee", "tf32x3") else "tf32", PROMOTE=PROMOTE,
+                SWAP=LEFT == "pixels", GROUP_M=GROUP_M,
                 BLOCK_M=v["columns"], BLOCK_O=v["channels_out"], BLOCK_K=BLOCK_K, num_warps=NUM_WARPS,
                 num_stages=NUM_STAGES)
 '''

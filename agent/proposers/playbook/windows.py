@@ -24,6 +24,7 @@ _STEP_CYCLES_PER_WARP = 150
 _STEP_PRODUCTS = 128 * 64  # and in proportion beyond so many: 72 in split products 0.153 ms, 70 10.5 ms
 _ITERATION = 60  # warp instructions of one loop iteration besides products and loads, read from sm_90 code
 _SHORT_LOOP = 4  # steps of a phase
+_PROMOTED = 256  # products a tensor core may sum up: error 2.2e-7 to 2.8e-7 (72, 73, 77 on an H200), 512 5e-7
 _WORTH_WIDTH = 1.02  # gain from which wider tiles are worth their registers
 _STORED_VALUE = 8  # warp instructions per stored value of a lane: address, test, interleaving, store
 
@@ -194,13 +195,24 @@ def start_window(situation: Situation, family: str = "phase_window") -> Configur
     usual = _sized(situation, family, "all" if joins_all else "width", (128 * 64 // max(32, block_n), block_n))
     if situation.gpu.capability != 90 or situation.window_precision == "ieee":
         return usual
-    usual = usual.having(LEFT="pixels" if block_n < 64 else "weights", NUM_WARPS=4)
+    loads = "pointers" if joins_all else "descriptors"  # 72, all phases joined: 0.145 and 0.153 ms on an H200
+    usual = usual.having(LEFT="pixels" if block_n < 64 else "weights", NUM_WARPS=4, LOADS=loads)
     if situation.window_precision == "split":
         return usual
     wide = usual.having(BLOCK_M=usual.number("BLOCK_M") * 2)
     wide = wide.having(NUM_STAGES=_stages(wide, situation))
     gain = window_cost(usual, situation).bound_ms / window_cost(wide, situation).bound_ms
-    return wide if gain > _WORTH_WIDTH else usual
+    is_worth = gain > _WORTH_WIDTH and wide.number("NUM_STAGES") == usual.number("NUM_STAGES")
+    return _sharing_an_sm(wide if is_worth else usual, situation)
+
+
+def _sharing_an_sm(tile: Configuration, situation: Situation) -> Configuration:
+    """Fewer positions where else one tile fills an SM: while it stores, nothing multiplies (77 on an H200, steps of 128
+    values: 64 positions 0.268 ms, 128 positions 0.281; with 32 rows it lost, 0.271 where 0.237 ms had been)."""
+    per_sm = situation.gpu.shared_memory_per_sm_kb * 1024
+    while tile.number("BLOCK_N") >= 64 < tile.number("BLOCK_M") and 2 * _shared_bytes(tile, situation) > per_sm:
+        tile = tile.having(BLOCK_M=tile.number("BLOCK_M") // 2)
+    return tile
 
 
 def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) -> Configuration:
@@ -224,20 +236,24 @@ def _sized(situation: Situation, family: str, join: str, tile: tuple[int, int]) 
             ("JOIN", join),
             ("LEFT", "weights"),
             ("PROMOTE", 4),
+            ("LOADS", "pointers"),
         ),
     )
     sized = draft.having(BLOCK_K=_block_k(draft, situation))
     while sized.number("BLOCK_M") > 32 and _stages(sized, situation) == 1:  # little shared memory
         sized = sized.having(BLOCK_M=sized.number("BLOCK_M") // 2, NUM_WARPS=max(1, sized.number("NUM_WARPS") // 2))
-    return sized.having(NUM_STAGES=_stages(sized, situation))
+    return sized.having(NUM_STAGES=_stages(sized, situation), PROMOTE=max(1, _PROMOTED // sized.number("BLOCK_K")))
 
 
 def _block_k(draft: Configuration, situation: Situation) -> int:
-    """The step that wastes least of a window, where a step costs as much as 8 columns of it."""
-    largest = 128 // Windows(draft, situation.shape).item_bytes
-    widths = {size: Windows(draft.having(BLOCK_K=size), situation.shape).width for size in (16, 32, 64)}
-    fitting = (size for size in widths if size <= largest)
-    return min(fitting, key=lambda size: math.ceil(widths[size] / size) * (size + 8))
+    """The step that wastes least of a window, where a step costs as much as `dear` columns of it: 8, or in fp16 on
+    Hopper 40 (77 on an H200, windows of 96 values: in steps of 128 0.268 ms, of 64 0.302, of 32 0.344)."""
+    item_bytes = Windows(draft, situation.shape).item_bytes
+    is_quick = situation.gpu.capability == 90 and draft.word("PRECISION") == "half"
+    sizes, dear = ((16, 32, 64, 128), 40) if is_quick else ((16, 32, 64), 8)
+    widths = {size: Windows(draft.having(BLOCK_K=size), situation.shape).width for size in sizes}
+    fitting = (size for size in widths if is_quick or size * item_bytes <= 128)
+    return min(fitting, key=lambda size: math.ceil(widths[size] / size) * (size + dear))
 
 
 def _stages(tile: Configuration, situation: Situation) -> int:
@@ -245,10 +261,14 @@ def _stages(tile: Configuration, situation: Situation) -> int:
     with two, 0.605 with three); else as many of three as fit."""
     found = Windows(tile, situation.shape)
     phases = 1 if found.joins_all else math.prod(situation.shape.stride[:2])
-    block_m, block_n, block_k = (tile.number(name) for name in ("BLOCK_M", "BLOCK_N", "BLOCK_K"))
-    item_bytes = found.item_bytes * _copies(tile.word("PRECISION"))
     deep = situation.gpu.capability == 90 and tile.word("PRECISION") == "half"
     for stages in (3, 2) if deep or found.steps > _SHORT_LOOP * phases else (2,):
-        if shared_bytes(block_m, block_n, block_k, stages=stages, item_bytes=item_bytes) <= shared_limit(situation):
+        if _shared_bytes(tile.having(NUM_STAGES=stages), situation) <= shared_limit(situation):
             return stages
     return 1
+
+
+def _shared_bytes(tile: Configuration, situation: Situation) -> int:
+    block_m, block_n, block_k = (tile.number(name) for name in ("BLOCK_M", "BLOCK_N", "BLOCK_K"))
+    item_bytes = Windows(tile, situation.shape).item_bytes * _copies(tile.word("PRECISION"))
+    return shared_bytes(block_m, block_n, block_k, stages=tile.number("NUM_STAGES"), item_bytes=item_bytes)

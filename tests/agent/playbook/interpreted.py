@@ -61,7 +61,8 @@ def watch():
 
     def arguments(self, args, kwargs):
         out, keywords = original(self, args, kwargs)
-        tensors = [interpreter._unwrap_tensor(value) for value in (*out, *keywords.values())]
+        owners = [getattr(value, "base", value) for value in (*out, *keywords.values())]  # of a descriptor: its tensor
+        tensors = [interpreter._unwrap_tensor(value) for value in owners]
         storages = {
             t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if isinstance(t, torch.Tensor)
         }

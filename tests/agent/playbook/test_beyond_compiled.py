@@ -41,7 +41,7 @@ def task_for(zygotes, name, gpu, configuration=""):
         pytest.param("layer_norm", "h100-sxm", "", marks=pytest.mark.slow),  # parts of a row
         ("transposed_bmm", "h100-sxm", f"{SPLIT_PRODUCT} SPLIT_K=1"),
         ("conv1d_dilated_strided", "4090", f"gather_gemm {GEMM}"),
-        ("conv2d", "4090", f"phase_window {GEMM} JOIN=width LEFT=weights PROMOTE=4"),
+        ("conv2d", "4090", f"phase_window {GEMM} JOIN=width LEFT=weights PROMOTE=4 LOADS=pointers"),
     ],
 )
 def test_the_emitted_file_passes_the_screen_and_compiles_without_spills(zygotes, name, gpu, configuration):

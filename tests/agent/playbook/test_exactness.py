@@ -53,7 +53,7 @@ def test_wrong_numbers_within_the_class_are_no_such_evidence(search):
     search.gpu = load_gpu("h100")
     window = read_configuration(
         "phase_window BLOCK_M=128 BLOCK_N=64 BLOCK_K=32 GROUP_M=1 PRECISION=half NUM_WARPS=4 NUM_STAGES=3 JOIN=width "
-        "LEFT=weights PROMOTE=4"
+        "LEFT=weights PROMOTE=4 LOADS=pointers"
     )
     search.fail(window, "incorrect_numerical", refusal(0.9, 9e-4))
     assert search.propose()[0].word("PRECISION") == "tf32", "fp16 may have been too narrow"

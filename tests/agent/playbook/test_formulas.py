@@ -242,8 +242,8 @@ GEMM = "BLOCK_M=64 BLOCK_N=16 BLOCK_K=16 GROUP_M=2 PRECISION=ieee NUM_WARPS=4 NU
 GATHERS = ("gather BLOCK_M=64 BLOCK_N=4 GROUP_M=2 NUM_WARPS=4", f"gather_gemm {GEMM}")
 MIRRORED = (
     "direct BLOCK_M=64 BLOCK_N=4 GROUP_M=2 NUM_WARPS=4",
-    f"phase_window {GEMM} JOIN=width LEFT=weights PROMOTE=2",
-    f"phase_window {GEMM} JOIN=width LEFT=pixels PROMOTE=2",
+    f"phase_window {GEMM} JOIN=width LEFT=weights PROMOTE=2 LOADS=pointers",
+    f"phase_window {GEMM} JOIN=width LEFT=pixels PROMOTE=2 LOADS=pointers",
     "slab PRECISION=split PIXELS=1 POSITIONS=256 SLABS=1 STAGES=2",
 )
 

@@ -38,15 +38,18 @@ GEOMETRIES = [  # distinct kernel sizes, strides, paddings; channels that fill n
 ]
 EXACT = [
     "direct BLOCK_M=64 BLOCK_N=4 GROUP_M=2 NUM_WARPS=4",
-    f"phase_window {TILE.format(group=2, precision='ieee')} JOIN=width LEFT=weights PROMOTE=2",
-    f"phase_window {TILE.format(group=0, precision='split')} JOIN=all LEFT=weights PROMOTE=2",
-    f"phase_window {TILE.format(group=0, precision='split')} JOIN=width LEFT=pixels PROMOTE=2",
-    f"dilation_lattice {TILE.format(group=1, precision='split')} JOIN=width LEFT=weights PROMOTE=2",
+    f"phase_window {TILE.format(group=2, precision='ieee')} JOIN=width LEFT=weights PROMOTE=2 LOADS=pointers",
+    f"phase_window {TILE.format(group=0, precision='split')} JOIN=all LEFT=weights PROMOTE=2 LOADS=pointers",
+    f"phase_window {TILE.format(group=0, precision='split')} JOIN=width LEFT=pixels PROMOTE=2 LOADS=pointers",
+    f"dilation_lattice {TILE.format(group=1, precision='split')} JOIN=width LEFT=weights PROMOTE=2 LOADS=pointers",
+    f"phase_window {TILE.format(group=0, precision='split')} JOIN=all LEFT=weights PROMOTE=2 LOADS=descriptors",
 ]
 ROUNDED = [
-    f"phase_window {TILE.format(group=1, precision='half')} JOIN=all LEFT=weights PROMOTE=2",
-    f"phase_window {TILE.format(group=1, precision='tf32')} JOIN=width LEFT=pixels PROMOTE=2",
-    f"dilation_lattice {TILE.format(group=1, precision='tf32')} JOIN=width LEFT=weights PROMOTE=2",
+    f"phase_window {TILE.format(group=1, precision='half')} JOIN=all LEFT=weights PROMOTE=2 LOADS=pointers",
+    f"phase_window {TILE.format(group=1, precision='tf32')} JOIN=width LEFT=pixels PROMOTE=2 LOADS=pointers",
+    f"dilation_lattice {TILE.format(group=1, precision='tf32')} JOIN=width LEFT=weights PROMOTE=2 LOADS=pointers",
+    f"phase_window {TILE.format(group=1, precision='half')} JOIN=width LEFT=pixels PROMOTE=2 LOADS=descriptors",
+    f"dilation_lattice {TILE.format(group=1, precision='half')} JOIN=width LEFT=weights PROMOTE=2 LOADS=descriptors",
 ]
 
 

@@ -7,7 +7,7 @@ from agent.proposers.playbook.configuration import Configuration, read_configura
 
 WINDOW = read_configuration(
     "phase_window BLOCK_M=128 BLOCK_N=64 BLOCK_K=32 GROUP_M=1 PRECISION=half NUM_WARPS=4 NUM_STAGES=3 JOIN=width "
-    "LEFT=weights PROMOTE=4"
+    "LEFT=weights PROMOTE=4 LOADS=pointers"
 )
 LATTICE = Configuration("dilation_lattice", WINDOW.knobs)
 DIRECT = read_configuration("direct BLOCK_M=256 BLOCK_N=8 GROUP_M=1 NUM_WARPS=4")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from evaluators.judge.compare import Expected, compare, is_clearly_close
+from evaluators.judge.expectation import in_tf32
 from evaluators.problem import Tolerance
 
 TOLERANCE = Tolerance()
@@ -179,3 +180,28 @@ def test_a_slice_of_few_values_that_cancels_is_measured_by_an_average_one_within
     many, wrong = exact.repeat(1, 8), got.repeat(1, 8)
     many[1], wrong[1] = 0.5, 0.5 * (1 + 1.2e-3)
     assert not compare(wrong.float(), Expected(many, many.float(), TOLERANCE, True)).passed
+
+
+def test_no_slice_is_held_to_less_than_what_tf32_costs_it():
+    """Sums of three products that cancel in one batch item: rounding the operands costs that item more than the bound."""
+    torch.manual_seed(0)
+    x, w = torch.rand(2, 3) + 0.5, torch.rand(3, 64) + 0.5
+    x[1] = torch.tensor([1.7, -0.9, -0.8])
+    w[:] = w[:1]  # 1.7 - 0.9 - 0.8 is almost nothing
+    exact = x.double() @ w.double()
+    layer = torch.nn.Linear(3, 64, bias=False)
+    layer.weight.data = w.T.contiguous()
+    (coarse,) = in_tf32(layer, [x], "a problem")
+    half = (x * 1024).half().double() @ (w * 1024).half().double() / 1024**2  # the mantissa of TF32
+    want = Expected(exact, exact.float(), TOLERANCE, tf32=True)
+    assert not compare(half.float(), want).passed
+    assert compare(half.float(), replace(want, coarse=coarse)).passed
+    wrong = half.clone()
+    wrong[0] *= 1 + 2e-3  # the item that does not cancel is held to the bound as before
+    assert not compare(wrong.float(), replace(want, coarse=coarse)).passed
+    wrong = half.clone()
+    wrong[1] += 4 * (coarse - exact)[1]
+    assert not compare(wrong.float(), replace(want, coarse=coarse)).passed
+    phases = replace(want, coarse=coarse, strides=(2,))
+    assert compare(half.float(), phases).passed
+    assert not compare(wrong.float(), phases).passed

@@ -17,16 +17,18 @@ from prompts.cards import built_in_card
 
 MAIN = '''
 @triton.jit
-def phase_window(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, COLUMNS, COLS, TILES, LOW_X, LOW_W, FIRST, SPAN, OC, OCG,
-                 OCP, OD, OH, OW, QH, QW, GROUPS: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr,
+def phase_window(x, w, b_ptr, y_ptr, e_ptr, COLUMNS, COLS: tl.constexpr, TILES: tl.constexpr, LOW_X,
+                 LOW_W: tl.constexpr, FIRST: tl.constexpr, SPAN: tl.constexpr, OC: tl.constexpr, OCG: tl.constexpr,
+                 OCP: tl.constexpr, OD: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, QH: tl.constexpr,
+                 QW: tl.constexpr, GROUPS: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr,
                  SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
                  DD: tl.constexpr, DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr, A_D: tl.constexpr,
                  A_H: tl.constexpr, A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr,
                  PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr,
                  LANES: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr,
-                 HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr,
-                 PRECISION: tl.constexpr, PROMOTE: tl.constexpr, SWAP: tl.constexpr, GROUP_M: tl.constexpr,
-                 BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
+                 DESCRIBED: tl.constexpr, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, SCALE: tl.constexpr,
+                 SPLIT: tl.constexpr, PRECISION: tl.constexpr, PROMOTE: tl.constexpr, SWAP: tl.constexpr,
+                 GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
     """One tile: BLOCK_O output channels, BLOCK_M positions of a plane, all phases along the width (ALL: all phases)."""
     column, col = place(COLUMNS, COLS, GROUP_M)
     plane = column // TILES
@@ -36,11 +38,10 @@ def phase_window(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, COLUMNS, COLS, TILES, LOW_X
     rd = col // (OCP // BLOCK_O) // SH  # 0 with ALL
     rh = col // (OCP // BLOCK_O) % SH
     ROWS: tl.constexpr = PHASES_D * PHASES_H * PHASES_W
-    x_base = xp_ptr + (FIRST + plane.to(tl.int64) * SPAN + f0) * CHANNELS
-    w_base = w_ptr + (g.to(tl.int64) * STEPS * ROWS * OCP + oc0) * WIDTH
-    acc = window_product(x_base, w_base, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D,
-                         STEP_H, A_D, A_H, A_W, STEP_W, STEPS, STEPS_H, ALL, ROWS, CHANNELS, WIDTH, SPLIT, PRECISION,
-                         PROMOTE, SWAP, BLOCK_M, BLOCK_O, BLOCK_K)
+    row = FIRST + (plane if DESCRIBED else plane.to(tl.int64)) * SPAN + f0
+    acc = window_product(x, w, row, g, oc0, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D,
+                         STEP_H, A_D, A_H, A_W, STEP_W, STEPS, STEPS_H, ALL, ROWS, CHANNELS, WIDTH, DESCRIBED, SPLIT,
+                         PRECISION, PROMOTE, SWAP, BLOCK_M, BLOCK_O, BLOCK_K)
     if SCALE:
         acc = unscaled(acc, e_ptr + GROUPS * OCP + plane, e_ptr + g * OCP + oc0, ROWS, BLOCK_O)
     LINES: tl.constexpr = PHASES_D * PHASES_H * BLOCK_O  # rows of the tile to store: (depth and height phase, channel)
@@ -65,8 +66,8 @@ def phase_window(xp_ptr, w_ptr, b_ptr, y_ptr, e_ptr, COLUMNS, COLS, TILES, LOW_X
         out += tl.load(b_ptr + g * OCG + oc0 + o, mask=o + oc0 < OCG, other=0.0).to(tl.float32)[:, None]
     y_base = y_ptr + (plane // GROUPS * OC + g * OCG + oc0).to(tl.int64) * (OD * OH * OW)
     channel = o if not WIDE else o.to(tl.int64)
-    row = channel * (OD * OH * OW) + (rd * OH + rh) * OW
-    tl.store(y_base + row[:, None] + ((jd * SD * OH + jh * SH) * OW + ow)[None, :], out, mask=live)
+    at = channel * (OD * OH * OW) + (rd * OH + rh) * OW
+    tl.store(y_base + at[:, None] + ((jd * SD * OH + jh * SH) * OW + ow)[None, :], out, mask=live)
 
 
 @lru_cache(maxsize=64)
@@ -76,7 +77,7 @@ def product_launch(x_shape, y_shape, layer, kind, has_bias):
     S, D, J, Q = v["S"], v["D"], v["J"], v["Q"]
     tiles = triton.cdiv(((J[0] - 1) * Q[1] + J[1] - 1) * Q[2] + J[2], v["columns"])
     cols = v["OCP"] // v["channels_out"] * (1 if v["layout"]["ALL"] else S[0] * S[1])
-    sizes = (v["planes"] * tiles, cols, tiles, v["low_x"], v["low_w"], v["first"], math.prod(Q), v["OC"], v["OCG"],
+    sizes = (v["planes"] * tiles, cols, tiles, *v["low"], v["first"], math.prod(Q), v["OC"], v["OCG"],
              v["OCP"], *v["O"], *Q[1:], v["groups"], *v["K"][:2], *S, *v["P"], *D[:2], S[0] // math.gcd(S[0], D[0]),
              S[1] // math.gcd(S[1], D[1]))
     return v, (v["planes"] * tiles * cols,), sizes, product_flags(v, has_bias)
@@ -87,7 +88,7 @@ def launch(x, w, bias, y, m):
     call = call_of(x, w, bias, y, m)
     v, grid, sizes, flags = product_launch(*call[0])
     xp, wp, exponents = packed_operands(x, w, v, call)
-    tensors = xp, wp, w if bias is None else bias, y, exponents
+    tensors = *operands(xp, wp, v), w if bias is None else bias, y, exponents
     launched(phase_window, call, grid, tensors, sizes, flags)
 '''
 
@@ -98,7 +99,7 @@ FAMILY = Family(
     rank=4,
     idea=CARD.idea,
     pays_when=CARD.pays_when,
-    knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE"),
+    knobs=(*KNOBS, "JOIN", "LEFT", "PROMOTE", "LOADS"),
     kernels=window_text.WINDOWS + MAIN,
     fragments=("ROUND_TF32", "FIRST_TAP", "LAUNCH"),
     imports=window_text.IMPORTS,
@@ -108,5 +109,5 @@ FAMILY = Family(
     splits_phases=True,
     extents=window_extents,
     choices=CHOICES,
-    reached=0.85,  # H100, ms: 73 0.639, 77 0.627, 72 0.164, 68 8.55, 61 3.60, 70 8.11
+    reached=0.9,  # H200, ms: 73 0.487, 61 1.38, 68 4.47, 72 0.125
 )
