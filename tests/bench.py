@@ -1,6 +1,7 @@
 """`make bench`: speed and memory of what users wait for. Figures are printed, never asserted.
 
-Where there is a GPU, also the playbook's table (tests/gpu_playbook_bench.py), which takes two and a half minutes.
+Where there is a GPU, also what a verdict takes there (tests/gpu_speed.py) and the playbook's table
+(tests/gpu_playbook_bench.py), four minutes together.
 
 Limits: wall times of this machine as it is now; run it on a quiet one before comparing.
 """
@@ -75,7 +76,13 @@ def whole_run(cwd: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def on_gpu() -> str:
+def speed_on_gpu() -> str:
+    """What gpu_speed.py prints, which says so where there is no GPU."""
+    done = run(sys.executable, str(ROOT / "tests" / "gpu_speed.py"), cwd=str(ROOT))
+    return done.stdout.strip() or _last(done)
+
+
+def playbook_on_gpu() -> str:
     """The table of gpu_playbook_bench.py, which says so where there is no GPU."""
     script = str(ROOT / "tests" / "gpu_playbook_bench.py")
     done = run(sys.executable, script, "--seconds", "150", cwd=str(ROOT))
@@ -98,7 +105,8 @@ def main() -> None:
         rows += evaluations()
         rows += whole_run(folder)
     print(table(("what", "figure", "remark"), rows))
-    print(f"\nplaybook on this machine's GPU: {on_gpu()}")
+    print(f"\nverdicts on this machine's GPU: {speed_on_gpu()}")
+    print(f"\nplaybook on this machine's GPU: {playbook_on_gpu()}")
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     print(f"\n{os.cpu_count()} cores, load {load}; largest child process {peak_mb} MB")
