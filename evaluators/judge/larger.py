@@ -13,7 +13,7 @@ import math
 import os
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -33,6 +33,7 @@ _WIDTH = re.compile("channel|feature|hidden", re.IGNORECASE)  # a width also whe
 _SMALL_SIZES = (1, 2, 3, 4, 5, 8, 16, 32)  # of the other axes: the first that the reference accepts
 _ELEMENT_BYTES = 8
 _GUARDS_BYTES = 1 << 16
+Constants = Mapping[str, int]
 NO_SIZES = "no sizes that the reference takes beyond its published ones can be read from its file"
 
 
@@ -99,7 +100,8 @@ class Part:
     """The problem with larger sizes on these axes; without one no such sizes are within what is allowed."""
 
     axes: tuple[str, ...]
-    problem: Problem | None
+    problem: Problem | None = None
+    is_little: bool = False  # a call in float64 costs nothing to speak of either
 
 
 def parts_of(reference: Reference, room: int) -> tuple[Part, ...]:
@@ -110,7 +112,7 @@ def parts_of(reference: Reference, room: int) -> tuple[Part, ...]:
     found = [each for growth in (_GROWTH, _LITTLE_GROWTH) if (each := next(_accepted(reference, growth), None))]
     for sizes, cost in found:
         if cost.within(sizes.affordable(room)):
-            return (Part(tuple(sizes.grown), sizes.problem(sizes.grown)),)
+            return (sizes.part(tuple(sizes.grown), (sizes.grown, cost)),)
     return tuple(part for sizes, _ in found[:1] for part in sizes.parts(sizes.affordable(room)))
 
 
@@ -158,7 +160,7 @@ class _Sizes:
 
     reference: Reference
     source: str
-    grown: Mapping[str, int]
+    grown: Constants
     rng: random.Random
 
     def shuffled(self) -> list[str]:
@@ -167,8 +169,8 @@ class _Sizes:
 
     def larger_in(self, axis: str) -> Geometry | None:
         """Small but for one axis."""
-        constants = self._small_but((axis,), ONE_AXIS)
-        return self.geometry(f"larger in {axis}", constants) if constants else None
+        found = self._fitting(self._small_but((axis,)), ONE_AXIS)
+        return self.geometry(f"larger in {axis}", found[0]) if found else None
 
     def affordable(self, room: int) -> Cost:
         """The most for one call on a device of so much room."""
@@ -182,27 +184,26 @@ class _Sizes:
         yield from self._halved(tuple(self.shuffled()), most)
 
     def _halved(self, axes: tuple[str, ...], most: Cost) -> Iterator[Part]:
-        constants = self._published_but(axes, most) or self._small_but(axes, most)
-        if constants or len(axes) == 1:
-            yield Part(axes, self.problem(constants) if constants else None)
+        found = self._fitting([self._one_item | self._larger(axes)], most)
+        found = found or self._fitting(self._small_but(axes), most)
+        if found or len(axes) == 1:
+            yield self.part(axes, found)
             return
         middle = len(axes) // 2
         yield from self._halved(axes[:middle], most)
         yield from self._halved(axes[middle:], most)
 
-    def _published_but(self, axes: tuple[str, ...], most: Cost) -> dict[str, int] | None:
-        """One item of the published batch, larger on these axes."""
-        constants = self._one_item | self._larger(axes)
-        with suppress(_Refused):
-            return constants if self.cost(constants).within(most) else None
+    def _fitting(self, choice: Iterable[Constants], most: Cost) -> tuple[Constants, Cost] | None:
+        """The first of these that the reference takes, if it is within `most`."""
+        for constants in choice:
+            with suppress(_Refused):
+                cost = self.cost(constants)
+                return (constants, cost) if cost.within(most) else None
         return None
 
-    def _small_but(self, axes: tuple[str, ...], most: Cost) -> dict[str, int] | None:
+    def _small_but(self, axes: tuple[str, ...]) -> Iterator[Constants]:
         for size in _SMALL_SIZES:
-            constants = shrunk(self.source, (1, 2), size) | self._one_item | self._larger(axes)
-            with suppress(_Refused):
-                return constants if self.cost(constants).within(most) else None
-        return None
+            yield shrunk(self.source, (1, 2), size) | self._one_item | self._larger(axes)
 
     @property
     def _one_item(self) -> dict[str, int]:
@@ -211,11 +212,14 @@ class _Sizes:
     def _larger(self, axes: tuple[str, ...]) -> dict[str, int]:
         return {axis: self.grown[axis] for axis in axes}
 
-    def problem(self, constants: Mapping[str, int]) -> Problem:
+    def part(self, axes: tuple[str, ...], found: tuple[Constants, Cost] | None) -> Part:
         """The problem with these constants."""
-        return self.reference.problem.model_copy(update={"source": with_constants(self.source, constants)})
+        if found is None:
+            return Part(axes)
+        source = with_constants(self.source, found[0])
+        return Part(axes, self.reference.problem.model_copy(update={"source": source}), found[1].within(LITTLE))
 
-    def cost(self, constants: Mapping[str, int]) -> Cost:
+    def cost(self, constants: Constants) -> Cost:
         """Found on meta tensors. Raises _Refused."""
         workload = self.reference.rewritten(self.source, constants)
         try:
@@ -225,7 +229,7 @@ class _Sizes:
         finally:
             forget(workload.module)
 
-    def geometry(self, name: str, constants: Mapping[str, int]) -> Geometry:
+    def geometry(self, name: str, constants: Constants) -> Geometry:
         """The workload with these constants."""
         workload = self.reference.rewritten(self.source, constants)
         try:

@@ -92,14 +92,16 @@ def _both(host: Findings, device: Findings) -> Findings:
         return replace(host, checks=host.checks + device.checks, failure=host.failure or device.failure)
     open_question = [_not_interpreted(host.unverified)] if host.unverified else []
     found = (*host.checks, *open_question, *device.checks)
-    checks = tuple(check for check in found if check.name not in ("correctness", LARGER))
+    checks = {check.name: check for check in found if check.name != "correctness"}  # the device has the last word
+    checks[LARGER] = _beyond(found)
     where = "on the device" if host.unverified else "on the device, and interpreted on the CPU"
     return replace(
         host,
         environment={"correctness": f"{where}, torch {torch.__version__}"},
-        checks=(*checks, _beyond(found)),
+        checks=tuple(checks.values()),
         numeric_error=device.numeric_error,
         first_call_s=device.first_call_s,
+        scope=tuple(dict.fromkeys((*host.scope, *device.scope))),
         unverified=device.unverified,
     )
 

@@ -115,13 +115,13 @@ class Published:
         item = self._random.randrange(size) if size else None
         some = list(inputs) if item is None else _items(inputs, item)
         where = said if item is None else f"{said}, batch item {item}"
-        held = []
-        for whole, y64, own in zip(
-            got, self._run(self.double, [_doubled(v) for v in some]), self._in_fp32(some), strict=True
-        ):
-            part = whole if item is None else whole[item : item + 1]
-            held.append(self._require_exact(part, y64, own, where))
-        return max(held, key=lambda error: (error.precision, error.worst))
+        parts = [whole if item is None else whole[item : item + 1] for whole in got]
+        return max(self.hold_exactly(some, parts, where), key=lambda error: (error.precision, error.worst))
+
+    def hold_exactly(self, inputs: Sequence[Any], got: Sequence[torch.Tensor], said: str = "") -> list[NumericError]:
+        """Hold all of this answer to float64. Raises Wrong."""
+        exact, own = self._run(self.double, [_doubled(value) for value in inputs]), self._in_fp32(inputs)
+        return [self._require_exact(*each, said) for each in zip(got, exact, own, strict=True)]
 
     def _require_exact(self, got: torch.Tensor, exact: torch.Tensor, own: torch.Tensor, said: str) -> NumericError:
         coarse = max(self.tolerance.tf32_floor, self.own_error * 2 / self.tolerance.tf32_error_multiple)
