@@ -31,6 +31,10 @@ _BOUNDS = (
 _RACES = "emulated threads run one after another; both block orders gave the right result"
 
 
+class _Emulation(Examination):
+    way = "emulated"
+
+
 def check(task: Task) -> Findings:
     """Judge the numbers of one CUDA candidate."""
     if reason := without_gxx():
@@ -44,7 +48,7 @@ def check(task: Task) -> Findings:
     shared_bytes = max(bytes_needed(geometries), larger.shared_bytes)
     with BuildService(task.candidate.source) as service:
         with _converse(task, shared_bytes, service) as conversation:
-            examination = Examination(
+            examination = _Emulation(
                 conversation, task.problem.key, task.problem.tolerance, library_ops=task.problem.library_ops
             )
             found = examined(examination, lambda: examination.run_all(task.candidate.source, geometries, larger))

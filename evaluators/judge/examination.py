@@ -47,7 +47,9 @@ BUDGET_S = 25.0  # for all small geometries together; an honest direct kernel ne
 
 
 class Examination(Calls):
-    """One candidate, one conversation, and what has been established so far."""
+    """One candidate, one conversation, and what has been established so far. `way`: how its kernels are run."""
+
+    way = "interpreted"
 
     def __init__(
         self, conversation: Conversation, key: str, tolerance: Tolerance, *, library_ops: tuple[str, ...] = ()
@@ -91,7 +93,8 @@ class Examination(Calls):
         self._tolerance = self._tolerance.model_copy(update={"floor": floor})
         if larger.whole is not None:
             open_ = self._open_beyond(larger.whole)
-            self.passed(LARGER, open_ or f"right on {larger.whole.description}", "not_checked" if open_ else "passed")
+            said = open_ or f"right on {larger.whole.description}"
+            self.passed(LARGER, f"{self.way}: {said}", "not_checked" if open_ else "passed")
             return
         held: list[str] = []
         left: list[str] = []
@@ -102,7 +105,7 @@ class Examination(Calls):
             (left if geometry is None or open_ else held).append(axis + f" ({open_})" * bool(open_))
         said = f"; larger one at a time, the others small, and right: {', '.join(held)}" * bool(held)
         said += f"; not tried larger: {', '.join(left)}" * bool(left)
-        self.passed(LARGER, larger.why + said, "not_checked")
+        self.passed(LARGER, f"{self.way}: {larger.why}{said}", "not_checked")
 
     def _open_beyond(self, geometry: Geometry) -> str:
         """Why nothing is known of this geometry; empty where the answer is right. Raises Wrong, CandidateFault."""

@@ -5,13 +5,14 @@ Limits: which questions are asked is evaluators/judge/device/examination.py; wha
 
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 
 from evaluators.evaluation import Check
 from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.device.bench import Bench
+from evaluators.judge.device.beyond import Beyond
 from evaluators.judge.device.examination import (
     FEW_GEOMETRIES,
     DeviceExamination,
@@ -53,16 +54,20 @@ class _Parts:
         random.SystemRandom().shuffle(order)
         at_once: list[Ask] = [lambda e: e.own(self._geometries), lambda e: e.sequence(self._geometries)]
         at_once += [_unpublished(geometry) for geometry in order[:FEW_GEOMETRIES]]
+        beyond = Beyond(self._bench, self._task.candidate, self._task.reference)  # by what is free now
         with ThreadPoolExecutor(max_workers=_ABREAST) as pool:
             # A candidate that times its own configurations must not do so among the others.
             published = None if tunes_itself(self._task.candidate) else pool.submit(self._published)
             incumbent = pool.submit(self._seat_incumbent)  # compiled now, it is ready for a duel
+            called = pool.submit(beyond.call)
             running = [pool.submit(self._apart, ask) for ask in at_once]
             general = len(order) if not few() else min(FEW_GEOMETRIES, len(order))
             running += [pool.submit(self._apart, _unpublished(geometry)) for geometry in order[FEW_GEOMETRIES:general]]
             small = [each.result() for each in running]
             incumbent.result()
-            return self._together(small, published.result() if published else self._published(), general)
+            wait([called])
+            at_published = published.result() if published else self._published()
+            return self._together([*small, at_published, _beyond(beyond, called)], general)
 
     def _apart(self, ask: Ask) -> Findings:
         size = bytes_needed(self._geometries)
@@ -96,20 +101,37 @@ class _Parts:
             seat.sit()
             seat.run([self._bench.published.draw()], options={})
 
-    def _together(self, small: list[Findings], published: Findings, general: int) -> Findings:
-        parts = [*small, published]
+    def _together(self, parts: list[Findings], general: int) -> Findings:
+        """`parts`: small geometries, the published size, beyond it."""
+        own, published, beyond = parts[0], *parts[-2:]
         scope = tuple(dict.fromkeys(said for part in parts for said in part.scope))
         for part in parts:
             if part.failure or part.unverified:
                 return replace(part, scope=scope)
-        held = what_held(self._bench.card.name, general, len(scope))
-        error = published.numeric_error or small[0].numeric_error
-        environment = small[0].environment
-        return replace(published, checks=(held,), numeric_error=error, scope=scope, environment=environment)
+        refused = sum(len(part.scope) for part in parts[2:-2])  # of the unpublished geometries
+        held = what_held(self._bench.card.name, general, refused)
+        every = [_general(general, refused)] if general == len(self._geometries.general) > 0 else []
+        error = published.numeric_error or own.numeric_error
+        checks = (held, *every, *beyond.checks)
+        return replace(published, checks=checks, numeric_error=error, scope=scope, environment=own.environment)
 
 
 def _unpublished(geometry: Geometry) -> Ask:
     return lambda examination: examination.unpublished(geometry)
+
+
+def _general(count: int, refused: int) -> Check:
+    said = f"on the device: {count - refused} unpublished geometries right" + f", {refused} refused" * bool(refused)
+    return Check(name="general", status="passed", detail=said)
+
+
+def _beyond(beyond: Beyond, called: "Future[None]") -> Findings:
+    try:
+        called.result()
+        check = beyond.verified()
+    except Wrong as wrong:
+        return _failed(wrong.check, wrong.failure)
+    return Findings(checks=(check,), scope=tuple(beyond.scope))
 
 
 def _failed(name: str, failure: Failure) -> Findings:

@@ -95,5 +95,5 @@ def _judged_sizes(evaluation: Evaluation | None) -> str:
     if not _held(evaluation, "general"):
         return "the published ones only"
     if not _held(evaluation, "larger_sizes"):
-        return "up to the published ones; larger on every axis at once was not judged"
-    return "any; judged up to a tenth to a half above the published ones"
+        return "up to the published ones; larger on every axis was not judged"
+    return "any; judged above the published ones on every axis"

@@ -16,7 +16,7 @@ from evaluators.errors import MachineError
 from evaluators.judge.batch import Fired, fire, inputs_intact, stage
 from evaluators.judge.conversation import CandidateFault, Conversation, converse, shared_bytes_for
 from evaluators.judge.device.card import Card
-from evaluators.judge.device.published import WHERE, Published, published_of
+from evaluators.judge.device.published import Published, published_of
 from evaluators.judge.reference import Reference
 from evaluators.judge.shared_bytes import SharedBytes, on_device
 from evaluators.judge.verdicts import Wrong, require_contract, require_same_parameters
@@ -157,9 +157,10 @@ class Seat:
         staged = stage(self.talk, sets, self._published.outputs)
         fired = fire(self.talk, staged, torch.cuda.synchronize, options=options)
         for described in fired.described:
-            require_contract(described, self._published.outputs, WHERE)
+            require_contract(described, self._published.outputs, self._published.where)
         if not inputs_intact(staged):
-            raise Wrong("inputs_unchanged", "rejected", f"{WHERE}: forward changed its input; inputs are read-only")
+            said = f"{self._published.where}: forward changed its input; inputs are read-only"
+            raise Wrong("inputs_unchanged", "rejected", said)
         return fired
 
     def timed(self, sets: Sequence[Sequence[Any]]) -> Fired:

@@ -73,7 +73,7 @@ class PublishedCalls:
             inputs = self.bench.published.draw()
             fired = seat.run([inputs], options=dict(options))
             if options:
-                answer = _answer(fired)
+                answer = answer_of(fired)
                 require_kernels(answer, WHERE)
                 require_own_arithmetic(answer.report, self.library_ops, WHERE)
             else:
@@ -103,7 +103,8 @@ def what_held(device: str, general: int, refused: int) -> Check:
     return Check(name="on_device", status="passed", detail=detail)
 
 
-def _answer(fired: Fired) -> Answer:
+def answer_of(fired: Fired) -> Answer:
+    """The only call of a batch."""
     return Answer(
         described=fired.described[0],
         outputs=fired.outputs[0],

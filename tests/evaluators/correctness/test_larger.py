@@ -2,12 +2,13 @@
 
 import pytest
 
+from evaluators.evaluation import Check
 from evaluators.judge import examination
-from evaluators.judge.larger import INTERPRETED, ONE_AXIS, Cost, larger_of
+from evaluators.judge.larger import INTERPRETED, LITTLE, ONE_AXIS, Cost, affordable, larger_of, parts_of
 from evaluators.judge.reference import Reference
 from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
-from evaluators.rungs import correctness
+from evaluators.rungs import Findings, correctness
 
 GRID = "grid = (triton.cdiv(M, 16),)"
 LOOP = "range(0, K, BLOCK_K)"
@@ -28,6 +29,7 @@ def test_an_honest_kernel_is_right_beyond_the_published_sizes(check, beyond, nam
     found = check(beyond(name), beyond(PROBLEMS[name]))
     assert (found.failure, found.unverified, found.scope) == (None, "", ())
     assert larger_sizes(found).status == "passed"
+    assert larger_sizes(found).detail.startswith("interpreted: right on")
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -89,3 +91,77 @@ def test_sizes_are_drawn_anew(beyond):
     shapes = {tuple(larger_of(reference, INTERPRETED).whole.draw(0)[0].shape) for _ in range(10)}
     assert len(shapes) > 5
     assert all(rows > 16 and width > 1000 and rows % 2 and width % 2 for rows, width in shapes)
+
+
+PUBLISHED = {"batch_size": 16, "in_channels": 32, "depth": 64, "height": 64, "width": 64}  # of problem 68
+ELEMENTS = 574_000_000  # of its inputs, weights and outputs
+
+
+def sizes_of(part):
+    (fact,) = Reference(part.problem).input_facts
+    return dict(zip(PUBLISHED, fact.shape, strict=True))
+
+
+@pytest.mark.parametrize("room", [10 * ELEMENTS, 2 * ELEMENTS])
+def test_a_device_with_room_is_asked_for_every_axis_at_once(room):
+    (part,) = parts_of(Reference(load_problem("convt3d-68")), room)
+    assert set(part.axes) == {*PUBLISHED, "out_channels"}
+    sizes = sizes_of(part)
+    assert all(sizes[axis] > size for axis, size in PUBLISHED.items())
+    (output,) = Reference(part.problem).output_facts
+    assert output.shape[1] > 64
+    assert output.shape[0] * output.shape[1] * output.shape[2] * output.shape[3] * output.shape[4] < room
+
+
+def test_where_all_at_once_do_not_fit_every_axis_is_larger_in_one_part():
+    parts = parts_of(Reference(load_problem("convt3d-68")), ELEMENTS // 4)
+    assert len(parts) > 1
+    assert sorted(axis for part in parts for axis in part.axes) == sorted((*PUBLISHED, "out_channels"))
+    for part in parts:
+        sizes = sizes_of(part)
+        assert all((sizes[axis] > size) == (axis in part.axes) for axis, size in PUBLISHED.items())
+        assert "batch_size" in part.axes or sizes["batch_size"] == 1
+
+
+def test_what_no_device_has_room_for_is_named(beyond):
+    problem = Problem(key="softmax", title="", source=beyond("linear_softmax_problem"))
+    parts = parts_of(Reference(problem), 10)
+    assert [part.problem for part in parts] == [None] * 3
+    assert {axis for part in parts for axis in part.axes} == {"batch_size", "in_features", "out_features"}
+
+
+def test_a_model_of_many_parameters_is_made_small(beyond):
+    wide = beyond("linear_softmax_problem").replace("in_features = 256", "in_features = 1 << 20")
+    parts = parts_of(Reference(Problem(key="softmax", title="", source=wide)), 10**12)
+    (widened,) = (part for part in parts if "in_features" in part.axes)
+    weight = Reference(widened.problem).parameter_facts[0].shape
+    assert weight[1] > 1 << 20 and weight[0] * weight[1] < 16_000_000
+    assert all(part.problem for part in parts)
+
+
+def test_a_call_beyond_costs_little_or_a_few_published_ones():
+    assert affordable(Cost(1, 1), room=10**12) == LITTLE
+    large = Cost(10**9, 10**12)
+    assert affordable(large, room=10**12) == Cost(3 * 10**9, 3 * 10**12)
+    assert affordable(large, room=10**9) == Cost(10**9, 3 * 10**12)
+
+
+def test_it_is_enough_that_the_device_tried_every_axis():
+    interpreted = Findings(checks=(Check(name="larger_sizes", status="not_checked", detail="interpreted: one axis"),))
+    called = Findings(checks=(Check(name="larger_sizes", status="passed", detail="on the device: all"),))
+    both = larger_sizes(correctness._both(interpreted, called))
+    assert (both.status, both.detail) == ("passed", "interpreted: one axis; on the device: all")
+    refused = Check(name="larger_sizes", status="not_checked", detail="on the device: refused")
+    neither = larger_sizes(correctness._both(interpreted, Findings(checks=(refused,))))
+    assert (neither.status, neither.detail) == ("not_checked", "interpreted: one axis; on the device: refused")
+
+
+def test_what_was_not_interpreted_is_settled_by_the_device():
+    open_ = Check(name="general", status="not_checked", detail="1 unpublished geometry right, 4 cannot be run here")
+    done = tuple(Check(name=name, status="passed", detail="on the device") for name in ("general", "larger_sizes"))
+    device = Findings(checks=done, scope=("stride 3: refused",))
+    found = correctness._both(Findings(checks=(open_,), unverified="Gluon"), device)
+    assert found.scope == ("stride 3: refused",)
+    status = {check.name: check.status for check in found.checks}
+    assert status == {"interpreted": "not_checked", "general": "passed", "larger_sizes": "passed"}
+    assert len(found.checks) == len(status)
