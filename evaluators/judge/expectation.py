@@ -5,6 +5,7 @@ for it.
 """
 
 import copy
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from evaluators.judge.reference import blaming, flatten_outputs, seeded
 from evaluators.problem import Tolerance
 
 Weights = Mapping[str, torch.Tensor]
+SWITCHES = threading.RLock()  # whoever turns TF32 on or off for the whole process holds it, and so does who reads it
 
 
 def run(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[torch.Tensor]:
@@ -36,7 +38,8 @@ def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: T
         own = run(model, inputs, key)
     exact = run(copy.deepcopy(model).double(), [_doubled(value) for value in inputs], key)
     pairs = zip(exact, own, strict=True)
-    tf32 = tolerance.allows_tf32(seen.tf32)
+    with SWITCHES:
+        tf32 = tolerance.allows_tf32(seen.tf32)
     return [
         Expected(y64.double() if o.is_floating_point() else y64, o, tolerance, tf32, seen.strides) for y64, o in pairs
     ]

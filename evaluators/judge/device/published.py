@@ -20,7 +20,7 @@ import torch
 from evaluators.errors import BadProblem
 from evaluators.evaluation import NumericError
 from evaluators.judge.compare import Expected, compare, is_clearly_close
-from evaluators.judge.expectation import fresh_weights, strides_of
+from evaluators.judge.expectation import SWITCHES, fresh_weights, strides_of
 from evaluators.judge.reference import Reference, blaming, flatten_outputs
 from evaluators.judge.verdicts import Wrong, wrong_values
 from evaluators.problem import Tolerance
@@ -204,13 +204,14 @@ def published_of(reference: Reference) -> Published:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """float32 products as float32."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+    """float32 products as float32; the switches are the whole process's, so one thread at a time."""
+    with SWITCHES:
+        before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _items(inputs: Sequence[Any], item: int) -> list[Any]:
