@@ -35,7 +35,7 @@ class Expected:
 
     strides: tuple[int, ...] = ()  # of a transposed convolution: every output phase is held to the bound by itself
     least_norms: torch.Tensor | None = None  # per slice: an error is relative to at least this
-    coarse: torch.Tensor | None = None  # float64 of operands in TF32: no slice is held to less than what TF32 costs it
+    coarse: torch.Tensor | None = None  # operands in TF32: a slice whose terms cancel counts as large as they
 
     @property
     def shape(self) -> torch.Size:
@@ -150,7 +150,7 @@ def _compare_in(precision: Precision, got: torch.Tensor, expected: Expected) -> 
     y = torch.where(finite, got.double(), 0.0)
     y64, y_own = torch.where(finite, exact, 0.0), torch.where(finite, own, 0.0)
     norms = _norms(y64, expected.least_norms)
-    if precision == "tf32" and expected.coarse is not None:
+    if expected.coarse is not None:
         cost = torch.where(finite, expected.coarse - exact, 0.0).nan_to_num()
         norms = torch.maximum(norms, torch.linalg.vector_norm(_per_slice(cost), dim=1) / expected.tolerance.tf32_floor)
     reference_own = _slice_error(y_own - y64, norms)

@@ -163,17 +163,15 @@ def pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW, ICG, OCG, OCP, KD: tl.constexpr,
             tl.store(target + LOW, (v - high.to(tl.float32)).to(tl.float16), mask=step < STEPS)
 
 
-@triton.jit
-def pack(x_ptr, xp_ptr, w_ptr, wp_ptr, e_ptr, state_ptr, FILTERS, PLANES, BLOCKS: tl.constexpr, LOW_X,
-         LOW_W: tl.constexpr, FIRST: tl.constexpr, SPAN: tl.constexpr, LAST, ICG: tl.constexpr, OCG: tl.constexpr,
-         OCP: tl.constexpr, POSITIONS: tl.constexpr, ID: tl.constexpr, IH: tl.constexpr, IW: tl.constexpr,
-         QH: tl.constexpr, QW: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, SD: tl.constexpr,
-         SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr,
-         DH: tl.constexpr, DW: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr,
-         STEP_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr, PHASES_D: tl.constexpr,
-         PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr,
-         WIDTH: tl.constexpr, ROUND: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr, WIDE: tl.constexpr,
-         BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_Z: tl.constexpr):
+@triton.jit(do_not_specialize=["BLOCKS"])
+def pack(x_ptr, xp_ptr, w_ptr, wp_ptr, e_ptr, state_ptr, FILTERS, PLANES, BLOCKS, LOW_X, LOW_W, FIRST, SPAN, LAST, ICG,
+         OCG, OCP, POSITIONS, ID, IH: tl.constexpr, IW: tl.constexpr, QH: tl.constexpr, QW: tl.constexpr,
+         KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+         PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
+         A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr,
+         STEPS_H: tl.constexpr, PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr,
+         ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr, SCALE: tl.constexpr,
+         SPLIT: tl.constexpr, WIDE: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_Z: tl.constexpr):
     """Both operands in one launch: programs for filters, for positions, for rows of zeros. x is scaled by a guess of
     2**8; settle_scale mends a wrong one. `e_ptr`: exponents of the filters, then of the planes."""
     pid = tl.program_id(0)

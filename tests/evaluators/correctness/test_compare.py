@@ -182,8 +182,9 @@ def test_a_slice_of_few_values_that_cancels_is_measured_by_an_average_one_within
     assert not compare(wrong.float(), Expected(many, many.float(), TOLERANCE, True)).passed
 
 
-def test_no_slice_is_held_to_less_than_what_tf32_costs_it():
-    """Sums of three products that cancel in one batch item: rounding the operands costs that item more than the bound."""
+@pytest.mark.parametrize(("bits", "tf32"), [(10, True), (22, False)])
+def test_a_slice_whose_terms_cancel_counts_as_large_as_its_terms(bits, tf32):
+    """Three products that cancel in one batch item: operands of 10 bits (TF32, scaled fp16) or 22 (two fp16 each)."""
     torch.manual_seed(0)
     x, w = torch.rand(2, 3) + 0.5, torch.rand(3, 64) + 0.5
     x[1] = torch.tensor([1.7, -0.9, -0.8])
@@ -192,16 +193,19 @@ def test_no_slice_is_held_to_less_than_what_tf32_costs_it():
     layer = torch.nn.Linear(3, 64, bias=False)
     layer.weight.data = w.T.contiguous()
     (coarse,) = in_tf32(layer, [x], "a problem")
-    half = (x * 1024).half().double() @ (w * 1024).half().double() / 1024**2  # the mantissa of TF32
-    want = Expected(exact, exact.float(), TOLERANCE, tf32=True)
-    assert not compare(half.float(), want).passed
-    assert compare(half.float(), replace(want, coarse=coarse)).passed
-    wrong = half.clone()
-    wrong[0] *= 1 + 2e-3  # the item that does not cancel is held to the bound as before
-    assert not compare(wrong.float(), replace(want, coarse=coarse)).passed
-    wrong = half.clone()
-    wrong[1] += 4 * (coarse - exact)[1]
-    assert not compare(wrong.float(), replace(want, coarse=coarse)).passed
-    phases = replace(want, coarse=coarse, strides=(2,))
-    assert compare(half.float(), phases).passed
-    assert not compare(wrong.float(), phases).passed
+    rounded = _at_bits(x, bits) @ _at_bits(w, bits)
+    allowed = 9e-4 if tf32 else 1e-6
+    want = Expected(exact, exact.float(), TOLERANCE, tf32)
+    assert not compare(rounded.float(), want).passed
+    assert compare(rounded.float(), replace(want, coarse=coarse)).passed
+    for item, size in ((0, 1.0), (1, 4.0)):  # the item that does not cancel is held to the bound as before
+        wrong = rounded.clone()
+        wrong[item] += 2 * allowed * (exact[0] if item == 0 else (coarse - exact)[1] * size / 3e-4)
+        assert not compare(wrong.float(), replace(want, coarse=coarse)).passed
+        assert not compare(wrong.float(), replace(want, coarse=coarse, strides=(2,))).passed
+    assert compare(rounded.float(), replace(want, coarse=coarse, strides=(2,))).passed
+
+
+def _at_bits(value, bits):
+    mantissa, exponent = torch.frexp(value.double())
+    return torch.ldexp(torch.round(mantissa * 2 ** (bits + 1)) / 2 ** (bits + 1), exponent)

@@ -75,20 +75,18 @@ def values_before(pid, RATIO):
     return (tl.cast(pid, tl.int64) * RATIO >> 31).to(tl.int32)
 
 
-@triton.jit
-def dilation_lattice(x, w, b_ptr, y_ptr, e_ptr, RATIO, FILLS, DEAD: tl.constexpr, COLUMNS, COLS: tl.constexpr,
-                     TILES: tl.constexpr, LOW_X, LOW_W: tl.constexpr, FIRST: tl.constexpr, SPAN: tl.constexpr,
-                     OC: tl.constexpr, OCG: tl.constexpr, OCP: tl.constexpr, OD: tl.constexpr, OH: tl.constexpr,
-                     OW: tl.constexpr, QH: tl.constexpr, QW: tl.constexpr, GROUPS: tl.constexpr, KD: tl.constexpr,
-                     KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PD: tl.constexpr,
-                     PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, GD: tl.constexpr,
-                     GH: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr, STEP_W: tl.constexpr,
-                     STEPS: tl.constexpr, STEPS_H: tl.constexpr, PHASES_D: tl.constexpr, PHASES_H: tl.constexpr,
-                     PHASES_W: tl.constexpr, G: tl.constexpr, LANES: tl.constexpr, ALL: tl.constexpr,
-                     CHANNELS: tl.constexpr, WIDTH: tl.constexpr, DESCRIBED: tl.constexpr, HAS_BIAS: tl.constexpr,
-                     WIDE: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
-                     PROMOTE: tl.constexpr, SWAP: tl.constexpr, GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr,
-                     BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
+@triton.jit(do_not_specialize=["TILES"])
+def dilation_lattice(x, w, b_ptr, y_ptr, e_ptr, RATIO, FILLS, DEAD, COLUMNS, COLS, TILES, LOW_X, LOW_W, FIRST, SPAN, OC,
+                     OCG, OCP, OD: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, QH: tl.constexpr, QW: tl.constexpr,
+                     GROUPS: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr,
+                     SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr,
+                     DH: tl.constexpr, GD: tl.constexpr, GH: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr,
+                     A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr,
+                     PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr,
+                     LANES: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr,
+                     DESCRIBED: tl.constexpr, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, SCALE: tl.constexpr,
+                     SPLIT: tl.constexpr, PRECISION: tl.constexpr, PROMOTE: tl.constexpr, SWAP: tl.constexpr,
+                     GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
     """Values and fills take turns evenly: RATIO / 2**31 of the programs compute a tile of outputs with taps, the others
     fill planes without."""
     pid = tl.program_id(0)

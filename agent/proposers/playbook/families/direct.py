@@ -13,9 +13,7 @@ from prompts.cards import built_in_card
 
 KERNELS = '''
 @triton.jit
-def direct(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS: tl.constexpr, TILES: tl.constexpr, OC: tl.constexpr,
-           ICG: tl.constexpr, OCG: tl.constexpr, ID: tl.constexpr, IH: tl.constexpr, IW: tl.constexpr,
-           OD: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+def direct(x_ptr, w_ptr, b_ptr, y_ptr, ROWS, COLS, TILES, OC, ICG, OCG, ID, IH, IW, OD, OH, OW,
            KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
            PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr, DW: tl.constexpr,
            UD: tl.constexpr, UH: tl.constexpr, UW: tl.constexpr,
