@@ -60,10 +60,19 @@ def main() -> None:
     pairs = [
         pair for path in options.sources for pair in (of_run(path) if path.is_dir() else of_rows(path, options.gpu))
     ]
-    found = calibration(pairs, options.gpu)
+    found = calibration(pairs, options.gpu, _command(options.sources, options.gpu))
     print(found.said)
     if options.commit:
         write(found, pairs)
+
+
+def _command(sources: list[Path], gpu: str) -> str:
+    """How these figures come about, for the record."""
+    rows = ["rows.jsonl"] * any(path.is_file() for path in sources)
+    runs = ["RUNS/*"] * any(path.is_dir() for path in sources)
+    measured = ["python3 tests/gpu_playbook_bench.py --json rows.jsonl"] * len(rows)
+    measured += ["python3 tests/gpu_runs.py --directory RUNS"] * len(runs)
+    return "; ".join((*measured, f"python tests/calibrate.py {' '.join((*rows, *runs))} --gpu {gpu}"))
 
 
 def of_run(path: Path) -> Iterator[Pair]:
@@ -71,7 +80,7 @@ def of_run(path: Path) -> Iterator[Pair]:
     for attempt in RunDirectory(path).state().attempts:
         evaluation = attempt.evaluation
         if evaluation and evaluation.timing and evaluation.estimate and not evaluation.estimate.left_out:
-            name = f"{evaluation.problem}, attempt {attempt.number}"
+            name = f"{path.name}, attempt {attempt.number}"
             yield Pair(evaluation.problem, name, evaluation.estimate.value_ms, evaluation.timing.latency.median_ms)
 
 
@@ -99,7 +108,7 @@ def bound_of(key: str, what: str, gpu: str, zygotes: Zygotes) -> float | None:
     return None if found is None or found.left_out else found.value_ms
 
 
-def calibration(pairs: list[Pair], gpu: str) -> Calibration:
+def calibration(pairs: list[Pair], gpu: str, command: str) -> Calibration:
     """What the pairs say."""
     ratios = sorted(pair.measured_ms / pair.bound_ms for pair in pairs)
     fifths = statistics.quantiles(ratios, n=5, method="inclusive")
@@ -129,7 +138,7 @@ def calibration(pairs: list[Pair], gpu: str) -> Calibration:
         p80_ratio=round(fifths[3], 3),
         clock=CLOCK,
         date=date.today().isoformat(),
-        command="python3 tests/gpu_playbook_bench.py --seconds 115 --json rows.jsonl; python tests/calibrate.py rows.jsonl RUNS",
+        command=command,
     )
 
 
