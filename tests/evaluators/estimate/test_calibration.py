@@ -21,7 +21,9 @@ def pairs(*rows):
 
 def test_ratios_and_ranks_are_those_of_the_pairs():
     found = calibrate.calibration(
-        pairs(("a", 1, 3), ("a", 2, 5), ("a", 3, 4), ("b", 100, 200), ("b", 110, 180), ("c", 50, 150)), "h100"
+        pairs(("a", 1, 3), ("a", 2, 5), ("a", 3, 4), ("b", 100, 200), ("b", 110, 180), ("c", 50, 150)),
+        "h100",
+        "a command",
     )
     assert (found.gpu, found.kernels, found.problems) == ("h100-sxm", 6, 3)
     assert found.median_ratio == pytest.approx(2.25, abs=0.01)
@@ -64,5 +66,7 @@ def calibrate_toml(path):
 
 def test_a_picture_holds_every_pair():
     some = pairs(("a", 1, 3), ("b", 20, 50))
-    text = calibrate.picture(calibrate.calibration([*some, *pairs(("a", 2, 5), ("b", 30, 70))], "h100"), some)
+    text = calibrate.picture(
+        calibrate.calibration([*some, *pairs(("a", 2, 5), ("b", 30, 70))], "h100", "a command"), some
+    )
     assert text.count("<circle") == 2 and "measured 50 ms" in text
