@@ -28,12 +28,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from evaluators.gpu_catalog import load_gpu
-
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import gpu_kernels
 from gpu_rows import CLASSES, PROBLEMS, Row, Subject, in_turns, subjects
 from gpu_table import is_right, table
+
+from evaluators.gpu_catalog import load_gpu
 
 CLEAN = multiprocessing.get_context("forkserver")  # children come from a process without threads and without CUDA
 PRELOADED = ["torch", "triton", "triton.language", "triton.testing", "triton.experimental.gluon"]
