@@ -21,16 +21,16 @@ class Tolerance(Frozen):
     """How exact an answer must be; the judge decides by this object and the prompt renders it.
 
     The error of a result y is ||y - y64|| / ||y64|| per slice of the output's first dimension, y64 in float64. It may
-    not exceed `error_multiple` times the larger of the reference's own error and `floor` (the rounding of one
-    long float32 sum): precision class fp32. Where the reference computes in TF32 at its settings on a GPU, a result
-    that misses this may hold `tf32_error_multiple` times `tf32_floor` instead: precision class tf32. A slice whose
-    terms cancel counts as large as its terms: as the value of which TF32 operands would cost `tf32_floor`. (cuDNN's own
-    TF32 error is 3.0e-4 on problem 68; plain tl.dot makes 7.3e-4 of it because the tensor core truncates its operands,
-    and operands rounded first make 3.0e-4: measured on an H100, triton 3.6.) Nor may any element be off by more than
-    `element_multiple` times that bound relative to the root mean square of its slice (or, if that is more, than
-    `error_multiple` times the reference's own largest element error there). Of a strided transposed convolution every
-    output phase (index modulo stride) is held to all of this by itself. It holds on inputs scaled by each of
-    `input_scales`. `precision` is the class a run asks for: the reference's own, or one of the two.
+    not exceed `error_multiple` times the larger of the reference's own error and `floor` (the rounding of one long
+    float32 sum): precision class fp32. Where the reference computes in TF32 at its settings on a GPU, a result that
+    misses this may hold `tf32_error_multiple` times `tf32_floor` instead: precision class tf32. A slice whose terms
+    cancel counts as large as its terms (at most 32 times its own norm): as the value of which TF32 operands would cost
+    `tf32_floor`. (cuDNN's own TF32 error is 3.0e-4 on problem 68; plain tl.dot makes 7.3e-4 of it because the tensor
+    core truncates its operands, and operands rounded first make 3.0e-4: measured on an H100, triton 3.6.) Nor may any
+    element be off by more than `element_multiple` times that bound relative to the root mean square of its slice (or,
+    if that is more, than `error_multiple` times the reference's own largest element error there). Of a strided
+    transposed convolution every output phase (index modulo stride) is held to all of this by itself. It holds on inputs
+    scaled by each of `input_scales`. `precision` is the class a run asks for: the reference's own, or one of the two.
     """
 
     error_multiple: float = 2.0

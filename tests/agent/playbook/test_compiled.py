@@ -3,6 +3,8 @@
 Limits: compiled, not run.
 """
 
+import re
+
 import pytest
 
 from agent.proposers.playbook.emission import candidate_source
@@ -58,3 +60,37 @@ def task_for(zygotes, workload, name, gpu):
     configuration = family.start(situation)
     candidate = candidate_from(candidate_source(configuration, family, text))
     return Task(problem, candidate, situation.gpu, reference, zygotes), str(configuration)
+
+
+SMALL = """
+import torch
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self, in_channels, out_channels, kernel_size):
+        super().__init__()
+        self.conv_transpose3d = nn.ConvTranspose3d(in_channels, out_channels, kernel_size, bias=False)
+
+    def forward(self, x):
+        return self.conv_transpose3d(x)
+
+def get_inputs():
+    return [torch.rand(2, 2, 3, 2, 5)]
+
+def get_init_inputs():
+    return [2, 3, (1, 2, 3)]
+"""
+
+
+@pytest.mark.parametrize("family", ["phase_window", "dilation_lattice"])
+def test_positions_of_a_small_plane_are_not_counted_in_16_bits(zygotes, tmp_path, family):
+    """A fault of ptxas 12.8 (window_text.py) stored two of these 63 positions elsewhere."""
+    path = tmp_path / "small.py"
+    path.write_text(SMALL)
+    problem = load_problem(str(path))
+    task, text = task_for(zygotes, (problem, Reference(problem), facts_of(problem)), family, "h200")
+    found = build.check(task)
+    assert found.failure is None, f"{text}: {found.failure}"
+    code = next(listing for name, listing in found.listings.items() if name.endswith(".ptx"))
+    assert family in code
+    assert not re.findall(r"^.*(?:mul|mad|add|sub)[.a-z]*\.[su]16(?:x2)?\b.*$", code, re.MULTILINE)

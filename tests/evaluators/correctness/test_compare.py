@@ -187,8 +187,8 @@ def test_a_slice_whose_terms_cancel_counts_as_large_as_its_terms(bits, tf32):
     """Three products that cancel in one batch item: operands of 10 bits (TF32, scaled fp16) or 22 (two fp16 each)."""
     torch.manual_seed(0)
     x, w = torch.rand(2, 3) + 0.5, torch.rand(3, 64) + 0.5
-    x[1] = torch.tensor([1.7, -0.9, -0.8])
-    w[:] = w[:1]  # 1.7 - 0.9 - 0.8 is almost nothing
+    x[1] = torch.tensor([1.7123457, -0.9345671, -0.7411139])
+    w[:] = w[:1]  # so their sum is a ninetieth of the terms
     exact = x.double() @ w.double()
     layer = torch.nn.Linear(3, 64, bias=False)
     layer.weight.data = w.T.contiguous()
@@ -204,6 +204,16 @@ def test_a_slice_whose_terms_cancel_counts_as_large_as_its_terms(bits, tf32):
         assert not compare(wrong.float(), replace(want, coarse=coarse)).passed
         assert not compare(wrong.float(), replace(want, coarse=coarse, strides=(2,))).passed
     assert compare(rounded.float(), replace(want, coarse=coarse, strides=(2,))).passed
+
+
+def test_a_reference_with_steps_opens_no_wider_bound():
+    """Rounded operands move a value across a step: as large a change as the value, which says nothing of its terms."""
+    exact = torch.ones(2, 64, dtype=torch.float64)
+    coarse = exact.clone()
+    coarse[:, :8] = -1.0
+    want = Expected(exact, exact.float(), TOLERANCE, True, coarse=coarse)
+    assert not compare((exact * 1.05).float(), want).passed
+    assert not compare(coarse.float(), want).passed
 
 
 def _at_bits(value, bits):

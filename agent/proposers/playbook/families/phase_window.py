@@ -108,5 +108,5 @@ FAMILY = Family(
     splits_phases=True,
     extents=window_extents,
     choices=CHOICES,
-    reached=0.9,  # H200, ms: 73 0.487, 61 1.38, 68 4.47, 72 0.125
+    reached=0.9,  # H200, ms: 73 0.520, 61 1.36, 68 4.48, 72 0.134
 )
