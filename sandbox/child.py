@@ -71,10 +71,14 @@ class Child:
     def kill(self, reason: Killed = "cancelled") -> Outcome:
         """End the whole tree now."""
         if self._outcome is None:
-            with contextlib.suppress(OSError):
-                self._status.sendall(json.dumps({"kill": reason}).encode() + b"\n")
+            self.cancel(reason)
             self._outcome = self._await_report()
         return self._outcome
+
+    def cancel(self, reason: Killed = "cancelled") -> None:
+        """Have the whole tree ended, from any thread; who waits for an answer is told by ChildEnded."""
+        with contextlib.suppress(OSError):
+            self._status.sendall(json.dumps({"kill": reason}).encode() + b"\n")
 
     def __enter__(self) -> Self:
         """The program itself."""

@@ -238,8 +238,8 @@ def _take_news(watch: _Watch, news_read: int) -> None:
 
 
 def _kill_reason(status: socket.socket) -> str:
-    text = status.recv(4096)
-    return str(json.loads(text)["kill"]) if text else "cancelled"
+    wishes = status.recv(4096).splitlines()  # one from each thread that wants its end
+    return str(json.loads(wishes[0])["kill"]) if wishes else "cancelled"
 
 
 def _take_rest(watch: _Watch, output_read: int) -> None:

@@ -5,29 +5,25 @@ of evaluators/judge/sequence.py. Works for any process that speaks evaluators.in
 Limits: small sizes; the published size is evaluators/judge/sampling.py.
 """
 
+import copy
+import os
+import random
 import time
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 import torch
 
-from evaluators.evaluation import Check, Status
+from evaluators.evaluation import Check
 from evaluators.judge.ablation import require_kernels_matter
-from evaluators.judge.calls import Calls
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation
 from evaluators.judge.expectation import fresh_weights
 from evaluators.judge.full_size import ROUNDING_OF_BOTH
 from evaluators.judge.geometry import Geometries, Geometry, Sitting
 from evaluators.judge.larger import Larger
 from evaluators.judge.own_arithmetic import own_arithmetic_of, require_allowed_actions
-from evaluators.judge.sequence import (
-    MOST_CONFIGURATIONS,
-    OWN_STEPS,
-    SLOW_CALL_S,
-    Step,
-    one_value_changed,
-    same_again,
-    steps_of,
-)
+from evaluators.judge.sequence import MOST_CONFIGURATIONS, one_value_changed, steps_of
+from evaluators.judge.tally import Tally
 from evaluators.judge.verdicts import (
     PRECISION_SAID,
     TF32_ADVICE,
@@ -35,8 +31,8 @@ from evaluators.judge.verdicts import (
     Wrong,
     failing,
     require_in_bounds,
-    require_same_work,
 )
+from evaluators.judge.walks import Walks
 from evaluators.problem import Tolerance
 
 LARGER = "larger_sizes"
@@ -44,9 +40,10 @@ TRUNCATED = ", with tl.dot truncating its operands to TF32 as on the card"
 _FIRST = ", first of several calls"
 LARGER_S = 0.3  # to begin with another axis; one took 0.2 to 0.8 s on problem 68 with a direct kernel
 BUDGET_S = 25.0  # for all small geometries together; an honest direct kernel needs about 1.5 s
+Light = Callable[[], Geometry | None]
 
 
-class Examination(Calls):
+class Examination(Walks):
     """One candidate, one conversation, and what has been established so far. `way`: how its kernels are run."""
 
     way = "interpreted"
@@ -60,32 +57,63 @@ class Examination(Calls):
         self.scope: list[str] = []
         self.launches = 0  # of one call with the problem's own hyperparameters
         self._reweighed: set[str] = set()  # parameters whose change was followed, or will be in the sequence
-        self._light: Geometry | None = None  # the unpublished geometry that was answered fastest
+        self.base: Sitting | None = None  # the problem's own hyperparameters
+        self.light: Geometry | None = None  # the unpublished geometry that was answered fastest
         self._limits: list[str] = []  # why a geometry cannot be run here; the others still are
         self.direct = False  # the last kernel of a call writes the returned tensor itself
 
     def run_all(self, source: str, geometries: Geometries, larger: Larger) -> None:
-        """Import the candidate in its process and ask everything."""
-        self._talk.load(source)
-        self.run(geometries, larger)
+        """Ask everything, one after another; raises Wrong, CandidateFault or CannotCheck."""
+        self.begin(source, geometries)
+        self.single_calls(geometries.general)
+        self.sequence(geometries, lambda: self.light)
+        self.require_all_ran()
+        self.larger(larger)
+        self.conclude()
 
-    def run(self, geometries: Geometries, larger: Larger) -> None:
-        """Ask everything; raises Wrong, CandidateFault or CannotCheck."""
-        base = self._own_geometry(geometries)
-        if base:
-            self._reversed(base)
-            self._autotune_configurations(base)
-            self._tf32(base)
-            self._ablation(base)
+    def begin(self, source: str, geometries: Geometries) -> None:
+        """Import the candidate in its process and make the first call, with which most wrong ones end."""
+        self._talk.load(source)
+        self.base = self._own_geometry(geometries)
+
+    def beside(self, conversation: Conversation) -> Self:
+        """Another process of the same candidate, with what has been learnt of it so far."""
+        other = copy.copy(self)
+        other._talk, other._random = conversation, random.Random(os.urandom(16))  # noqa: S311 - as in Calls
+        other.checks, other.scope, other._limits, other.tally = {}, [], [], Tally()
+        return other
+
+    def take(self, other: Self) -> None:
+        """What was established in another process."""
+        self.checks |= other.checks
+        self.scope += other.scope
+        self._limits += other._limits
+        self.tally.add(other.tally)
+
+    def single_calls(self, general: tuple[Geometry, ...]) -> None:
+        """What a call must not depend on, then geometries that were never published."""
+        if self.base:
+            self._reversed(self.base)
+            self._autotune_configurations(self.base)
+            self._tf32(self.base)
+            self._ablation(self.base)
             for late in (False, True):
-                changed = one_value_changed(base.weights, self._random, late=late)
-                self._reweigh(base, changed, "one value of each changed")
-        self._general(geometries.general)
-        self._sequence(*((geometries.smallest, base.geometry) if base else (self._light,)))
+                changed = one_value_changed(self.base.weights, self._random, late=late)
+                self._reweigh(self.base, changed, "one value of each changed")
+        self._general(general)
+
+    def sequence(self, geometries: Geometries, light: Light) -> None:
+        """Many calls on one model, of the first geometry that it serves: the smallest, or one already passed.
+
+        Where they are slow, a random part of them is made on the lightest unpublished geometry instead.
+        """
+        choice = (geometries.smallest, self.base.geometry) if self.base else (self.light,)
+        self._sequence(choice, light if geometries.general else None)
+
+    def require_all_ran(self) -> None:
+        """Raise CannotCheck where a geometry could not be run here."""
         if self._limits:
             raise CannotCheck(self._limits[0])
-        self.larger(larger)
-        self._conclude()
 
     def larger(self, larger: Larger) -> None:
         """Sizes beyond the published ones; last, because a process that took too long over one is gone."""
@@ -121,10 +149,6 @@ class Examination(Calls):
                 raise
             return f"on this machine: {fault}"
         return "refused by raising" if len(self.scope) > refusals else f"on this machine: {self._limits.pop()}"
-
-    def passed(self, name: str, detail: str = "", status: Status = "passed") -> None:
-        """Record the answer to one question."""
-        self.checks[name] = Check(name=name, status=status, detail=detail)
 
     def _own_geometry(self, geometries: Geometries) -> Sitting | None:
         """The problem's own hyperparameters; with the published channels where the candidate refuses fewer.
@@ -224,74 +248,23 @@ class Examination(Calls):
                 self._reweighed |= extra
                 self._reweigh(met[0], fresh_weights(met[0].model, self._seed()), f"{', '.join(sorted(extra))} too")
             if time.monotonic() - begun < quickest_s:
-                quickest_s, self._light = time.monotonic() - begun, geometry
+                quickest_s, self.light = time.monotonic() - begun, geometry
         if geometries:
             refused, left = len(self.scope) - refusals, len(self._limits) - limits
             said = f", {refused} refused by raising" * bool(refused) + f", {left} cannot be run here" * bool(left)
             self.passed("general", f"{held} unpublished geometries right{said}", "not_checked" if left else "passed")
 
-    def _sequence(self, *choice: Geometry | None) -> None:
-        """Many calls on one model, of the first geometry that it serves: the smallest, or one already passed.
-
-        Where a call is slow, a random part of them is made on the lightest unpublished geometry instead.
-        """
-        begun = time.monotonic()
+    def _sequence(self, choice: Iterable[Geometry | None], light: Light | None) -> None:
         met = next((met for geometry in choice if geometry and (met := self._meet(geometry, _FIRST))), None)
         if met is None and self._limits:
             return
         if met is None:
             raise CandidateFault("runtime_error", self.scope[-1])
-        steps = steps_of(self._tolerance, self._random)
-        light = self._light if time.monotonic() - begun > SLOW_CALL_S else None
-        self._walk(met, steps[:OWN_STEPS] if light else steps)
-        if light and (elsewhere := self._meet(light, _FIRST)):
-            self._walk(elsewhere, steps[OWN_STEPS:])
+        left = self.walk(met, steps_of(self._tolerance, self._random), leaves=light is not None)
+        if light and left and (elsewhere := self._meet(light() or met[0].geometry, _FIRST)):
+            self.walk(elsewhere, left, leaves=False)
 
-    def _walk(self, met: tuple[Sitting, list[Any], Answer], steps: list[Step]) -> None:
-        """The calls of `steps` on one model, then what must not have changed meanwhile."""
-        sitting, inputs, self._before = met
-        history = [self._before.outputs]
-        for step in steps:
-            inputs = self._take(sitting, inputs, step, history)
-        self._reread(sitting, history)
-        self._require_weights_intact(sitting)
-        if any(step.change is same_again for step in steps):
-            self._require_nothing_stored(sitting, inputs)
-
-    def _require_nothing_stored(self, sitting: Sitting, inputs: list[Any]) -> None:
-        """The last input once more, its kernels storing nothing: what is right then was kept from the call before."""
-        try:
-            require_kernels_matter(self._talk, inputs, self._expected(sitting, inputs))
-        except Wrong:
-            said = "the last input again is answered right although the kernels store nothing: results are kept"
-            raise Wrong("repeated_call", "rejected", f"{said} between calls; every call must do its own work") from None
-
-    def _take(self, sitting: Sitting, inputs: list[Any], step: Step, history: list[list[torch.Tensor]]) -> list[Any]:
-        before = sitting.weights
-        if step.weights:
-            changed = step.reweigh(before, self._random) if step.reweigh else fresh_weights(sitting.model, self._seed())
-            self._give(sitting, changed, step.weights)
-        inputs = sitting.geometry.draw(self._seed()) if step.change is None else step.change(inputs, self._random)
-        with failing(step.check):
-            answer = self.call(sitting, inputs, f", call {len(history) + 1} on the same model: {step.said}")
-            if step.change is same_again:
-                require_same_work(self._before.report, answer.report)
-        if step.reweigh:  # for this call only; back to weights that were used before, which a cache may take for these
-            self._give(sitting, before, "copy")
-        self._before = answer
-        history.append(answer.outputs)
-        self.passed(step.check, step.said)
-        return inputs
-
-    def _reread(self, sitting: Sitting, history: list[list[torch.Tensor]]) -> None:
-        for call in (0, self._random.randrange(len(history) - 1)):
-            for then, now in zip(history[call], self._talk.reread(call), strict=True):
-                if not torch.equal(then.reshape(-1).view(torch.uint8), now.reshape(-1).view(torch.uint8)):
-                    said = f"the output of call {call + 1} changed during later calls; return fresh memory"
-                    raise Wrong("earlier_outputs", "rejected", said)
-        self.passed("earlier_outputs", "unchanged after later calls")
-
-    def _conclude(self) -> None:
+    def conclude(self) -> None:
         self.passed("precision_class", f"{self.tally.precision}: {PRECISION_SAID[self.tally.precision]}")
         self.passed("contract", "plain contiguous tensors of the reference's shape and dtype in fresh memory")
         self.passed("inputs_unchanged")

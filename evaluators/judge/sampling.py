@@ -6,6 +6,7 @@ addresses are, and the check says so.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -16,36 +17,45 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from evaluators.evaluation import Check, Status
 from evaluators.judge.compare import Expected, compare
-from evaluators.judge.conversation import Answer, CandidateFault, converse, shared_bytes_for
+from evaluators.judge.conversation import Answer, CandidateFault, Conversation, shared_bytes_for
 from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import ROUNDING_OF_BOTH, FullSize, full_size_of
 from evaluators.judge.own_arithmetic import require_lawful
 from evaluators.judge.same_launches import CHECK, require_same_launches
-from evaluators.judge.shared_bytes import on_host
 from evaluators.judge.verdicts import Wrong, require_in_bounds, require_same_parameters, wrong_values
 from evaluators.problem import Tolerance
 from evaluators.rungs import Failure, Findings, Task
 
-ENTRY = "evaluators.inside.interpret:main"
 BUDGET_S = 0.8
 CALL_LIMIT_S = 30.0  # three launches in part on a busy machine, and a gigabyte rearranged by torch
 _HOST_MEMORY = "DefaultCPUAllocator"  # torch's own words where this machine, not the target, is too small
+Process = Callable[[int, float], Conversation]  # by bytes to be shared and seconds for a call
 COMPARED_MAX = 2048  # samples per batch item, drawn at random
 _MALFORMED = Wrong("full_size_values", "crashed", "the candidate's process sent malformed samples")
 
 
-def examine_full_size(task: Task, arguments: dict[str, Any], examined: Examination, findings: Findings) -> Findings:
-    """Add what sampled programs at the published size show. Never weakens what was found before."""
+def full_size_answer(task: Task, process: Process, examined: Examination) -> Answer | None:
+    """One call at the published size in a process of its own, None where it cannot be laid out here.
+
+    Raises CandidateFault, Wrong. Of `examined` it needs what the first call has shown.
+    """
     plan = full_size_of(task.reference)
-    if plan is None:
-        why = "several outputs, non-tensor inputs or too many parameters to lay out here"
-        return _with(findings, "full_size_samples", why, "not_checked")
+    return None if plan is None else _call(task, process, plan, examined)
+
+
+def examine_full_size(
+    task: Task, answered: Callable[[], Answer | None], examined: Examination, findings: Findings
+) -> Findings:
+    """Add what sampled programs at the published size show. Never weakens what was found before."""
     try:
-        answer = _call(task, arguments, plan, examined)
+        answer, plan = answered(), full_size_of(task.reference)
     except CandidateFault as fault:
         return _after_fault(findings, fault)
     except Wrong as wrong:
         return _failed(findings, wrong)
+    if answer is None or plan is None:
+        why = "several outputs, non-tensor inputs or too many parameters to lay out here"
+        return _with(findings, "full_size_samples", why, "not_checked")
     try:
         findings = _same_launches(task, answer, findings)
         return _judged(answer, plan, examined, task.problem.tolerance, findings)
@@ -60,16 +70,14 @@ def _same_launches(task: Task, answer: Answer, findings: Findings) -> Findings:
     return _with(findings, CHECK, f"{compared} launches at the published size agree with what was compiled")
 
 
-def _call(task: Task, arguments: dict[str, Any], plan: FullSize, examined: Examination) -> Answer:
+def _call(task: Task, process: Process, plan: FullSize, examined: Examination) -> Answer:
     tensors = [*plan.weights.values(), *(v for v in plan.inputs if isinstance(v, torch.Tensor))]
     seed = int.from_bytes(os.urandom(6), "big")
     sample: dict[str, Any] = {"budget_s": BUDGET_S, "seed": seed, "launches": examined.launches, "batch": plan.batch}
     sample |= {"items": plan.items, "to_end": bool(plan.items) and not examined.direct, "is_whole": not plan.sparse}
     outputs = [] if plan.sparse else list(plan.expected().values())
     needed = shared_bytes_for([*tensors, *outputs]) + (1 << 16)
-    with converse(
-        task.zygotes.interpret, ENTRY, arguments, shared=on_host(needed), call_limit_s=CALL_LIMIT_S
-    ) as conversation:
+    with process(needed, CALL_LIMIT_S) as conversation:
         conversation.load(task.candidate.source)
         require_same_parameters(conversation.build(plan.init_literal), plan.weights)
         conversation.set_weights(plan.weights)

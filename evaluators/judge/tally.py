@@ -11,7 +11,7 @@ from evaluators.judge.compare import Comparison, Precision, numeric_error_of, wo
 
 @dataclass
 class Tally:
-    """`worst` is the comparison that came nearest to its bound, None before the first."""
+    """`worst`: the comparison nearest to its bound, with the elements and the class of all; None before the first."""
 
     worst: NumericError | None = None
     elements: int = 0
@@ -20,7 +20,15 @@ class Tally:
     def note(self, c: Comparison, geometry: str) -> None:
         """Count one comparison."""
         self.elements += c.elements
-        self.precision = "tf32" if c.precision == "tf32" else self.precision
-        if self.worst:
-            self.worst = self.worst.model_copy(update={"precision": self.precision})
-        self.worst = worse_of(self.worst, numeric_error_of(c, geometry, self.elements, self.precision))
+        self._hold(numeric_error_of(c, geometry, self.elements, c.precision))
+
+    def add(self, other: "Tally") -> None:
+        """Count what another has counted."""
+        self.elements += other.elements
+        if other.worst:
+            self._hold(other.worst)
+
+    def _hold(self, found: NumericError) -> None:
+        self.precision = "tf32" if found.precision == "tf32" else self.precision
+        whole = {"precision": self.precision, "elements_compared": self.elements}
+        self.worst = worse_of(self.worst, found).model_copy(update=whole)

@@ -10,41 +10,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from evaluators.evaluation import Check
-from evaluators.judge.conversation import CandidateFault, converse, shared_bytes_for
+from evaluators.judge.conversation import CandidateFault, shared_bytes_for
 from evaluators.judge.examination import LARGER, Examination
-from evaluators.judge.full_size import begin_reference, full_size_of
 from evaluators.judge.geometry import Geometries, geometries_of
-from evaluators.judge.larger import INTERPRETED, larger_of
-from evaluators.judge.sampling import examine_full_size
-from evaluators.judge.shared_bytes import on_host
 from evaluators.judge.verdicts import CannotCheck, Wrong
 from evaluators.rungs import Failure, Findings, Task
 
 if TYPE_CHECKING:
     from evaluators.judge.device.bench import Bench
-
-ENTRY = "evaluators.inside.interpret:main"
-CALL_LIMIT_S = 20.0  # one call on a small geometry; an honest direct kernel needs less than 1 s
-
-
-@dataclass(frozen=True)
-class OnHost:
-    """Small geometries in the interpreter are done with; the published size is open."""
-
-    arguments: dict[str, Any]
-    examination: Examination
-    findings: Findings
-
-    def finish(self, task: Task) -> Findings:
-        """Add the published size, for which `task` has found what was compiled."""
-        if self.findings.failure or self.findings.unverified:
-            return self.findings
-        return examine_full_size(task, self.arguments, self.examination, self.findings)
+    from evaluators.rungs.interpreted import Interpreted
 
 
 @dataclass(frozen=True)
@@ -62,7 +41,7 @@ class Emulated:
 class Begun:
     """Both ways of judging, under way."""
 
-    host: Future[OnHost | Emulated]
+    host: "Future[Interpreted | Emulated]"
     device: Future[Findings]
 
 
@@ -118,33 +97,16 @@ def _not_interpreted(why: str) -> Check:
     return Check(name="interpreted", status="not_checked", detail=f"judged on the device only: {why}")
 
 
-def begin_on_host(task: Task) -> OnHost | Emulated:
+def begin_on_host(task: Task) -> "Interpreted | Emulated":
     """Small geometries without a GPU: in the interpreter, or emulated."""
     torch.set_num_threads(1)  # small tensors: two threads on two busy cores took 5 s where one takes 0.14 s
     if task.candidate.language == "cuda":
         from evaluators.cuda import emulate
 
         return Emulated(emulate.check(task))
-    return _interpreted(task)
+    from evaluators.rungs import interpreted
 
-
-def _interpreted(task: Task) -> OnHost:
-    geometries = geometries_of(task.reference)
-    plan = full_size_of(task.reference)
-    if plan is not None and plan.convolution is None:
-        begin_reference(task.reference)
-    device = {**task.gpu.model_dump(mode="json"), "capability": task.gpu.capability}
-    arguments = {"device": device, "library_ops": list(task.problem.library_ops)}
-    larger = larger_of(task.reference, INTERPRETED)
-    needed = max(bytes_needed(geometries), larger.shared_bytes)
-    with converse(
-        task.zygotes.interpret, ENTRY, arguments, shared=on_host(needed), call_limit_s=CALL_LIMIT_S
-    ) as conversation:
-        examination = Examination(
-            conversation, task.problem.key, task.problem.tolerance, library_ops=task.problem.library_ops
-        )
-        findings = examined(examination, lambda: examination.run_all(task.candidate.source, geometries, larger))
-    return OnHost(arguments, examination, findings)
+    return interpreted.check(task)
 
 
 def examined(examination: Examination, ask: Callable[[], None]) -> Findings:

@@ -52,7 +52,7 @@ class _Parts:
         """Ask everything. `few` is asked once the first parts run."""
         order = list(self._geometries.general)
         random.SystemRandom().shuffle(order)
-        at_once: list[Ask] = [lambda e: e.own(self._geometries), lambda e: e.sequence(self._geometries)]
+        at_once: list[Ask] = [lambda e: e.own(self._geometries), lambda e: e.many_calls(self._geometries)]
         at_once += [_unpublished(geometry) for geometry in order[:FEW_GEOMETRIES]]
         beyond = Beyond(self._bench, self._task.candidate, self._task.reference)  # by what is free now
         with ThreadPoolExecutor(max_workers=_ABREAST) as pool:

@@ -4,6 +4,7 @@ import os
 import struct
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -155,6 +156,24 @@ def test_a_program_that_never_reads(start):
         with pytest.raises(ChildEnded) as caught:
             child.send({}, bytes(8 << 20))
     assert caught.value.outcome.killed == "timeout"
+
+
+def test_another_thread_may_end_what_is_waited_for(start):
+    with start("sleep") as child:
+        Timer(0.3, child.cancel).start()
+        began = time.monotonic()
+        with pytest.raises(ChildEnded) as caught:
+            child.receive(20)
+        child.cancel()
+    assert caught.value.outcome.killed == "cancelled"
+    assert time.monotonic() - began < 5
+
+
+def test_wishes_to_end_that_come_together_are_one(start):
+    with start("sleep") as child:
+        for _ in range(3):
+            child.cancel()
+        assert child.kill("timeout").killed == "cancelled"
 
 
 def test_killing_is_idempotent_and_leaving_kills(start):

@@ -46,9 +46,9 @@ class DeviceExamination(Examination):
         if self._own_geometry(geometries) is None:
             raise CannotCheck(self._limits[0])
 
-    def sequence(self, geometries: Geometries) -> None:
-        """Many calls on one model."""
-        self._sequence(geometries.smallest, geometries.reduced, geometries.unshrunk)
+    def many_calls(self, geometries: Geometries) -> None:
+        """The sequence of calls on one model."""
+        self._sequence((geometries.smallest, geometries.reduced, geometries.unshrunk), None)
 
     def unpublished(self, geometry: Geometry) -> None:
         """A geometry that was never published; refusing it by raising limits the scope."""

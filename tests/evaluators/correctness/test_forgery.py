@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluators.rungs import correctness
+from evaluators.rungs import interpreted
 
 FORGED = """
     def forward(self, x):
@@ -41,7 +41,7 @@ MESSAGES = {
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_a_forged_answer_cannot_pass(check, honest, small, replaced, name, monkeypatch):
-    monkeypatch.setattr(correctness, "CALL_LIMIT_S", 3.0)
+    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 3.0)
     forward = FORGED.replace("{message}", repr(MESSAGES[name]))
     text = replaced(honest("direct_triton"), "    def forward(self, x):\n", forward + "    def compute(self, x):\n")
     found = check(text, small)
@@ -50,7 +50,7 @@ def test_a_forged_answer_cannot_pass(check, honest, small, replaced, name, monke
 
 
 def test_a_flood_of_heartbeats_ends_at_the_limit(check, honest, small, replaced, monkeypatch):
-    monkeypatch.setattr(correctness, "CALL_LIMIT_S", 1.5)
+    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 1.5)
     forward = FORGED.replace("channel.send({message})", "[channel.send({'beat': 'x'}) for _ in iter(int, 1)]")
     text = replaced(honest("direct_triton"), "    def forward(self, x):\n", forward + "    def compute(self, x):\n")
     found = check(text, small)
@@ -59,7 +59,7 @@ def test_a_flood_of_heartbeats_ends_at_the_limit(check, honest, small, replaced,
 
 def test_a_claim_that_the_harness_cannot_is_never_passed(check, honest, small, replaced, monkeypatch):
     """The other geometries are asked all the same, and the process that claimed it is asleep then."""
-    monkeypatch.setattr(correctness, "CALL_LIMIT_S", 3.0)
+    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 3.0)
     claim = {"fault": "NotImplementedError", "message": "", "unsupported": "cannot", "report": {}}
     forward = FORGED.replace("{message}", repr(claim))
     text = replaced(honest("direct_triton"), "    def forward(self, x):\n", forward + "    def compute(self, x):\n")

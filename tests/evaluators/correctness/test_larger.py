@@ -8,7 +8,7 @@ from evaluators.judge.larger import INTERPRETED, LITTLE, ONE_AXIS, Cost, afforda
 from evaluators.judge.reference import Reference
 from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
-from evaluators.rungs import Findings, correctness
+from evaluators.rungs import Findings, correctness, interpreted
 
 GRID = "grid = (triton.cdiv(M, 16),)"
 LOOP = "range(0, K, BLOCK_K)"
@@ -51,7 +51,7 @@ def test_who_refuses_larger_sizes_passes_and_it_is_said(check, beyond, replaced)
 @pytest.fixture
 def nothing_at_once(monkeypatch):
     """All sizes at once cost too much, and there is time for every single one."""
-    monkeypatch.setattr(correctness, "INTERPRETED", Cost(10, 10))
+    monkeypatch.setattr(interpreted, "INTERPRETED", Cost(10, 10))
     monkeypatch.setattr(examination, "LARGER_S", 60.0)
 
 

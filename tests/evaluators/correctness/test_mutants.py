@@ -1,5 +1,7 @@
 """A correct kernel with one mistake: each is found, at the right place, with a message that names it."""
 
+import time
+
 import pytest
 
 STORE = "tl.store(y_ptr + offs, acc, mask=live)"
@@ -159,3 +161,12 @@ def test_batch_items_left_out_at_the_published_size_are_not_passed(check, honest
     found = check(text, stride_one)
     assert found.failure is None
     assert "stay unwritten" in found.unverified
+
+
+def test_what_is_wrong_ends_everything_that_runs_beside(check, honest, stride_one, replaced):
+    changes, _ = ONLY_ON_OTHERS["bias lost"]
+    slow = "    def forward(self, x):\n        if x.numel() > 1_000_000:\n            import time\n            time.sleep(25)\n"
+    text = replaced(honest("direct_triton"), *changes, "    def forward(self, x):\n", slow)
+    begun = time.monotonic()
+    assert "bias is not added" in check(text, stride_one).failure.message
+    assert time.monotonic() - begun < 15
