@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -41,7 +42,8 @@ def _begin(control: socket.socket, options: dict[str, Any], plan: Plan | None = 
     try:
         with _ended_with_its_owner(control):
             plan = plan or _settled(options)
-            _preload(options["preload"])
+            with _somewhere_to_write(plan):
+                _preload(options["preload"])
     except SandboxUnavailable as refusal:
         control.send(json.dumps({"failure": str(refusal)}).encode())
         os._exit(1)
@@ -72,6 +74,16 @@ def _settled(options: dict[str, Any]) -> Plan:
     plan = choose(options)
     settle(plan)
     return plan
+
+
+@contextmanager
+def _somewhere_to_write(plan: Plan) -> Iterator[None]:
+    """Temporary files of what is preloaded, a compiler's among them; programs have their own place."""
+    with tempfile.TemporaryDirectory(dir=plan.scratch_parent) as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        yield
+    tempfile.tempdir = None
+    del os.environ["TMPDIR"]
 
 
 def _preload(names: list[str]) -> None:

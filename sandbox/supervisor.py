@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sandbox.contract import Limits
-from sandbox.layers.filesystem import OWN_SCRATCH_PARENT, enter_own_root
+from sandbox.layers.filesystem import enter_own_root
 from sandbox.layers.identity import own_uid
 from sandbox.layers.kernel import PR_SET_CHILD_SUBREAPER, prctl
 from sandbox.layers.namespaces import enter_namespaces, enter_user_namespace
@@ -148,17 +148,13 @@ def supervise(request: Request, plan: Plan) -> NoReturn:
     os._exit(0)
 
 
-def _scratch_parent(plan: Plan) -> str:
-    return OWN_SCRATCH_PARENT if plan.own_root else "/tmp"  # noqa: S108 - the name below it is unpredictable
-
-
 def _scratch_prefix(supervisor: int) -> str:
     return f"agent-sandbox-{supervisor}-"
 
 
 def clean_up_after(supervisor: int, plan: Plan) -> None:
     """Remove what a supervisor that was killed from outside could not remove itself."""
-    for left in Path(_scratch_parent(plan)).glob(_scratch_prefix(supervisor) + "*"):
+    for left in Path(plan.scratch_parent).glob(_scratch_prefix(supervisor) + "*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -168,7 +164,7 @@ def _supervised(request: Request, plan: Plan, status: socket.socket) -> dict[str
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     with contextlib.suppress(PermissionError):  # a fork bomb must not starve the one who ends it
         os.setpriority(os.PRIO_PROCESS, 0, -20)
-    scratch = tempfile.mkdtemp(prefix=_scratch_prefix(os.getpid()), dir=_scratch_parent(plan))
+    scratch = tempfile.mkdtemp(prefix=_scratch_prefix(os.getpid()), dir=plan.scratch_parent)
     try:
         return _placed(request, _placement(request, plan, scratch, nice), status)
     finally:

@@ -14,6 +14,7 @@ in every tier.
 from dataclasses import dataclass
 from typing import Literal
 
+from sandbox.layers.filesystem import OWN_SCRATCH_PARENT
 from sandbox.layers.identity import CAP_PERFMON, holds
 from sandbox.view import View
 
@@ -61,6 +62,11 @@ class Plan:
         if "counters" in self.grants and self.own_proc and holds(CAP_PERFMON):
             kept.append(CAP_PERFMON)
         return tuple(kept)
+
+    @property
+    def scratch_parent(self) -> str:
+        """Where every program gets a directory of its own."""
+        return OWN_SCRATCH_PARENT if self.own_root else "/tmp"  # noqa: S108 - the name below it is unpredictable
 
     @property
     def own_tmp(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import triton
 
-from evaluators.inside import no_library, version_key
+from evaluators.inside import no_library, triton_driver, version_key
 from evaluators.inside.kernel_trace import KernelTrace
 from evaluators.inside.operator_record import OperatorRecord
 from evaluators.inside.process_audit import ProcessAudit
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from evaluators.inside.extension import CardExtensions
 
 version_key.install()
+triton_driver.install()
 
 
 class SharedDeviceMemory:
