@@ -21,12 +21,13 @@ from evaluators.judge.verdicts import Wrong
 from evaluators.measurement import Latency
 
 SHORT_MS = 6.0  # a batch should take that long: candidates' costs differ from the calibrated one by up to 0.4 ms
-RELATIVE_ERROR = 0.01  # of the median, at which sampling stops
+RELATIVE_ERROR = 0.01  # of the median that counts, at which sampling stops
 LEAST_SAMPLES, MOST_SAMPLES = 7, 60
 BUDGET_S = 3.0
 CALL_LIMIT_S = 20.0  # of a batch; everything is compiled by then
 _SLACK = 0.1  # of the time, by which the two clocks may differ
 _SLACK_MS = 0.25  # per batch
+_CONFIRMING = 0.25  # of that difference, what the judge's own median may be off by
 _DRIFT = 0.08  # of the protocol's cost: 7.0 to 7.6 ms within seconds, in batches that leave the card idle (one H100)
 _STRICT_EVERY = 4
 _LEAK_BYTES = 512 << 20
@@ -74,12 +75,18 @@ class Samples:
         )
 
     def is_known(self) -> bool:
-        """Whether the relative error of the median is small enough."""
-        kept = np.array([self.outside_ms[i] for i in self.kept])
-        if len(kept) < LEAST_SAMPLES:
+        """Whether the median that counts is known well enough, and the judge's so well that it may confirm another."""
+        if len(self.kept) < LEAST_SAMPLES:
             return False
+        believed = self.believed_ms
+        known = self._error_ms(believed) < RELATIVE_ERROR * abs(median(believed[i] for i in self.kept))
+        return known and self._error_ms(self.outside_ms) < _CONFIRMING * self._slack_ms
+
+    def _error_ms(self, values: Sequence[float]) -> float:
+        """Standard error of the median of the samples kept."""
+        kept = np.array([values[i] for i in self.kept])
         draws = np.random.default_rng(0).choice(kept, (200, len(kept)))
-        return bool(np.median(draws, axis=1).std() < RELATIVE_ERROR * abs(np.median(kept)))
+        return float(np.median(draws, axis=1).std())
 
     @property
     def is_corroborated(self) -> bool:
