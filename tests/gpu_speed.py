@@ -49,11 +49,17 @@ def main() -> int:
         if device is None:
             print("no NVIDIA GPU here: nothing is measured")
             return 1
-        rows = [row for problem in options.problems for row in verdicts(judge, problem, options.gpu)]
+        rows = [row for problem in options.problems for row in told(verdicts(judge, problem, options.gpu))]
     if options.attempts:
-        rows.append(rate(options.gpu, options.attempts))
+        rows += told([rate(options.gpu, options.attempts)])
     print(table((f"on {device}", "figure", "remark"), rows))
     return 0
+
+
+def told(rows: list[Row]) -> list[Row]:
+    """The rows, printed at once also: a sitting that is cut off keeps them."""
+    print(*map(" | ".join, rows), sep="\n", file=sys.stderr, flush=True)
+    return rows
 
 
 def _arguments() -> argparse.Namespace:

@@ -31,7 +31,7 @@ def pack_tap(w_ptr, wp_ptr, bits_ptr, tap, IC: tl.constexpr, CHANNELS: tl.conste
     if PRECISION == "tf32":
         tl.store(target, round_tf32(v), mask=stored)
     else:
-        v = v * power_of_two(half_exponent(bits_ptr + 1))
+        v = v * power_of_two(half_exponent(bits_ptr))
         high = v.to(tl.float16)
         if PRECISION == "split":
             low = (v - high.to(tl.float32)).to(tl.float16)
@@ -109,11 +109,25 @@ def produce(xd, xd2, wd, wd2, xs, xs2, ws, ws2, x_full, x_empty, w_full, w_empty
 
 
 @gluon.jit
-def store_tile(y_ptr, b_ptr, out, f0, co0, LAST, OC: gl.constexpr, OD: gl.constexpr, OH: gl.constexpr,
+def item_inverse(bits_ptr, position, first, LAST, SPAN: gl.constexpr, COUNT: gl.constexpr):
+    """What undoes the scale of the batch item of each of COUNT positions; two scalars where no more items can meet."""
+    last = LAST // SPAN - 1
+    if COUNT > SPAN:
+        return inverse_scale(bits_ptr + 1 + gl.minimum(position // SPAN, last))
+    n = gl.minimum(first // SPAN, last)
+    here = inverse_scale(bits_ptr + 1 + n)
+    return gl.where(position < (n + 1) * SPAN, here, inverse_scale(bits_ptr + 1 + gl.minimum(n + 1, last)))
+
+
+@gluon.jit
+def store_tile(y_ptr, b_ptr, bits_ptr, out, f0, co0, LAST, OC: gl.constexpr, OD: gl.constexpr, OH: gl.constexpr,
                OW: gl.constexpr, PD: gl.constexpr, PH: gl.constexpr, PW: gl.constexpr, SPAN: gl.constexpr,
                PLANE: gl.constexpr, PITCH: gl.constexpr, PIXELS: gl.constexpr, COUNT: gl.constexpr,
-               DENSE: gl.constexpr, HAS_BIAS: gl.constexpr):
+               BITS: gl.constexpr, DENSE: gl.constexpr, HAS_BIAS: gl.constexpr):
     """64 rows (8 channels, pixel, channel) x COUNT positions; positions outside the output are dropped."""
+    if BITS == 16:
+        f = f0 + gl.arange(0, COUNT, gl.SliceLayout(0, out.type.layout))
+        out = out * (item_inverse(bits_ptr, f, f0, LAST, SPAN, COUNT) * inverse_scale(bits_ptr))[None, :]
     if PIXELS == 1:
         lay: gl.constexpr = out.type.layout
         co = gl.arange(0, 64, gl.SliceLayout(1, lay))
@@ -153,11 +167,6 @@ def multiply(y_ptr, b_ptr, bits_ptr, xs, xs2, ws, ws2, x_full, x_empty, w_full, 
     PARTS: gl.constexpr = 2 if SPLIT else PIXELS
     REACH: gl.constexpr = (KH - 1) * PITCH + SHIFTS - 1
     lay: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, COUNT, 256 // BITS])
-    x_inverse = 1.0
-    w_inverse = 1.0
-    if BITS == 16:
-        x_inverse = inverse_scale(bits_ptr)
-        w_inverse = inverse_scale(bits_ptr + 1)
     ix = 0
     iw = 0
     for tile in range(gl.program_id(0), TILES, PROGRAMS):
@@ -196,12 +205,9 @@ def multiply(y_ptr, b_ptr, bits_ptr, xs, xs2, ws, ws2, x_full, x_empty, w_full, 
                 ix += 1
             if SPLIT:
                 total += acc
-        if SPLIT:
-            out = total * x_inverse * w_inverse
-        else:
-            out = acc * x_inverse * w_inverse
-        store_tile(y_ptr, b_ptr, out, f0 + HALF * COUNT, tile % CO_TILES * (64 // PIXELS), LAST, OC, OD, OH, OW,
-                   PD, PH, PW, SPAN, PLANE, PITCH, PIXELS, COUNT, DENSE, HAS_BIAS)
+        store_tile(y_ptr, b_ptr, bits_ptr, total if SPLIT else acc, f0 + HALF * COUNT,
+                   tile % CO_TILES * (64 // PIXELS), LAST, OC, OD, OH, OW, PD, PH, PW, SPAN, PLANE, PITCH, PIXELS,
+                   COUNT, BITS, DENSE, HAS_BIAS)
 
 
 @gluon.jit

@@ -122,20 +122,21 @@ PACK_INPUT = '''
 def pack_input(x_ptr, w_ptr, xp_ptr, bits_ptr, BLOCKS, PADS, FIRST, ROWS, WEIGHTS, IC: tl.constexpr, ID: tl.constexpr,
                IH: tl.constexpr, IW: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, SPAN: tl.constexpr,
                CHANNELS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr):
-    """The packed input with the scale guessed as 2**8, its zero pads, and the ranges of input and weights."""
+    """The packed input with the scales guessed as 2**8, its zero pads, and the ranges: of the weights, of each item."""
     pid = tl.program_id(0)
     if pid < BLOCKS:
         top = pack_block(x_ptr, xp_ptr, pid, 256.0, FIRST, IC, ID, IH, IW, HEIGHT, WIDTH, SPAN, CHANNELS, PRECISION,
                          BLOCK)
         if PRECISION != "tf32":
-            tl.atomic_max(bits_ptr, top.to(tl.int32, bitcast=True), sem="relaxed")
+            item = pid // tl.cdiv(ID * IH * IW, BLOCK)
+            tl.atomic_max(bits_ptr + 1 + item, top.to(tl.int32, bitcast=True), sem="relaxed")
     elif pid < BLOCKS + PADS:
         clear_pads(xp_ptr, pid - BLOCKS, FIRST, ROWS, ID, IH, IW, HEIGHT, WIDTH, SPAN,
                    CHANNELS * 2 if PRECISION == "split" else CHANNELS)
     else:
         at = (pid - BLOCKS - PADS) * 4096 + tl.arange(0, 4096)
         top = tl.max(finite_magnitude(tl.load(w_ptr + at, mask=at < WEIGHTS, other=0.0)))
-        tl.atomic_max(bits_ptr + 1, top.to(tl.int32, bitcast=True), sem="relaxed")
+        tl.atomic_max(bits_ptr, top.to(tl.int32, bitcast=True), sem="relaxed")
 
 
 @triton.jit
@@ -144,14 +145,14 @@ def pack_weights(x_ptr, w_ptr, xp_ptr, wp_ptr, bits_ptr, TAPS, BLOCKS, MENDERS, 
                  SPAN: tl.constexpr, CHANNELS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
                  OC: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, PIXELS: tl.constexpr,
                  SHIFTS: tl.constexpr, PADDED: tl.constexpr):
-    """The weights of this call as rows of channels; where the guessed scale was wrong the input is packed again."""
+    """The weights of this call as rows of channels; batch items whose scale was guessed wrong are packed again."""
     pid = tl.program_id(0)
     if pid < TAPS:
         pack_tap(w_ptr, wp_ptr, bits_ptr, pid, IC, CHANNELS, PRECISION, OC, KD, KH, KW, PIXELS, SHIFTS, PADDED)
     else:
-        exponent = half_exponent(bits_ptr)
-        if exponent != 8:
-            for block in range(pid - TAPS, BLOCKS, MENDERS):
+        for block in range(pid - TAPS, BLOCKS, MENDERS):
+            exponent = half_exponent(bits_ptr + 1 + block // tl.cdiv(ID * IH * IW, BLOCK))
+            if exponent != 8:
                 pack_block(x_ptr, xp_ptr, block, power_of_two(exponent), FIRST, IC, ID, IH, IW, HEIGHT, WIDTH, SPAN,
                            CHANNELS, PRECISION, BLOCK)
 '''

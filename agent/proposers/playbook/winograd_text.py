@@ -54,7 +54,7 @@ def pack_input(x_ptr, w_ptr, xp_ptr, bits_ptr, BLOCKS, PADS, FIRST, LENGTH, WEIG
     if pid < BLOCKS:
         top = pack_pairs(x_ptr, xp_ptr, pid, 128.0, FIRST, LENGTH, IC, ID, IH * IW, IW, PAIRS, HEIGHT, WIDTH, CHANNELS,
                          BLOCK)
-        tl.atomic_max(bits_ptr, top.to(tl.int32, bitcast=True), sem="relaxed")
+        tl.atomic_max(bits_ptr + 1, top.to(tl.int32, bitcast=True), sem="relaxed")
     elif pid < BLOCKS + 4 * PADS:
         pad = pid - BLOCKS
         clear_pads(xp_ptr + tl.cast(pad // PADS, tl.int64) * LENGTH * CHANNELS, pad % PADS, FIRST, LENGTH, PAIRS, IH,
@@ -62,7 +62,7 @@ def pack_input(x_ptr, w_ptr, xp_ptr, bits_ptr, BLOCKS, PADS, FIRST, LENGTH, WEIG
     else:
         at = (pid - BLOCKS - 4 * PADS) * 4096 + tl.arange(0, 4096)
         top = tl.max(finite_magnitude(tl.load(w_ptr + at, mask=at < WEIGHTS, other=0.0)))
-        tl.atomic_max(bits_ptr + 1, top.to(tl.int32, bitcast=True), sem="relaxed")
+        tl.atomic_max(bits_ptr, top.to(tl.int32, bitcast=True), sem="relaxed")
 
 
 @triton.jit
@@ -80,7 +80,7 @@ def pack_tap(w_ptr, wp_ptr, bits_ptr, tap, IC: tl.constexpr, CHANNELS: tl.conste
     h0 = tl.load(at + 2 * TAPS, mask=live, other=0.0)
     half = (h0 + h2) * 0.5
     u = tl.where(i == 0, h0, tl.where(i == 1, half + 0.5 * h1, tl.where(i == 2, half - 0.5 * h1, -h2)))
-    u = u * power_of_two(half_exponent(bits_ptr + 1))
+    u = u * power_of_two(half_exponent(bits_ptr))
     target = wp_ptr + (tap * 64 + tl.arange(0, 64)[:, None]) * CHANNELS + c[None, :]
     tl.store(target, u.to(tl.float16), mask=(o >= 0)[:, None] & (c < CHANNELS)[None, :])
 
@@ -95,7 +95,7 @@ def pack_weights(x_ptr, w_ptr, xp_ptr, wp_ptr, bits_ptr, ALL_TAPS, BLOCKS, MENDE
     if pid < ALL_TAPS:
         pack_tap(w_ptr, wp_ptr, bits_ptr, pid, IC, CHANNELS, OC, TAPS, PADDED)
     else:
-        exponent = half_exponent(bits_ptr)
+        exponent = half_exponent(bits_ptr + 1)
         if exponent != 8:
             for block in range(pid - ALL_TAPS, BLOCKS, MENDERS):
                 pack_pairs(x_ptr, xp_ptr, block, power_of_two(exponent - 1), FIRST, LENGTH, IC, ID, IH * IW, IW, PAIRS,
@@ -174,7 +174,7 @@ def multiply(y_ptr, b_ptr, bits_ptr, xs, xs2, ws, ws2, x_full, x_empty, w_full, 
              ROWS: gl.constexpr, HAS_BIAS: gl.constexpr):
     """One warpgroup: 64 channel rows x half of the tile's positions, both planes of each."""
     lay: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, COUNT, 16])
-    inverse = inverse_scale(bits_ptr) * 2.0 * inverse_scale(bits_ptr + 1)
+    inverse = inverse_scale(bits_ptr + 1) * 2.0 * inverse_scale(bits_ptr)
     ix = 0
     iw = 0
     for tile in range(gl.program_id(0), TILES, PROGRAMS):

@@ -107,6 +107,8 @@ def call(module, case):
     layer = model.conv_transpose3d
     layer = layer.to(getattr(torch, case.get("dtype", "float32")))
     x = torch.randn(case["x"]).to(layer.weight.dtype) * case.get("scale", 1.0)
+    if case.get("steep"):  # batch items of very different size; each is looked at alone
+        x *= torch.logspace(-3, 3, len(x)).view(-1, *[1] * (x.dim() - 1))
     if case.get("strided"):
         x = x.transpose(-1, -2).contiguous().transpose(-1, -2)
     if "refused" in case:
@@ -116,9 +118,9 @@ def call(module, case):
     with torch.no_grad():
         y = model(x)
         exact = layer.double()(x.double())
-    error = float((y.double() - exact).norm() / exact.norm())
+    alone = zip(y.double(), exact, strict=True) if case.get("steep") else [(y.double(), exact)]
     return {
-        "error": error,
+        "error": max(float((ours - theirs).norm() / theirs.norm()) for ours, theirs in alone),
         "same_shape": y.shape == exact.shape,
         "contiguous": y.is_contiguous(),
         "finite": bool(y.isfinite().all()),

@@ -61,6 +61,13 @@ def test_split_operands_lose_no_more_than_fp32(interpret, emit):
         assert answer["same_shape"] and answer["error"] < 2e-7, answer
 
 
+@pytest.mark.parametrize(("precision", "pixels", "most"), [("half", 4, 4.5e-4), ("split", 1, 2e-7)])
+def test_a_small_batch_item_loses_nothing_to_a_large_one(interpret, emit, precision, pixels, most):
+    cases = [dict(case, options={}, steep=True) for case in SERVED[:3]]  # no bias: it would hide them
+    for answer in interpret([emit(SLAB.format(precision=precision, pixels=pixels))], cases):
+        assert answer["same_shape"] and answer["error"] < most, answer
+
+
 def test_other_geometries_are_served_by_the_direct_kernel(interpret, emit):
     for answer in interpret([emit(SLAB.format(precision="half", pixels=2))], ELSEWHERE):
         assert answer["same_shape"] and answer["error"] < (5e-4 if "dtype" in answer["case"] else 4e-7), answer
