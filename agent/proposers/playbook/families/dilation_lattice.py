@@ -76,8 +76,9 @@ def values_before(pid, RATIO):
 
 
 @triton.jit(do_not_specialize=["TILES"])
-def dilation_lattice(x, w, b_ptr, y_ptr, e_ptr, RATIO, FILLS, DEAD, COLUMNS, COLS, TILES, LOW_X, LOW_W, FIRST, SPAN, OC,
-                     OCG, OCP, OD: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, QH: tl.constexpr, QW: tl.constexpr,
+def dilation_lattice(x, w, b_ptr, y_ptr, e_ptr, RATIO, FILLS, DEAD, COLUMNS, COLS, TILES, LOW_X, LOW_W: tl.constexpr,
+                     FIRST: tl.constexpr, SPAN: tl.constexpr, OC: tl.constexpr, OCG: tl.constexpr, OCP: tl.constexpr,
+                     OD: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, QH: tl.constexpr, QW: tl.constexpr,
                      GROUPS: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr,
                      SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr,
                      DH: tl.constexpr, GD: tl.constexpr, GH: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr,

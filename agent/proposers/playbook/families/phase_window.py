@@ -17,17 +17,18 @@ from prompts.cards import built_in_card
 
 MAIN = '''
 @triton.jit(do_not_specialize=["TILES"])
-def phase_window(x, w, b_ptr, y_ptr, e_ptr, COLUMNS, COLS, TILES, LOW_X, LOW_W, FIRST, SPAN, OC, OCG, OCP,
-                 OD: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, QH: tl.constexpr, QW: tl.constexpr,
-                 GROUPS: tl.constexpr, KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr,
-                 SW: tl.constexpr, PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr,
-                 DH: tl.constexpr, STEP_D: tl.constexpr, STEP_H: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr,
-                 A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr,
-                 PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr,
-                 LANES: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr,
-                 DESCRIBED: tl.constexpr, HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, SCALE: tl.constexpr,
-                 SPLIT: tl.constexpr, PRECISION: tl.constexpr, PROMOTE: tl.constexpr, SWAP: tl.constexpr,
-                 GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
+def phase_window(x, w, b_ptr, y_ptr, e_ptr, COLUMNS, COLS, TILES, LOW_X, LOW_W: tl.constexpr, FIRST: tl.constexpr,
+                 SPAN: tl.constexpr, OC: tl.constexpr, OCG: tl.constexpr, OCP: tl.constexpr, OD: tl.constexpr,
+                 OH: tl.constexpr, OW: tl.constexpr, QH: tl.constexpr, QW: tl.constexpr, GROUPS: tl.constexpr,
+                 KD: tl.constexpr, KH: tl.constexpr, SD: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+                 PD: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr, DD: tl.constexpr, DH: tl.constexpr,
+                 STEP_D: tl.constexpr, STEP_H: tl.constexpr, A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr,
+                 STEP_W: tl.constexpr, STEPS: tl.constexpr, STEPS_H: tl.constexpr, PHASES_D: tl.constexpr,
+                 PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr, LANES: tl.constexpr,
+                 ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, DESCRIBED: tl.constexpr,
+                 HAS_BIAS: tl.constexpr, WIDE: tl.constexpr, SCALE: tl.constexpr, SPLIT: tl.constexpr,
+                 PRECISION: tl.constexpr, PROMOTE: tl.constexpr, SWAP: tl.constexpr, GROUP_M: tl.constexpr,
+                 BLOCK_M: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
     """One tile: BLOCK_O output channels, BLOCK_M positions of a plane, all phases along the width (ALL: all phases)."""
     column, col = place(COLUMNS, COLS, GROUP_M)
     plane = column // TILES
