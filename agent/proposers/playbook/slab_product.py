@@ -34,8 +34,7 @@ def pack_tap(w_ptr, wp_ptr, bits_ptr, tap, IC: tl.constexpr, CHANNELS: tl.conste
         v = v * power_of_two(half_exponent(bits_ptr))
         high = v.to(tl.float16)
         if PRECISION == "split":
-            low = (v - high.to(tl.float32)).to(tl.float16)
-            high = tl.where(q == 0, high, low)
+            high = tl.where(q == 0, high, low_part(v, high))
         tl.store(target, high, mask=stored)
 '''
 
@@ -204,7 +203,7 @@ def multiply(y_ptr, b_ptr, bits_ptr, xs, xs2, ws, ws2, x_full, x_empty, w_full, 
                 mbarrier.arrive(x_empty.index(s))
                 ix += 1
             if SPLIT:
-                total += acc
+                total += acc * (1 / 2048)
         store_tile(y_ptr, b_ptr, bits_ptr, total if SPLIT else acc, f0 + HALF * COUNT,
                    tile % CO_TILES * (64 // PIXELS), LAST, OC, OD, OH, OW, PD, PH, PW, SPAN, PLANE, PITCH, PIXELS,
                    COUNT, BITS, DENSE, HAS_BIAS)

@@ -99,8 +99,7 @@ def pack_block(x_ptr, xp_ptr, block, factor, FIRST, IC: tl.constexpr, ID: tl.con
             high = (v * factor).to(tl.float16)
             tl.store(target, tl.trans(high), mask=(s < S)[:, None])
             if PRECISION == "split":
-                low = (v * factor - high.to(tl.float32)).to(tl.float16)
-                tl.store(target + CHANNELS, tl.trans(low), mask=(s < S)[:, None])
+                tl.store(target + CHANNELS, tl.trans(low_part(v * factor, high)), mask=(s < S)[:, None])
     return top
 '''
 

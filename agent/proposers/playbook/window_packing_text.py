@@ -63,7 +63,7 @@ def pack_block(x_ptr, xp_ptr, plane, block, factor, LOW, FIRST, SPAN, ICG, POSIT
         at = xp_base + row[:, None] * CHANNELS + c[None, :]
         tl.store(at, tl.trans(high), mask=(s < POSITIONS)[:, None])
         if SPLIT:
-            tl.store(at + LOW, tl.trans((v - high.to(tl.float32)).to(tl.float16)), mask=(s < POSITIONS)[:, None])
+            tl.store(at + LOW, tl.trans(low_part(v, high)), mask=(s < POSITIONS)[:, None])
     return top
 
 
@@ -160,7 +160,7 @@ def pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW, ICG, OCG, OCP, KD: tl.constexpr,
         target = wp_base + ((step * ROWS + row) * OCP + o).to(tl.int64) * WIDTH + k
         tl.store(target, high, mask=step < STEPS)
         if SPLIT:
-            tl.store(target + LOW, (v - high.to(tl.float32)).to(tl.float16), mask=step < STEPS)
+            tl.store(target + LOW, low_part(v, high), mask=step < STEPS)
 
 
 @triton.jit(do_not_specialize=["BLOCKS"])

@@ -117,7 +117,7 @@ def window_product(x, w, row, group, oc0, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD:
                 low = multiplied(wv, xl, low, SWAP, "tf32")
                 low = multiplied(wl, xv, low, SWAP, "tf32")
             acc += part
-        acc += low
+        acc += low * (1 / 2048)
     else:
         for i in range(count):
             step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D, A_H,

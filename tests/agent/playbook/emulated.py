@@ -44,6 +44,9 @@ def slab(xd, xd2, wd, wd2, y, b, bits, FIRST, TILES, PROGRAMS, LAST, *, num_warp
     assert X.isfinite().all() and W.isfinite().all(), "pads or rows that nothing wrote"
     X = torch.cat([X, X.new_zeros(2 * z.BN, *X.shape[1:])])
     products = [(0, 0), (0, 1), (1, 0)] if z.SPLIT else [(q, q) for q in range(parts)]
+    if z.SPLIT:  # low parts are 2**11 times as large
+        X[:, 1] /= 2048
+        W[:, :, 1] /= 2048
     scale = torch.ones(LAST, dtype=torch.float64)
     if z.BITS == 16:
         items = torch.tensor([2.0 ** -(exponent(bits[0]) + exponent(item)) for item in bits[1:]], dtype=torch.float64)

@@ -109,6 +109,9 @@ def call(module, case):
     x = torch.randn(case["x"]).to(layer.weight.dtype) * case.get("scale", 1.0)
     if case.get("steep"):  # batch items of very different size; each is looked at alone
         x *= torch.logspace(-3, 3, len(x)).view(-1, *[1] * (x.dim() - 1))
+    before = x.clone()
+    if case.get("spike"):  # one element a million times larger; looked at where it does not reach
+        x.view(-1)[-1] = 1e6
     if case.get("strided"):
         x = x.transpose(-1, -2).contiguous().transpose(-1, -2)
     if "refused" in case:
@@ -118,6 +121,9 @@ def call(module, case):
     with torch.no_grad():
         y = model(x)
         exact = layer.double()(x.double())
+    if case.get("spike"):
+        far = exact == layer(before.double())
+        return {"error": float((y.double() - exact)[far].norm() / exact[far].norm()), "far": int(far.sum())}
     alone = zip(y.double(), exact, strict=True) if case.get("steep") else [(y.double(), exact)]
     return {
         "error": max(float((ours - theirs).norm() / theirs.norm()) for ours, theirs in alone),

@@ -60,6 +60,13 @@ def test_fp32_products_are_exact_on_every_geometry(interpret, emit, text):
         assert answer["error"] < 4e-7, answer
 
 
+def test_a_large_element_costs_the_rest_of_split_products_nothing(interpret, emit):
+    """The judge found it: one element a million times larger put a phase that it does not reach off by 1e-5."""
+    case = {"init": [2, 3, 2], "options": {"stride": 2, "padding": 1}, "x": [1, 2, 4, 3, 5], "spike": True}
+    for answer in interpret([emit(text) for text in EXACT[2:]], [case]):
+        assert answer["far"] > 50 and answer["error"] < 2e-7, answer
+
+
 LATTICES = [  # every second output has taps: rows on even and odd addresses, channels beyond a tile, a plane beside a plane
     {"init": [5, 19, [3, 3, 3]], "options": {"stride": 2, "padding": 1, "dilation": 2}, "x": [2, 5, 3, 4, 3]},
     {

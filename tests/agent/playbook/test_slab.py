@@ -68,6 +68,12 @@ def test_a_small_batch_item_loses_nothing_to_a_large_one(interpret, emit, precis
         assert answer["same_shape"] and answer["error"] < most, answer
 
 
+def test_a_large_element_costs_the_others_of_its_item_nothing(interpret, emit):
+    cases = [dict(SERVED[0], x=[1, 4, 5, 6, 7], spike=True), dict(SERVED[3], x=[48, 4, 5, 9], spike=True)]
+    for answer in interpret([emit(SLAB.format(precision="split", pixels=1))], cases):
+        assert answer["far"] > 50 and answer["error"] < 2e-7, answer
+
+
 def test_other_geometries_are_served_by_the_direct_kernel(interpret, emit):
     for answer in interpret([emit(SLAB.format(precision="half", pixels=2))], ELSEWHERE):
         assert answer["same_shape"] and answer["error"] < (5e-4 if "dtype" in answer["case"] else 4e-7), answer

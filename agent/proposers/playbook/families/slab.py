@@ -258,7 +258,7 @@ FAMILY = Family(
             LAUNCH,
         )
     ),
-    fragments=("ROUND_TF32", "LAUNCH"),
+    fragments=("ROUND_TF32", "LOW_PART", "LAUNCH"),
     imports=slab_text.GLUON_IMPORTS,
     misfit=_misfit,
     start=_start,
