@@ -1,9 +1,9 @@
 """`agent verify`: judge an exported kernel again and hold it against its card; made for CI.
 
-A regression is a verdict that got worse; a measured time beyond the card's interval and `TIME_RATIO`, on a device of
-the same name; or, with the same toolchain and GPU, an estimated bound more than `BOUND_RATIO` above that of the card.
-Speed that cannot be compared so is said to be not compared. What differs without being worse (environment, toolchain,
-registers, changed code, another reference) is named.
+A regression is a verdict that got worse, other than for want of the card's GPU; a measured time beyond the card's
+interval and `TIME_RATIO`, on a device of the same name; or, with the same toolchain and GPU, an estimated bound more
+than `BOUND_RATIO` above that of the card. Speed that cannot be compared so is said to be not compared. What differs
+without being worse (environment, toolchain, registers, changed code, another reference) is named.
 
 Exit codes: 0 holds, 1 regression, 4 nothing got worse but the verdict is unverified.
 
@@ -92,14 +92,21 @@ def held_against(card: Card, evaluation: Evaluation, subject: Problem, code: str
     """What got worse against the card, and what else differs."""
     finding = Finding(notes=_differences(card, evaluation, subject, code))
     if _RANK[evaluation.verdict] < _RANK.get(card.verdict, 0) or evaluation.verdict == "failed":
-        finding.regressions.append(
+        words = (
             f"verdict: {verdict_text(evaluation)}, the card says {one_line(card.verdict)}: "
             f"{one_line(evaluation.message, 300)}"
         )
+        (finding.notes if _lacks_the_device(card, evaluation) else finding.regressions).append(words)
     for compare in (_times, _bounds):
         is_worse, words = compare(card, evaluation)
         (finding.regressions if is_worse else finding.notes).append(words)
     return finding
+
+
+def _lacks_the_device(card: Card, evaluation: Evaluation) -> bool:
+    """Whether nothing wrong was found and the card was judged on a GPU, this verdict on none."""
+    is_gpu_missing = "device" in card.environment and "device" not in evaluation.environment
+    return evaluation.verdict == "unverified" and is_gpu_missing
 
 
 def _times(card: Card, evaluation: Evaluation) -> tuple[bool, str]:
@@ -143,7 +150,7 @@ def _differences(card: Card, evaluation: Evaluation, subject: Problem, code: str
         *((name, old, evaluation.environment.get(name, "")) for name, old in card.environment.items()),
     )
     return [
-        f"{name} differs: card {one_line(str(old))}, here {one_line(str(new))}"
+        f"{name} differs: card {one_line(str(old))}, here {one_line(str(new)) or 'none'}"
         for name, old, new in pairs
         if old != new
     ]
@@ -161,7 +168,7 @@ def _lines(card: Card, evaluation: Evaluation, finding: Finding) -> list[str]:
         *(f"note: {inert(text)}" for text in finding.notes),
         *(f"not checked: {check.name}" for check in evaluation.checks if check.status == "not_checked"),
         *(f"REGRESSION: {inert(text)}" for text in finding.regressions),
-        *(["holds"] if not finding.regressions and evaluation.verdict == "passed" else []),
+        *([] if finding.regressions else ["holds" if evaluation.verdict == "passed" else "could not be verified here"]),
     ]
 
 

@@ -7,6 +7,7 @@ import measured
 import pytest
 
 from agent.commands.verify import held_against
+from evaluators.evaluation import Unverified
 from evaluators.problem import Problem
 from runs.export import export_source
 from runs.exports.card import kernel_code, read_card
@@ -25,9 +26,9 @@ def judge(recorded_measured):
     problem = Problem.model_validate_json(recorded_measured.run.config.problem_source)
     evaluation = recorded_measured.state().best.evaluation
 
-    def found(card=None, **changed):
+    def found(card=None, verdict=evaluation, **changed):
         claimed = read_card(text).model_copy(update=card or {})
-        return held_against(claimed, evaluation.model_copy(update=changed), problem, kernel_code(text) + "\n")
+        return held_against(claimed, verdict.model_copy(update=changed), problem, kernel_code(text) + "\n")
 
     return found
 
@@ -75,3 +76,15 @@ def test_bounds_are_compared_with_the_same_toolchain_only(judge):
 def test_what_differs_in_the_environment_is_named_and_is_no_regression(judge):
     finding = judge(environment={**measured.ENVIRONMENT, "driver": "1000.1"})
     assert finding.regressions == [] and "driver differs: card 999.99, here 1000.1" in finding.notes
+
+
+def test_unverified_is_a_regression_unless_only_the_gpu_of_the_card_is_missing(judge):
+    fields = {"candidate_id": "c", "problem": "p", "gpu": "rtx-4090", "rung": "correctness", "message": "Gluon"}
+    without_gpu = Unverified(**fields, environment={"torch": "2.0"})
+    finding = judge(verdict=without_gpu)
+    assert finding.regressions == [] and f"device differs: card {measured.TARGET}, here none" in finding.notes
+    assert any(note.startswith("verdict: unverified") and note.endswith("Gluon") for note in finding.notes)
+    on_the_gpu = judge(verdict=Unverified(**fields, environment=measured.ENVIRONMENT))
+    assert [text.partition(",")[0] for text in on_the_gpu.regressions] == ["verdict: unverified"]
+    both_without = judge(verdict=without_gpu, card={"environment": {"torch": "2.0"}})
+    assert [text.partition(",")[0] for text in both_without.regressions] == ["verdict: unverified"]
