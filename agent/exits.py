@@ -138,12 +138,13 @@ def problem_floor_text(directory: RunDirectory) -> str:
     """What the problem takes at least on this part, beside which the figure of a kernel is read."""
     roof = roof_of(directory.facts(), load_gpu(directory.run.config.gpu))
     if roof is None:
-        return "floor of the problem: not known, its FLOP were not counted"
+        return "floor of the problem: not known, its FLOP and bytes were not counted"
     bytes_text = f"{roof.memory_ms:.3g} ms for {roof.bytes_moved / 1e6:.4g} MB at {roof.tb_per_s:.3g} TB/s"
     rates = ", ".join(
         f"{roof.flop / peak / 1e9:.3g} ms at {peak:.4g} TFLOP/s {name}" for name, peak in roof.peaks.items()
     )
-    return f"floor of the problem (estimated from vendor figures): {bytes_text}; {roof.flop / 1e9:.4g} GFLOP: {rates}"
+    work = f"{roof.flop / 1e9:.4g} GFLOP: {rates}" if roof.flop else "its FLOP were not counted"
+    return f"floor of the problem (estimated from vendor figures): {bytes_text}; {work}"
 
 
 def summary(directory: RunDirectory, state: RunState, reason: str) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def _floor_summary(directory: RunDirectory) -> dict[str, Any] | None:
     roof = roof_of(directory.facts(), load_gpu(directory.run.config.gpu))
     if roof is None:
         return None
-    flop_ms = {name: roof.flop / peak / 1e9 for name, peak in roof.peaks.items()}
+    flop_ms = {name: roof.flop / peak / 1e9 for name, peak in roof.peaks.items() if roof.flop}
     return {"kind": "estimated", "bytes_ms": roof.memory_ms, "flop_ms": flop_ms, "limiter": roof.limiter}
 
 

@@ -185,7 +185,7 @@ def _hash(text: str) -> str:
 
 
 def _charts(reading: Reading, rows: Sequence[Row], roof: Roof | None) -> dict[str, Any]:
-    has_roof = roof and reading.gpu and rows
+    has_roof = roof and roof.flop and rows
     return {
         "times": times(rows),
         "progress": charts.progress(rows),
@@ -206,7 +206,7 @@ def _rooflines_elsewhere(reading: Reading, rows: Sequence[Row]) -> list[Markup]:
         except AgentError:  # a device nobody described: its times are in the table, it has no roof
             continue
         roof = roof_of(reading.facts, gpu)
-        found += [roofline(rows, roof, gpu, device=device)] if roof else []
+        found += [roofline(rows, roof, gpu, device=device)] if roof and roof.flop else []
     return found
 
 

@@ -14,7 +14,7 @@ from evaluators.problem import ProblemFacts
 
 @dataclass(frozen=True)
 class Roof:
-    """FLOP and bytes of one call, and what the part can do with them."""
+    """FLOP (0: not counted) and bytes of one call, and what the part can do with them."""
 
     flop: float
     bytes_moved: float
@@ -45,7 +45,7 @@ class Roof:
     def limiter(self) -> str:
         """What the floor counts."""
         if self.memory_ms >= self.floor_ms:
-            return "bytes at the vendor's bandwidth"
+            return "bytes at the vendor's bandwidth" + ("" if self.flop else "; its FLOP were not counted")
         fastest = max(self.peaks.values())
         return f"FLOP at the vendor's {'/'.join(name for name, peak in self.peaks.items() if peak == fastest)} peak"
 
@@ -60,13 +60,13 @@ class Roof:
 
 
 def roof_of(facts: ProblemFacts | None, gpu: GpuSpec | None) -> Roof | None:
-    """The roof, or None where the FLOP or the part are not known."""
-    if facts is None or gpu is None or not facts.flop or not facts.bytes_moved:
+    """The roof, or None where the part, or the FLOP and the outputs' bytes, are not known."""
+    if facts is None or gpu is None or not facts.bytes_moved or not (facts.flop or facts.outputs):
         return None
     dense = gpu.dense_peak_tflops
     peaks = {"fp32": dense.fp32, "tf32": dense.tf32 or 0.0, "fp16": dense.fp16 or 0.0, "bf16": dense.bf16 or 0.0}
     return Roof(
-        flop=float(facts.flop),
+        flop=float(facts.flop or 0),
         bytes_moved=float(facts.bytes_moved),
         tb_per_s=gpu.memory_bandwidth_gb_s / 1e3,
         peaks={name: peak for name, peak in peaks.items() if peak},

@@ -124,7 +124,7 @@ def test_a_dash_is_standard_output_and_no_folder(recorded):
 
 
 def test_the_end_of_a_run_holds_the_best_against_the_floor_of_the_problem(recorded):
-    assert "floor of the problem: not known, its FLOP were not counted" in final_words(
+    assert "floor of the problem: not known, its FLOP and bytes were not counted" in final_words(
         recorded, recorded.state(), "done"
     )
     tensor = TensorFact(name="x", shape=(2,), dtype="float32")
@@ -137,6 +137,10 @@ def test_the_end_of_a_run_holds_the_best_against_the_floor_of_the_problem(record
     assert floor.startswith("floor of the problem (estimated from vendor figures): 1 ms for 1008 MB at 1.01 TB/s")
     assert "8 GFLOP: 0.0969 ms at 82.6 TFLOP/s fp32" in floor
     assert summary(recorded, recorded.state(), "done")["floor"]["kind"] == "estimated"
+    recorded.keep_beginning(facts.model_copy(update={"flop": None}), ())
+    (floor,) = [line for line in final_words(recorded, recorded.state(), "done") if line.startswith("floor")]
+    assert floor.endswith(": 1 ms for 1008 MB at 1.01 TB/s; its FLOP were not counted")
+    assert summary(recorded, recorded.state(), "done")["floor"]["flop_ms"] == {}
 
 
 def test_the_end_of_a_run_names_what_this_machine_could_not_verify(recorded):

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import measured
 import pytest
 
-from evaluators.problem import ProblemFacts
+from evaluators.problem import ProblemFacts, TensorFact
 from runs.nouns import Attempted
 from runs.record import open_record
 from runs.report import write_report
@@ -68,12 +68,20 @@ def test_the_page_says_what_won_and_what_is_not_known(recorded):
     assert not re.search(r'class="measured">\d', text), "nothing was measured in this run"
 
 
-def facts_of(recorded):
+def facts_of(recorded, flop=10**9):
     """The published work of the recorded problem: 0.05 ms at 1 TB/s, next to no FLOP."""
+    output = TensorFact(name="output0", shape=(48,), dtype="float32")
     facts = ProblemFacts(
-        inputs=(), parameters=(), outputs=(), init_args="[48]", operator="mul", flop=10**9, bytes_moved=5 * 10**7
+        inputs=(), parameters=(), outputs=(output,), init_args="[48]", operator="mul", flop=flop, bytes_moved=5 * 10**7
     )
     (recorded.path / "facts.json").write_text(facts.model_dump_json())
+
+
+def test_bytes_alone_are_a_floor_and_no_roofline(recorded):
+    facts_of(recorded, flop=None)
+    words = " ".join(" ".join(Page(report_html(recorded.path)).words).split())
+    assert "The floor is 0.0496 ms (bytes at the vendor's bandwidth; its FLOP were not counted); it is 2 %" in words
+    assert "No roofline: the problem's FLOP were not counted." in words
 
 
 def test_a_timed_run_says_what_the_winner_is_worth(recorded_measured):
