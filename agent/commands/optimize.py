@@ -149,9 +149,18 @@ def _config(request: Request) -> RunConfig:
     )
     if config.start and (config.seed_code or replayed_run(config) is not None):
         raise UsageError("--start makes the first attempt, and so do --code and a replayed run: choose one of them")
-    replayed = replayed_run(config)
-    recorded = open_run(replayed, runs_directory(request.runs_dir)).run.config if replayed else None
-    return config.model_copy(update=_search(request, config, recorded))
+    replayed, directory = replayed_run(config), runs_directory(request.runs_dir)
+    if not replayed:
+        return config.model_copy(update=_search(request, config, None))
+    recorded = open_run(replayed, directory)
+    named = config.model_copy(update={"model": _lasting_name(recorded, directory)})
+    return named.model_copy(update=_search(request, named, recorded.run.config))
+
+
+def _lasting_name(recorded: RunDirectory, directory: Path) -> str:
+    """`last`, or a path from here, would be another run or none when this run is resumed."""
+    path = recorded.path.resolve()
+    return f"replay:{recorded.id if path.parent == directory.resolve() else path}"
 
 
 def _search(request: Request, config: RunConfig, recorded: RunConfig | None) -> dict[str, Any]:

@@ -133,12 +133,13 @@ def test_a_replay_with_recorded_verdicts_is_the_same_run_bit_for_bit_without_tor
         (blocked / f"{name}.py").write_text("raise ImportError('blocked')\n")
     done = agent(
         *("optimize", "--problem", DATA / "reference_small.py", "--gpu", "4090", "--max-attempts", "3", "--json"),
-        *("--model", f"replay:{told['run']}", "--recorded-verdicts"),
+        *("--model", "replay:last", "--recorded-verdicts"),
         cwd=tmp_path,
         PYTHONPATH=os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")]),
     )
     again = json.loads(done.stdout)
     old, new = (tmp_path / "transcripts" / name for name in (told["run"], again["run"]))
+    assert RunDirectory(new).run.config.model == f"replay:{told['run']}", "`last` is the new run when that is resumed"
     for name in ("prompt.md", "reply.md", "kernel.py", "evaluation.json", "build.log"):
         for number in ("001", "002", "003"):
             before, after = (path / "attempts" / number / name for path in (old, new))

@@ -1,6 +1,7 @@
 """The recorded run in examples/ can be shown, and made again with equal kernels, verdicts and decisions."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,9 +33,10 @@ def test_the_example_is_made_again_without_a_gpu_or_a_key(tmp_path):
     (tmp_path / "reference.py").write_text(problem.source)
     done = agent(
         *("optimize", "--problem", "reference.py", "--gpu", "4090", "--max-attempts", "12", "--json"),
-        *("--model", f"replay:{EXAMPLE}", "--recorded-verdicts"),
+        *("--model", f"replay:{os.path.relpath(EXAMPLE, tmp_path)}", "--recorded-verdicts"),
         cwd=tmp_path,
     )
     again = RunDirectory(tmp_path / json.loads(done)["path"])
+    assert again.run.config.model == f"replay:{EXAMPLE}", "a resume may begin in another directory"
     for old, new in zip(recorded.state().attempts, again.state().attempts, strict=True):
         assert (old.candidate_id, old.evaluation, old.behaviour) == (new.candidate_id, new.evaluation, new.behaviour)
