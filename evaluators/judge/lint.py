@@ -108,7 +108,7 @@ def uninformative_output(problem: Problem, run: MetaRun) -> Iterator[str]:
     try:
         outputs = _run_for_real(problem)
     except Exception as error:  # noqa: BLE001 - the reference is the user's code and may raise anything
-        yield f"the reference does not run on this machine's CPU: {one_line(error)}"
+        yield f"the reference does not run on this machine's CPU: {one_line(error, problem.path or problem.key)}"
         return
     for number, output in enumerate(outputs):
         values = output.double().flatten()

@@ -6,6 +6,7 @@ the user's own and is executed in this process: the judge trusts references, nev
 
 import inspect
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -84,7 +85,7 @@ def run_on_meta(problem: Problem) -> MetaRun:
             with recorder:
                 outputs = tensors_in(model(*inputs))
         except Exception as error:  # noqa: BLE001 - the reference is the user's code and may raise anything
-            failure = one_line(error)
+            failure = one_line(error, where)
     bound = init_arguments(namespace, init)
     return MetaRun(namespace, model, bound, inputs, outputs, tuple(recorder.calls), failure)
 
@@ -97,7 +98,7 @@ def load_module(problem: Problem) -> ModuleType:
     try:
         exec(compile(problem.source, where, "exec"), namespace.__dict__)  # noqa: S102 - a reference is trusted
     except Exception as error:  # noqa: BLE001 - the reference is the user's code and may raise anything
-        raise BadProblem(f"{where}: does not load: {one_line(error)}") from None
+        raise BadProblem(f"{where}: does not load: {one_line(error, where)}") from None
     return namespace
 
 
@@ -117,24 +118,25 @@ def tensors_in(value: Any) -> tuple[torch.Tensor, ...]:
     return tuple(t for item in value for t in tensors_in(item)) if isinstance(value, Sequence) else ()
 
 
-def one_line(error: BaseException) -> str:
-    """Type and first line of an error."""
+def one_line(error: BaseException, file: str) -> str:
+    """Type and first line of an error, and the last line of `file` that it came through."""
     text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"{type(error).__name__}: {text}" + (f" (line {lines[-1]})" if lines else "")
 
 
 def _called(namespace: ModuleType, name: str, where: str) -> Any:
     try:
         return getattr(namespace, name)()
     except Exception as error:  # noqa: BLE001 - the reference is the user's code and may raise anything
-        raise BadProblem(f"{where}: {name}() failed: {one_line(error)}") from None
+        raise BadProblem(f"{where}: {name}() failed: {one_line(error, where)}") from None
 
 
 def _built(namespace: ModuleType, init: Any, where: str) -> torch.nn.Module:
     try:
         model = namespace.Model(**init) if isinstance(init, Mapping) else namespace.Model(*_sequence(init))
     except Exception as error:  # noqa: BLE001 - the reference is the user's code and may raise anything
-        raise BadProblem(f"{where}: Model(*get_init_inputs()) failed: {one_line(error)}") from None
+        raise BadProblem(f"{where}: Model(*get_init_inputs()) failed: {one_line(error, where)}") from None
     if not isinstance(model, torch.nn.Module):
         raise BadProblem(f"{where}: Model is not a torch.nn.Module")
     return model.to("meta")

@@ -174,14 +174,19 @@ def test_a_sound_reference_has_no_warning():
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (reference(layer("nn.Linear(8, 16)"), before="raise RuntimeError('no')"), "does not load: RuntimeError: no"),
+        (
+            reference(layer("nn.Linear(8, 16)"), before="raise RuntimeError('no')"),
+            "does not load: RuntimeError: no (line 4)",
+        ),
         (reference(layer("nn.Linear(8)")), "Model(*get_init_inputs()) failed: TypeError"),
         (reference(layer("nn.Linear(8, 16)"), init="[1, 2]"), "Model(*get_init_inputs()) failed: TypeError"),
         (reference(layer("nn.Linear(8, 16)"), inputs="undefined"), "get_inputs() failed: NameError"),
+        (reference(layer("nn.Linear(8, 16)"), inputs="undefined"), "is not defined (line 13)"),
         (
             reference("    def forward(self, x):\n        return x @ x\n"),
             "p: the reference does not run: RuntimeError",
         ),
+        (reference("    def forward(self, x):\n        return torch.rellu(x)\n"), "no attribute 'rellu' (line 7)"),
         ("Model = int\ndef get_inputs(): return []\ndef get_init_inputs(): return []\n", "not a torch.nn.Module"),
     ],
 )
