@@ -271,6 +271,7 @@ def test_convolutions_are_right_mirrored_and_gathered(compare, kind):
     [
         ("torch.cumsum(x, dim=1)", r"line 13 .*torch.cumsum. is not known"),
         ("torch.argmax(x, dim=1)", r"torch.argmax. is not known"),
+        ("self.p(x)", r"line 13 .*`self.p`, a torch.nn.MaxPool1d, is not known"),
         ("x ** 1.7", "a power other than"),
         ("x.softmax(dim=1, dtype=torch.float64)", "dtype"),
         ("torch.softmax(x, dim=1) + torch.softmax(x, dim=0)", "different dimensions"),
@@ -287,7 +288,7 @@ def test_convolutions_are_right_mirrored_and_gathered(compare, kind):
 )
 def test_what_cannot_be_read_is_refused_with_its_line(forward, says):
     inputs = "torch.randn(3, 5, 5)" if "(0, 2)" in forward else "torch.randn(5, 5)"
-    text = reference(forward, inputs, init="self.l = nn.Linear(5, 5)")
+    text = reference(forward, inputs, init="self.l, self.p = nn.Linear(5, 5), nn.MaxPool1d(5)")
     with pytest.raises(NothingToPropose, match=says) as refused:
         written(text)
     assert "\n" not in str(refused.value)

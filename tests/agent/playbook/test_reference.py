@@ -90,7 +90,9 @@ def test_a_forward_that_is_more_than_one_call_is_refused(forward):
 
 def test_other_layers_are_refused_by_name(search):
     facts = search.context().facts.model_copy(update={"operator": "lstm"})
-    with pytest.raises(NothingToPropose, match=r"line 18 .*`self.conv_transpose3d` is not known"):
+    with pytest.raises(
+        NothingToPropose, match=r"line 18 .*`self.conv_transpose3d`, a torch.nn.ConvTranspose3d, is not known"
+    ):
         search.propose(facts=facts)
 
 
@@ -101,7 +103,7 @@ def test_code_the_user_brought_is_handed_on_where_no_family_fits_and_only_once(s
     context = search.context(facts=facts, base=Base(number=None, source=source))
     reading = read_reply(PlaybookProposer().propose(context, "").reply)
     assert reading.candidate is not None and reading.candidate.source == source
-    with pytest.raises(NothingToPropose, match=r"`self.conv_transpose3d` is not known"):
+    with pytest.raises(NothingToPropose, match=r"`self.conv_transpose3d`, a torch.nn.ConvTranspose3d, is not known"):
         search.propose(facts=facts, base=Base(number=1, source=source))
 
 

@@ -11,7 +11,8 @@ import pytest
 from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook import PlaybookProposer
 from agent.proposers.playbook.configuration import Configuration, read_configuration
-from agent.proposers.playbook.family import known_families
+from agent.proposers.playbook.family import Cost, Move, known_families
+from agent.proposers.playbook.moves import _tile_reason
 from agent.proposers.playbook.search import fitting
 from agent.proposers.playbook.tiling import is_buildable
 from evaluators.gpu_catalog import all_gpus, load_gpu
@@ -70,6 +71,12 @@ def test_an_unverified_slab_does_not_stop_the_search(search):
         assert slab.family == family and "expected" in plan
         search.discard(slab)
     assert search.propose()[0].family == "phase_window"
+
+
+def test_a_reason_names_only_the_loads_that_are_known(search):
+    move = Move(search.propose()[0], "more rows")
+    assert _tile_reason(move, Cost(2.0, "memory")) == "more rows; expected bound 2 ms (memory)"
+    assert "tiles load 3 GB through L2, expected" in _tile_reason(move, Cost(2.0, "memory", tile_bytes=3e9))
 
 
 def test_a_clock_overrules_the_expectations(search):

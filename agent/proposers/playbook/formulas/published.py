@@ -52,14 +52,19 @@ class Published:
     def layer(self, expression: ast.expr) -> tuple[str, dict[str, ast.expr]] | None:
         """(class in torch.nn, constructor's arguments) of `self.NAME` where that is a known layer."""
         made = self._assigned(expression)
-        path = self._source.path(made.func) if isinstance(made, ast.Call) else None
-        if not isinstance(made, ast.Call) or path is None or not path.startswith("torch.nn."):
+        path = self.made_by(expression)
+        if not isinstance(made, ast.Call) or not path.startswith("torch.nn."):
             return None
         known = LAYERS.get(path.rpartition(".")[2])
         if known is None:
             return None
         named = {keyword.arg: keyword.value for keyword in made.keywords if keyword.arg}
         return path.rpartition(".")[2], known.signature.bind(made.args, named)
+
+    def made_by(self, expression: ast.expr) -> str:
+        """The dotted name of what made `self.NAME`, `torch.nn.MaxPool1d`; empty where the text does not say."""
+        made = self._assigned(expression)
+        return (self._source.path(made.func) or "") if isinstance(made, ast.Call) else ""
 
     def _attribute(self, expression: ast.Attribute) -> Any:
         """`self.NAME` as it was assigned, or `self.LAYER.NAME` as the layer was constructed."""

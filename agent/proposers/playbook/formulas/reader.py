@@ -187,7 +187,8 @@ class Reader:
             return self._number_of(expression)
         if isinstance(expression.func, ast.Attribute) and not path.startswith(("torch.", "self.")):
             return self._method(expression.func, expression.args, named)
-        raise NotKnown(f"`{ast.unparse(expression.func)}` is not known")
+        made_by = self.published.made_by(expression.func)
+        raise NotKnown(f"`{ast.unparse(expression.func)}`{made_by and f', a {made_by},'} is not known")
 
     def _layer_call(self, expression: ast.Call, name: str) -> Value:
         """`self.act(x)`: the layer's function with the layer's attributes as its parameters."""
