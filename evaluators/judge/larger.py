@@ -39,7 +39,7 @@ NO_SIZES = "no sizes that the reference takes beyond its published ones can be r
 
 @dataclass(frozen=True)
 class Cost:
-    """What one call on a geometry takes: elements of all tensors, FLOP of products and convolutions.
+    """What one call on a geometry takes: elements of all tensors, FLOP of products and convolutions (0: none counted).
 
     parameters: of the elements; they are drawn on the CPU.
     """
@@ -54,7 +54,7 @@ class Cost:
 
     def __str__(self) -> str:
         """What is said of it."""
-        return f"{self.elements:.2g} elements, {self.flop:.2g} FLOP"
+        return f"{self.elements:.2g} elements" + (f", {self.flop:.2g} FLOP" if self.flop else "")
 
 
 INTERPRETED = Cost(1_500_000, 20_000_000)

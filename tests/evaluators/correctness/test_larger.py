@@ -139,6 +139,11 @@ def test_a_model_of_many_parameters_is_made_small(beyond):
     assert all(part.problem for part in parts)
 
 
+def test_work_that_nobody_counted_is_not_called_none():
+    assert str(Cost(3_500_000, 0)) == "3.5e+06 elements"
+    assert str(Cost(10, 20)) == "10 elements, 20 FLOP"
+
+
 def test_a_call_beyond_costs_little_or_a_few_published_ones():
     assert affordable(Cost(1, 1), room=10**12) == LITTLE
     large = Cost(10**9, 10**12)
