@@ -6,6 +6,7 @@ Where there is a GPU, also what a verdict takes there (tests/gpu_speed.py) and t
 Limits: wall times of this machine as it is now; run it on a quiet one before comparing.
 """
 
+import argparse
 import os
 import resource
 import statistics
@@ -14,7 +15,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from checkout import ROOT
 
 from evaluators.candidate import candidate_from
 from evaluators.client import JudgeClient
@@ -22,7 +24,6 @@ from evaluators.gpu_catalog import load_gpu
 from evaluators.problem_catalog import load_problem
 from runs.table import table
 
-ROOT = Path(__file__).resolve().parents[1]
 CANDIDATES = ROOT / "tests" / "evaluators" / "data" / "candidates"
 AGENT = (sys.executable, "-m", "agent")
 HOST_PEAK = (
@@ -96,7 +97,7 @@ def _last(done: subprocess.CompletedProcess[str]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    os.environ["PYTHONPATH"] = str(ROOT)
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [("agent --help", f"{help_s(folder) * 1e3:.0f} ms", "median of 7; target 300 ms")]
         kernel = str(CANDIDATES / "direct_triton.py")

@@ -3,13 +3,15 @@
 Figures are printed, never asserted. Limits: wall times of this machine as it is now; a loaded one shows no speedup.
 """
 
+import argparse
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import checkout  # noqa: F401 - the packages below are found by it
 
 from agent.engines import Engine, Wish, engine_for
 from agent.engines.local import LocalEngine
@@ -59,10 +61,13 @@ def printed(what: str, measure: Callable[[], float], unit: str) -> float:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("engine", nargs="?", choices=["ray"], help="measured as well")
+    options = parser.parse_args()
     with LocalEngine(1) as engine:
         engine.evaluate(SMALL, CANDIDATES[0], GPU)
         printed("local, scheduling of one evaluation", lambda: overhead_ms(engine), "ms")
-    if "ray" in sys.argv[1:]:
+    if options.engine == "ray":
         with engine_for("ray", Wish(jobs=1, gpu=GPU.key)) as engine:
             overhead_ms(engine)
             printed("ray, scheduling of one evaluation", lambda: overhead_ms(engine), "ms")

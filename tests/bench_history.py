@@ -1,17 +1,16 @@
-"""`python -m tests.bench_history`: what 500 attempts of history cost the host, by strategy. Printed, never asserted.
+"""`python tests/bench_history.py`: what 500 attempts of history cost the host, by strategy. Printed, never asserted.
 
 An attempt here is everything of ours (plan, context, prompt, files, knobs, journal) with a proposer and a judge that
 answer at once; the verdict is one of real size. Limits: wall times of this machine and its disk as they are now.
 """
 
+import argparse
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
+import checkout  # noqa: F401 - the packages below are found by it
 from search_bench import Bench, Table, reply
 
 from agent.proposers import Proposal
@@ -63,6 +62,7 @@ def timed(work) -> tuple[float, float]:  # type: ignore[no-untyped-def]
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for strategy in ("linear", "beam", "evolve"):
             bench, proposer = Bench(None, Path(folder)), Instant()

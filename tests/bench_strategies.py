@@ -1,4 +1,4 @@
-"""`python -m tests.bench_strategies`: the strategies compared. Printed, never asserted.
+"""`python tests/bench_strategies.py`: the strategies compared. Printed, never asserted.
 
 First the same ten replies for each, from a scripted server with prices, one at a time and as up to three in flight;
 then a made-up author over many seeds.
@@ -8,17 +8,16 @@ and improves what it is shown by one step. The verdicts are a table with one bes
 strategy spends attempts and prompt length, not how a real model would do.
 """
 
+import argparse
 import os
 import random
 import re
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
+import checkout  # noqa: F401 - the packages below are found by it
 from numbered_author import Author as Numbered
 from scripted_llm import Step, serving
 from search_bench import REPLIES, Bench, reply
@@ -98,6 +97,7 @@ def same_replies() -> None:
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     same_replies()
     first: list[float] = []
     with tempfile.TemporaryDirectory() as folder:

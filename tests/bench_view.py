@@ -1,4 +1,4 @@
-"""`python -m tests.bench_view [--load N]`: the report and the live page of a run of 200 attempts. Printed, not asserted.
+"""`python tests/bench_view.py [--load N]`: the report and the live page of a run of 200 attempts. Printed, not asserted.
 
 The run is the example by ask and tell, repeated, every 25th line of each text changed. One more attempt is written ten
 times: how long until the server has said so, until it has sent what changed, and until Chromium shows it.
@@ -22,13 +22,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from browser import Browser
+from checkout import ROOT
+
 from runs.nouns import Attempt, Attempted
 from runs.record import open_record
 from runs.report import write_report
 from runs.store import RunDirectory
 from runs.table import table
 
-ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "convt3d-73-by-ask-and-tell"
 ATTEMPTS, MORE = 200, 10
 TEXTS = ("prompt.md", "reply.md", "kernel.py", "build.log")
@@ -122,9 +124,6 @@ def _spread(seconds: list[float]) -> str:
 
 def measure(folder: Path) -> list[tuple[str, str, str]]:
     """All figures as rows."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from browser import Browser
-
     run = long_run(folder)
     write_report(run.path)
     report_s, path = timed(lambda: write_report(run.path))
@@ -145,7 +144,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--load", type=int, default=0)
     busy = parser.parse_args().load
-    os.environ["PYTHONPATH"] = str(ROOT)
     with tempfile.TemporaryDirectory() as folder, load(busy):
         rows = measure(Path(folder))
     print(table(("what", "figure", "remark"), rows))

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from checkout import ROOT
+
 from agent.proposers.playbook.configuration import read_configuration
 from agent.proposers.playbook.emission import candidate_source
 from agent.proposers.playbook.family import family_of
@@ -35,7 +37,6 @@ from evaluators.problem_catalog import load_problem
 from evaluators.rungs import Task, build, estimate
 from runs.store import RunDirectory
 
-ROOT = Path(__file__).resolve().parents[1]
 CLOCK = "median of single calls between device events, L2 emptied before each"
 LIBRARY = ("eager", "channels_last")
 

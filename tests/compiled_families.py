@@ -1,8 +1,8 @@
 """The families' first configurations compiled for several GPUs without one: a table of registers, spills, shared memory.
 
-    python -m tests.compiled_families                                 # seven problems, every family, four architectures
-    python -m tests.compiled_families --gpus 4090 --problems 68 --families packed_gemm
-    python -m tests.compiled_families --classes fp32 --gpus h100 --sass /tmp/sass     # and the code of every kernel
+    python tests/compiled_families.py                                 # seven problems, every family, four architectures
+    python tests/compiled_families.py --gpus 4090 --problems 68 --families packed_gemm
+    python tests/compiled_families.py --classes fp32 --gpus h100 --sass /tmp/sass     # and the code of every kernel
 
 Exit code 1 where a kernel does not compile, spills or asks for more shared memory than a block may have.
 
@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import checkout  # noqa: F401 - the packages below are found by it
 
 from agent.proposers.playbook.emission import candidate_source
 from agent.proposers.playbook.family import Situation

@@ -10,7 +10,7 @@ Kernels are compiled beside each other by all cores, in the order of their worth
 kernel, then the neighbours the search would try, one per problem in turn. One process measures; it is replaced when a row
 faults or hangs. At the end, when nothing compiles any more, eager and the best of each problem are timed again: those are
 the figures of the table. Where eager computes in fp32 although TF32 is allowed, as its error says, so must its rivals: kernels
-of split products take the place of the coarse ones, and the table says so. Needs torch, triton, numpy, pydantic and this checkout on PYTHONPATH.
+of split products take the place of the coarse ones, and the table says so. Needs torch, triton, numpy and pydantic.
 
 Limits: gpu_kernels.py says what is timed, and that it is not the judge. The floor is of the problem, not of a kernel.
 """
@@ -22,14 +22,12 @@ import multiprocessing
 import os
 import shutil
 import subprocess
-import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import checkout  # noqa: F401 - the packages below are found by it
 import gpu_kernels
 from gpu_rows import CLASSES, PROBLEMS, Row, Subject, in_turns, subjects
 from gpu_table import is_right, table

@@ -1,11 +1,12 @@
 """Which layers of the sandbox does Nsight Compute bear, and does the whole profile arrive? For a machine with a GPU.
 
-    PYTHONPATH=. python3 tests/gpu_profile.py                 everything, each step in a process of its own
-    PYTHONPATH=. python3 tests/gpu_profile.py step '{...}'    one step, as printed
+    python3 tests/gpu_profile.py                 everything, each step in a process of its own
+    python3 tests/gpu_profile.py step '{...}'    one step, as printed
 
 Prints one line for each step. Limits: a report for a person; the tests of what it found stand in tests/evaluators.
 """
 
+import argparse
 import json
 import os
 import re
@@ -14,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from checkout import ROOT
+
 STEP_S = 60
 NCU_S = 20  # the tiny kernel
 METRICS = (
@@ -48,6 +50,7 @@ COMBINATIONS = [
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print("machine:", *machine(), sep="\n  ", flush=True)
     bears_all = False
     for each in COMBINATIONS:
@@ -70,7 +73,6 @@ def run(step, limit_s=STEP_S):
             capture_output=True,
             text=True,
             timeout=limit_s,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path[1:])])},
             check=False,
         )
         said = done.stdout.strip() or f"rc {done.returncode}: {done.stderr.strip()[-1500:]}"
@@ -230,7 +232,6 @@ def profile(step):
 STEPS = {"layers": layers, "place": place, "unknown metric": unknown_metric, "names": names, "profile": profile}
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     if sys.argv[1:2] == ["step"]:
         step = json.loads(sys.argv[2])
         STEPS[step["do"]](step)

@@ -25,14 +25,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import checkout  # noqa: F401 - the packages below are found by it
+
 from evaluators.evaluation import Evaluation, evaluation_adapter
 from evaluators.measurement import Baseline, Timing
 from runs.measured import timing_of
 from runs.state import RunState
 from runs.store import RunDirectory, run_paths
 
-ROOT = Path(__file__).resolve().parent.parent
 PROBLEMS = ("68", "70", "77", "61", "73", "58", "72")
 HEAD = (
     "problem",
@@ -90,6 +90,7 @@ class Sitting:
 def main() -> int:
     """Work through the problems; the table is printed whatever ends it. 130 where it was cut off."""
     options = arguments()
+    options.directory.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
     ends_at, after_s = time.monotonic() + options.seconds, AFTER_S
     wanted = [(precision, problem) for precision in options.classes for problem in options.problems]
@@ -113,7 +114,6 @@ def main() -> int:
     finally:
         text = table(sittings)
         print(f"\n{text}", flush=True)
-        options.directory.mkdir(parents=True, exist_ok=True)
         (options.directory / "table.md").write_text(text + "\n")
     return 0
 
@@ -184,12 +184,11 @@ def agent(*words: str, ends_at: float, reads: bool = False) -> tuple[int, str]:
 
     At the end of the sitting, and where this process is interrupted, it is asked to stop and killed if it does not.
     """
-    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     child = subprocess.Popen(
         [sys.executable, "-m", "agent", *words],
         stdout=subprocess.PIPE if reads else None,
         text=True,
-        env=os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
     try:

@@ -17,7 +17,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from checkout import ROOT
+
 from agent.proposers.playbook.emission import candidate_source
 from agent.proposers.playbook.family import Situation, family_of
 from agent.proposers.playbook.reference import read_reference
@@ -35,7 +36,6 @@ from runs.measured import timing_of
 from runs.store import RunDirectory, run_paths
 from runs.table import table
 
-ROOT = Path(__file__).resolve().parent.parent
 TARGETS_S = {"68": 8, "73": 4}
 METRICS = ("gpu__time_duration.sum", "dram__bytes.sum", "smsp__warp_issue_stalled_long_scoreboard_per_warp_active.pct")
 Row = tuple[str, str, str]

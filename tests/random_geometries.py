@@ -1,7 +1,7 @@
 """Transposed convolutions drawn at random: problem files like the built-in ones, and the families' verdicts on them.
 
-    python -m tests.random_geometries --count 10 --seed 0 --directory /tmp/random     # the files, for `agent evaluate`
-    python -m tests.random_geometries --count 10 --seed 0 --judge 4090    # every family's first kernel, no GPU needed
+    python tests/random_geometries.py --count 10 --seed 0 --directory /tmp/random     # the files, for `agent evaluate`
+    python tests/random_geometries.py --count 10 --seed 0 --judge 4090    # every family's first kernel, no GPU needed
     python3 tests/gpu_playbook_bench.py --random 10 --seconds 100         # on a GPU: errors, times, eager beside
 
 Channels 8 to 128, kernels 1 to 7, strides 1 to 3, dilations 1 and 2, groups, odd sizes; equal seeds give equal
@@ -17,6 +17,8 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import checkout  # noqa: F401 - the packages below are found by it
 
 from agent.proposers.playbook.emission import candidate_source
 from agent.proposers.playbook.family import Situation

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from browser import Browser
+from checkout import ROOT
 
 from runs.report import write_report
 from runs.store import RunDirectory
 
-ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "convt3d-73-by-ask-and-tell"
 WIDTH = 1180
 
