@@ -26,6 +26,11 @@ from runs.show import ended_text, usage_text
 from runs.state import RunState
 from runs.store import RunDirectory
 
+MORE = {  # the option that lets a run go on, by how the reason begins for which it ended
+    "attempts used up": "--max-attempts",
+    "time used up": "--max-seconds",
+    "no time for another attempt": "--max-seconds",
+}
 _BY_VERDICT = {"passed": 0, "failed": 1, "unverified": 4}
 
 
@@ -51,6 +56,8 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     look = f"look at it: agent show {directory.id}, or open {directory.path / 'report.html'}"
     if reason == "interrupted" or reason.startswith(STOPPED):
         look += f"; go on: agent resume {directory.id}"
+    elif option := next((option for begins, option in MORE.items() if reason.startswith(begins)), None):
+        look += f"; go on: agent resume {directory.id} {option} N"
     words = [f"{ended_text(reason)}; {len(state.attempts)} attempts, {usage_text(state.usage)}"]
     if best is None or best.evaluation is None:
         return [*words, f"no kernel found: {_why_none(state.attempts)}", look]

@@ -143,6 +143,17 @@ def test_the_end_of_a_run_holds_the_best_against_the_floor_of_the_problem(record
     assert summary(recorded, recorded.state(), "done")["floor"]["flop_ms"] == {}
 
 
+def test_the_end_of_a_run_says_how_it_goes_on(recorded):
+    def said(reason):
+        return final_words(recorded, recorded.state(), reason)[-1].partition("; go on: ")[2]
+
+    again = f"agent resume {recorded.id}"
+    assert said("attempts used up (8)") == f"{again} --max-attempts N"
+    assert said("time used up (4 of 3 s)") == f"{again} --max-seconds N"
+    assert said("interrupted") == again
+    assert said("nothing left to propose: every kernel was tried") == ""
+
+
 def test_the_end_of_a_run_names_what_this_machine_could_not_verify(recorded):
     state = recorded.state()
     other = next(a for a in state.attempts if a.evaluation and a.reused_from is None and a.number != state.best.number)
