@@ -17,6 +17,7 @@ from runs.report.reading import Reading
 from runs.report.roofline import Roof
 from runs.verdict_text import pairs_text
 
+SAME_BOUND = 1.01  # a bound less than 1 % lower is no progress, as in agent/decision.py
 TIERS = {
     "T1": "namespaces, Landlock, seccomp and a root of its own",
     "T2": "namespaces, Landlock and seccomp",
@@ -144,10 +145,10 @@ def _ratio(best: Row, rows: Sequence[Row]) -> list[str]:
     if first is None or first is best or best not in ranked:
         return []
     old, new = first.figures[BOUND], best.figures[BOUND]
-    if not new.value:
+    if not new.value or old.value < SAME_BOUND * new.value:
         return []
     return [
-        f"Its bound is {old.value / new.value:.1f}x lower than that of attempt {first.attempt.number} "
+        f"Its bound is {old.value / new.value:.3g}x lower than that of attempt {first.attempt.number} "
         f"({old.text} ms to {new.text} ms). That orders the attempts; it is no speedup."
     ]
 

@@ -6,7 +6,9 @@ import hashlib
 import json
 import re
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import measured
 import pytest
@@ -15,8 +17,14 @@ from evaluators.problem import ProblemFacts, TensorFact
 from runs.nouns import Attempted
 from runs.record import open_record
 from runs.report import write_report
+from runs.report.figures import BOUND
+from runs.report.model import rows_of
 from runs.report.page import report_html
+from runs.report.reading import read_run
+from runs.report.words import verdict_words
 from runs.show import attempt_lines, run_lines
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "convt3d-73-by-ask-and-tell"
 
 
 class Page(HTMLParser):
@@ -82,6 +90,15 @@ def test_bytes_alone_are_a_floor_and_no_roofline(recorded):
     words = " ".join(" ".join(Page(report_html(recorded.path)).words).split())
     assert "The floor is 0.0496 ms (bytes at the vendor's bandwidth; its FLOP were not counted); it is 2 %" in words
     assert "No roofline: the problem's FLOP were not counted." in words
+
+
+def test_a_lower_bound_is_claimed_only_where_it_is_lower():
+    reading = read_run(EXAMPLE)
+    first, *others = rows_of(reading)
+    best = next(row for row in others if row.is_best)
+    assert "Its bound is 4.68x lower than that of attempt 1" in " ".join(verdict_words(reading, [first, *others], None))
+    level = replace(first, figures={**first.figures, BOUND: best.figures[BOUND]})
+    assert "lower than" not in " ".join(verdict_words(reading, [level, *others], None))
 
 
 def test_a_timed_run_says_what_the_winner_is_worth(recorded_measured):
