@@ -140,6 +140,43 @@ def _uses(source, text):
     return re.search(rf"v\d+ = {pattern}$", source, re.MULTILINE) is not None
 
 
+SPREAD = {  # parameter: what it is beside x of (3, 4, 6)
+    "last dimension": "6",
+    "last two": "4, 6",
+    "middle": "4, 1",
+    "first": "3, 1, 1",
+    "one value": "1",
+    "no dimension": "",
+    "between its own dimensions": "3, 1, 6",
+}
+
+
+def test_a_smaller_tensor_is_read_in_place_at_every_alignment(compare):
+    pairs = []
+    for name, sizes in SPREAD.items():
+        init = f"self.s, self.b = nn.Parameter(torch.randn({sizes or '()'})), nn.Parameter(torch.randn(6))"
+        text = reference("torch.relu(x * self.s + self.b)", "torch.randn(3, 4, 6)", init=init)
+        source, _ = written(text)
+        larger = text.replace("torch.randn(3, 4, 6)", "torch.randn(2, 3, 4, 6)")  # what was written for (3, 4, 6)
+        pairs += [{"name": f"{name} {of}", "source": source, "reference": of} for of in (text, larger)]
+    right(compare(pairs), pairs)
+
+
+def test_tensors_of_which_none_has_the_shape_of_the_output_are_right_too(compare):
+    init = "self.s = nn.Parameter(torch.randn(5, 1))"
+    text = reference("torch.tanh(x + self.s)", "torch.randn(1, 7)", init=init)
+    pairs = [{"source": written(text)[0], "reference": text}]
+    right(compare(pairs), pairs)
+
+
+def test_only_smaller_tensors_are_read_by_their_period():
+    init = "self.s, self.b = nn.Parameter(torch.randn(37)), nn.Parameter(torch.randn(37))"
+    text = reference("x * self.s + self.b", init=init)
+    source, _ = written(text)
+    assert "at // INNER0 % COUNT0" in source and "at // INNER1 % COUNT1" in source
+    assert "INNER" not in written(reference("torch.relu(x)"))[0]
+
+
 ROWS = [
     "torch.softmax(x, dim={dim})",
     "F.log_softmax(x, {dim})",
