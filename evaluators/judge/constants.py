@@ -83,8 +83,10 @@ class _Hoist(ast.NodeTransformer):
         """Replace a size by a name."""
         if not _is_size(node) or not isinstance(node.value, int):
             return node
-        own = f"_size_{self._function}_{len(self._names)}"
-        name = f"_size_{node.value}" if node.value in self._shared else own
+        name = f"_size_{node.value}"
+        if node.value not in self._shared:
+            own = f"{name}_of_{self._function}"
+            name = f"{own}_{len(self._names)}" if own in self._names else own
         self._names[name] = node.value
         return ast.copy_location(ast.Name(name, ast.Load()), node)
 

@@ -4,6 +4,7 @@ import pytest
 
 from evaluators.evaluation import Check
 from evaluators.judge import examination
+from evaluators.judge.constants import hoisted, module_constants
 from evaluators.judge.larger import INTERPRETED, LITTLE, ONE_AXIS, Cost, affordable, larger_of, parts_of
 from evaluators.judge.reference import Reference
 from evaluators.problem import Problem
@@ -137,6 +138,12 @@ def test_a_model_of_many_parameters_is_made_small(beyond):
     weight = Reference(widened.problem).parameter_facts[0].shape
     assert weight[1] > 1 << 20 and weight[0] * weight[1] < 16_000_000
     assert all(part.problem for part in parts)
+
+
+def test_a_size_without_a_name_is_called_by_its_value_and_place():
+    file = "def get_inputs():\n    return [f(256, 4096, 256)]\n\ndef get_init_inputs():\n    return [4096]\n"
+    found = module_constants(hoisted(file, apart=True))
+    assert found == {"_size_256_of_get_inputs": 256, "_size_4096": 4096, "_size_256_of_get_inputs_2": 256}
 
 
 def test_work_that_nobody_counted_is_not_called_none():
