@@ -78,7 +78,10 @@ def run_on_meta(problem: Problem) -> MetaRun:
         namespace = load_module(problem)
         init = _called(namespace, "get_init_inputs", where)
         model = _built(namespace, init, where)
-        inputs = tuple(_to_meta(value) for value in _sequence(_called(namespace, "get_inputs", where)))
+        given = _called(namespace, "get_inputs", where)
+        if isinstance(given, torch.Tensor):  # forward(*given) would take it apart
+            raise BadProblem(f"{where}: get_inputs() returns a tensor; return the list of forward's arguments")
+        inputs = tuple(_to_meta(value) for value in _sequence(given))
         recorder, failure = Recorder(), ""
         outputs: tuple[torch.Tensor, ...] = ()
         try:

@@ -183,6 +183,10 @@ def test_a_sound_reference_has_no_warning():
         (reference(layer("nn.Linear(8, 16)"), inputs="undefined"), "get_inputs() failed: NameError"),
         (reference(layer("nn.Linear(8, 16)"), inputs="undefined"), "is not defined (line 13)"),
         (
+            reference(layer("nn.ReLU()")).replace("[torch.rand(2, 4, 3, 4, 5)]", "torch.rand(2)"),
+            "returns a tensor; return",
+        ),
+        (
             reference("    def forward(self, x):\n        return x @ x\n"),
             "p: the reference does not run: RuntimeError",
         ),
