@@ -17,6 +17,9 @@ Array = np.ndarray[Any, Any]
 INT32, INT64, FP32, BOOL = "int32", "int64", "fp32", "int1"
 _INT32_MAX = 2**31 - 1
 _INTEGERS: dict[str, Any] = {INT32: np.int32, INT64: np.int64}
+_LOADED = {FP32: np.dtype(np.float32), INT32: np.dtype(np.int32), BOOL: np.dtype(bool)}
+_Tensor, _Block, _Constant, _Handle = tl.tensor, tl.block_type, tl.constexpr, interpreter.TensorHandle
+_new: Callable[[Any], Any] = object.__new__
 _known: dict[tuple[str, tuple[int, ...] | None], dict[str, Any]] = {}
 
 
@@ -61,21 +64,32 @@ def _reversed(ufunc: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 def tensor_of(data: Array, dtype: Any, *, is_block: bool) -> Any:
     """A `tl.tensor` around numpy values, without building its type anew."""
     key = (dtype.name, data.shape if is_block else None)
-    if key not in _known:
-        kind = tl.block_type(dtype, list(data.shape)) if is_block else dtype
-        _known[key] = {k: v for k, v in vars(tl.tensor(None, kind)).items() if k != "handle"}
-    handle = object.__new__(interpreter.TensorHandle)
+    known = _known.get(key) or _remembered(key, dtype)
+    handle = _new(_Handle)
     handle.data, handle.dtype, handle.attr = data, dtype, {}
-    tensor = object.__new__(tl.tensor)
-    tensor.__dict__.update(_known[key], handle=handle)
+    tensor = _new(_Tensor)
+    tensor.__dict__.update(known)
+    tensor.handle = handle
     return tensor
+
+
+def _remembered(key: tuple[str, tuple[int, ...] | None], dtype: Any) -> dict[str, Any]:
+    kind = dtype if key[1] is None else tl.block_type(dtype, list(key[1]))
+    _known[key] = {k: v for k, v in vars(tl.tensor(None, kind)).items() if k != "handle"}
+    return _known[key]
+
+
+def _is_block(value: Any) -> bool:
+    return type(value) is _Tensor and type(value.type) is _Block
 
 
 def _operand(kind: str, self: Any, other: Any) -> Any:
     """The other operand as numpy sees it, or None where promotion or broadcasting has to be thought about."""
-    if type(other) is tl.tensor:
-        same_rank = len(other.shape) == len(self.shape) or not (other.shape and self.shape)
-        return other.handle.data if other.dtype.name == kind and same_rank else None
+    if type(other) is _Tensor:
+        if other.dtype.name != kind:
+            return None
+        theirs, ours = other.handle.data, self.handle.data
+        return theirs if theirs.ndim == ours.ndim or not (_is_block(other) and _is_block(self)) else None
     if kind in _INTEGERS:
         return _INTEGERS[kind](other) if type(other) is int and -_INT32_MAX <= other <= _INT32_MAX else None
     if kind == FP32:
@@ -87,7 +101,7 @@ def _install(name: str, ufunc: Callable[[Any, Any], Any], kinds: frozenset[str],
     slow = getattr(tl.tensor, name)
 
     def fast(self: Any, other: Any) -> Any:
-        if type(other) is tl.constexpr:
+        if type(other) is _Constant:
             other = other.value
         kind = self.dtype.name
         operand = _operand(kind, self, other) if kind in kinds else None
@@ -97,8 +111,7 @@ def _install(name: str, ufunc: Callable[[Any, Any], Any], kinds: frozenset[str],
             data = ufunc(self.handle.data, operand)
         except ValueError:  # shapes that do not broadcast: the original path has the better message
             return slow(self, other)
-        is_block = bool(self.shape) or (type(other) is tl.tensor and bool(other.shape))
-        return tensor_of(data, result or self.dtype, is_block=is_block)
+        return tensor_of(data, result or self.dtype, is_block=_is_block(self) or _is_block(other))
 
     setattr(tl.tensor, name, fast)
 
@@ -109,14 +122,13 @@ def _install_pointer_offsets() -> None:
     def add(self: Any, other: Any) -> Any:
         if not isinstance(self.dtype, tl.pointer_type) or getattr(self.dtype.element_ty, "primitive_bitwidth", 0) < 8:
             return slow(self, other)
-        kind = INT64 if type(other) is tl.tensor and other.dtype.name == INT64 else INT32
-        offset = _operand(kind, self, other.value if type(other) is tl.constexpr else other)
+        kind = INT64 if type(other) is _Tensor and other.dtype.name == INT64 else INT32
+        offset = _operand(kind, self, other.value if type(other) is _Constant else other)
         if offset is None:
             return slow(self, other)
         size = self.dtype.element_ty.primitive_bitwidth // 8
         data = self.handle.data + size * np.asarray(offset).astype(np.uint64)
-        is_block = bool(self.shape) or (type(other) is tl.tensor and bool(other.shape))
-        return tensor_of(data, self.dtype, is_block=is_block)
+        return tensor_of(data, self.dtype, is_block=_is_block(self) or _is_block(other))
 
     tl.tensor.__add__ = add
 
@@ -139,37 +151,40 @@ def _install_load() -> None:
     slow = tl.load
     filled: dict[tuple[tuple[int, ...], str, Any], Array] = {}
 
-    def constant(shape: tuple[int, ...], dtype: Any, value: Any) -> Array:
-        key = (shape, str(dtype), value)
+    def constant(shape: tuple[int, ...], kind: str, value: Any) -> Array:
+        key = (shape, kind, value)
         if key not in filled:
-            filled[key] = np.full(shape, value, dtype)
+            filled[key] = np.full(shape, value, _LOADED[kind])
         return filled[key]
 
     def load(pointer: Any, mask: Any = None, other: Any = None, **options: Any) -> Any:
-        otherwise = 0 if other is None else other.value if type(other) is tl.constexpr else other
+        otherwise = 0 if other is None else other.value if type(other) is _Constant else other
         if not _is_plain(pointer, mask, otherwise) or options.get("boundary_check") or options.get("padding_option"):
             return slow(pointer, mask=mask, other=other, **options)
-        element, shape = pointer.dtype.element_ty, pointer.handle.data.shape
-        dtype = interpreter._get_np_dtype(element)
-        active = constant(shape, bool, True) if mask is None else np.broadcast_to(mask.handle.data, shape)
-        data = interpreter._interpreter.load(pointer.handle.data, active, constant(shape, dtype, otherwise), dtype)
-        return tensor_of(data, element, is_block=bool(pointer.shape))
+        element, data = pointer.dtype.element_ty, pointer.handle.data
+        kind, shape = element.name, data.shape
+        active = constant(shape, BOOL, True) if mask is None else mask.handle.data
+        if active.shape != shape:
+            active = np.broadcast_to(active, shape)
+        others = constant(shape, kind, otherwise or 0)  # to Triton, too, -0.0 is 0.0
+        read = interpreter._interpreter.load(data, active, others, _LOADED[kind])
+        return tensor_of(read, element, is_block=_is_block(pointer))
 
     tl.load = tl.core.load = load
 
 
 def _is_plain(pointer: Any, mask: Any, otherwise: Any) -> bool:
     """A tensor of float32 or int32 pointers, with a mask that fits it and a number for the rest."""
-    if type(pointer) is not tl.tensor or not isinstance(pointer.dtype, tl.pointer_type):
+    if type(pointer) is not _Tensor or not isinstance(pointer.dtype, tl.pointer_type):
         return False
     if pointer.dtype.element_ty.name not in (FP32, INT32) or type(otherwise) not in (int, float):
         return False
     if mask is None:
         return True
-    if type(mask) is not tl.tensor or mask.dtype.name != BOOL:
+    if type(mask) is not _Tensor or mask.dtype.name != BOOL:
         return False
     theirs, ours = mask.handle.data.shape, pointer.handle.data.shape
-    return len(theirs) == len(ours) and all(m in (1, p) for m, p in zip(theirs, ours, strict=True))
+    return theirs == ours or (len(theirs) == len(ours) and all(m in (1, p) for m, p in zip(theirs, ours, strict=True)))
 
 
 def _install_cast() -> None:

@@ -33,6 +33,7 @@ class Memory:
         self._ends: list[int] = []
         self._tensors: list[tuple[str, torch.Tensor]] = []
         self._stores: list[Array] = []
+        self._flat: dict[tuple[int, np.dtype[Any]], Array] = {}  # storages of the present launch as it has read them
         self.stored_elements = 0  # by the present launch
         self.read_unfinished = False  # the present launch has read what an earlier one wrote in part
         self.forget()
@@ -47,7 +48,7 @@ class Memory:
         self._starts = sorted(by_start)
         self._ends = [by_start[start][0] for start in self._starts]
         self._tensors = [(by_start[start][1], by_start[start][2]) for start in self._starts]
-        self._stores = []
+        self._stores, self._flat = [], {}
         self.stored_elements = 0
         self.read_unfinished = False
         self.has_atomics = False
@@ -72,20 +73,41 @@ class Memory:
 
     def leave(self) -> None:
         """The launch is over: hold none of its tensors."""
-        self._starts, self._ends, self._tensors, self._stores = [], [], [], []
+        self._starts, self._ends, self._tensors, self._stores, self._flat = [], [], [], [], {}
 
     def install(self) -> None:
         """Check every access of this process's interpreter."""
         interpreter._interpreter = _Checked(interpreter._interpreter, self)
 
-    def check(self, what: str, pointers: Array, mask: Array | None, size: int) -> None:
-        """Raise OutOfBounds unless all active lanes lie inside one storage or another."""
+    def read(self, pointers: Array, mask: Array, other: Array, dtype: np.dtype[Any]) -> Array | None:
+        """What a load gives, if all its lanes lie aligned in one storage; Triton's own takes three times as long."""
+        size = dtype.itemsize
+        active, where = self.check("load", pointers, mask, size)
+        if not active.size:
+            return np.array(other, dtype)
+        start = self._starts[where]
+        offsets = active - np.uint64(start)
+        if where < 0 or int(np.bitwise_or.reduce(offsets)) % size:
+            return None
+        if (start, dtype) not in self._flat:
+            view = self.view(start, (self._ends[where] - start) // size * size)
+            self._flat[start, dtype] = np.frombuffer(view, dtype)
+        values: Array = self._flat[start, dtype][offsets // np.uint64(size)]
+        if active.size == pointers.size:
+            return values.reshape(pointers.shape)
+        given = np.array(other, dtype)
+        given[mask] = values
+        return given
+
+    def check(self, what: str, pointers: Array, mask: Array | None, size: int) -> tuple[Array, int]:
+        """The active lanes and the storage that holds all of them, -1 where it is not one. Raises OutOfBounds."""
         active = pointers[mask] if mask is not None and not mask.all() else pointers.ravel()
         if active.size == 0:
-            return
+            return active, -1
         low, high = int(active.min()), int(active.max()) + size
         where = bisect.bisect_right(self._starts, low) - 1
-        if where < 0 or high > self._ends[where]:
+        is_one = where >= 0 and high <= self._ends[where]
+        if not is_one:
             self._check_lanes(what, active, size)
         if self._unfinished and what != "store":
             self.read_unfinished |= self._starts[where] in self._unfinished
@@ -93,6 +115,7 @@ class Memory:
             self._stores.append(active)
             self.stored_elements += active.size
             self.has_atomics |= what == "atomic"
+        return active, where if is_one else -1
 
     def _check_lanes(self, what: str, active: Array, size: int) -> None:
         starts = np.array(self._starts, dtype=np.uint64)
@@ -176,8 +199,8 @@ class _Checked:
 
     def load(self, pointers: Array, mask: Any, other: Array, dtype: Any) -> Any:
         mask = np.asarray(mask)  # block pointers hand over the buffer of an array
-        self._memory.check("load", pointers, mask, np.dtype(dtype).itemsize)
-        return self._native.load(pointers, mask, other, dtype)
+        read = self._memory.read(pointers, mask, other, np.dtype(dtype))
+        return self._native.load(pointers, mask, other, dtype) if read is None else read
 
     def store(self, pointers: Array, values: Array, mask: Any) -> Any:
         mask = np.asarray(mask)
