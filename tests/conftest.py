@@ -34,8 +34,8 @@ FIRST = (
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is not asked for, and begin with the longest files."""
     unwanted = [name for name in ASKED_FOR if name not in config.option.markexpr]
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
-    config.hook.pytest_deselected(items=left_out)
+    left_out = {item for item in items if any(item.get_closest_marker(name) for name in unwanted)}
+    config.hook.pytest_deselected(items=list(left_out))
     places = {Path(__file__).parent / name: place for place, name in enumerate(FIRST)}
     kept = [item for item in items if item not in left_out]
     items[:] = sorted(kept, key=lambda item: places.get(item.path, len(FIRST)))
