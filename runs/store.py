@@ -129,6 +129,13 @@ def point_file(candidate_id: str, *, is_full: bool) -> str:
     return f"points/{candidate_id}.{'full' if is_full else 'compiled'}.json"
 
 
+def require_writable(directory: Path) -> None:
+    """Raises RecordNotWritten where no run can be made in `directory`, before anything was spent on one."""
+    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise RecordNotWritten(f"cannot make {directory}: {nearest} cannot be written to; choose another --runs-dir")
+
+
 def create_run(directory: Path, run: Run) -> RunDirectory:
     """Make a new run directory with its head. Raises RecordNotWritten where the directory cannot be made."""
     path = directory / run.id

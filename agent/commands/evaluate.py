@@ -43,7 +43,7 @@ def evaluate(file: Path | None, setting: Setting, *, problem: str | None, as_jso
     candidate = read_candidate(file)
     plain, target = chosen(problem, setting.gpu)
     subject = plain.at_precision(setting.precision)
-    evaluation = screened(subject, candidate, target) or judged(subject, candidate, target, setting)
+    evaluation = judged(subject, candidate, target, setting)
     if as_json:
         print(json.dumps(evaluation.model_dump(mode="json")))
     else:
@@ -54,7 +54,12 @@ def evaluate(file: Path | None, setting: Setting, *, problem: str | None, as_jso
 def judged(
     problem: Problem, candidate: Candidate, gpu: GpuSpec, setting: Setting, *, profiles: bool = True
 ) -> Evaluation:
-    """The verdict of a judge that is started for it, which takes seconds; each rung is announced on stderr."""
+    """The verdict: of the text alone where that rejects it, else of a judge that is started for it (seconds).
+
+    Each of the judge's rungs is announced on stderr.
+    """
+    if rejected := screened(problem, candidate, gpu):
+        return rejected
     with JudgeClient(setting.sandbox, device=setting.device) as judge:
         return judge.evaluate(
             problem,

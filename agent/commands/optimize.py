@@ -30,7 +30,7 @@ from prompts.stages import all_stages
 from runs.live import view_for
 from runs.nouns import Budget, Resumed, Run, RunConfig
 from runs.record import open_record
-from runs.store import RunDirectory, create_run, new_run_id, now, open_run, runs_directory
+from runs.store import RunDirectory, create_run, new_run_id, now, open_run, require_writable, runs_directory
 from runs.verdicts import RecordedJudge
 
 
@@ -86,6 +86,7 @@ class Extension:
 def optimize(request: Request) -> None:
     """Start a new run."""
     config, directory = _config(request), runs_directory(request.runs_dir)
+    require_writable(directory)
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
     members(config, directory)
     run = Run(
