@@ -3,13 +3,14 @@
 import os
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from evaluators.candidate import candidate_from
 from evaluators.gpu_catalog import load_gpu
+from evaluators.judge import sampling
 from evaluators.judge.reference import Reference
 from evaluators.judge.zygotes import Zygotes
 from evaluators.problem import Problem
@@ -105,18 +106,29 @@ def small() -> str:
 
 @pytest.fixture(scope="session")
 def stride_one() -> str:
-    """A published problem whose own hyperparameters hide stride, padding, groups and bias; half as long each way.
+    """A published problem whose own hyperparameters hide stride, padding, groups and bias, with fewer taps and channels.
 
-    A batch item then takes a seventh of the time, with 4 channels a program of its kernels an eighth; the output has
-    still 45 million elements.
+    Half as long each way a batch item takes a seventh of the time; a program of its kernels takes a thirtieth; the
+    output has still 40 million elements.
     """
     source = load_problem("convt3d-68").source
-    assert "\nin_channels = 32\n" in source
-    source = source.replace("\nin_channels = 32\n", "\nin_channels = 4\n")
-    for side in ("depth", "height", "width"):
-        assert f"\n{side} = 64\n" in source
-        source = source.replace(f"\n{side} = 64\n", f"\n{side} = 32\n")
+    sides = {f"{side} = 64": f"{side} = 32" for side in ("depth", "height", "width")}
+    for old, new in {
+        "in_channels = 32": "in_channels = 4",
+        "kernel_size = (3, 5, 5)": "kernel_size = (2, 3, 3)",
+        **sides,
+    }.items():
+        assert f"\n{old}\n" in source
+        source = source.replace(f"\n{old}\n", f"\n{new}\n")
     return source
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shorter_sampling() -> Iterator[None]:
+    """As many of these small programs as the judge samples of large ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "BUDGET_S", sampling.BUDGET_S / 4)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def test_a_forged_answer_cannot_pass(check, honest, small, replaced, name, monke
 
 
 def test_a_flood_of_heartbeats_ends_at_the_limit(check, honest, small, replaced, monkeypatch):
-    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 1.5)
+    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 0.8)
     forward = FORGED.replace("channel.send({message})", "[channel.send({'beat': 'x'}) for _ in iter(int, 1)]")
     text = replaced(honest("direct_triton"), "    def forward(self, x):\n", forward + "    def compute(self, x):\n")
     found = check(text, small)

@@ -68,7 +68,7 @@ def shapes(geometry):
 
 def test_the_small_versions_keep_the_hyperparameters(small):
     found = geometries_of(reference(small))
-    assert found.reduced.init == (4, 6, (3, 3, 3), (2, 2, 2), (1, 1, 1), (1, 1, 1), 2)
+    assert found.reduced.init == (4, 6, (3, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1), 2)
     assert shapes(found.reduced) == [(2, 4, 2, 3, 4)]
     assert shapes(found.smallest) == [(2, 4, 1, 2, 3)]
 

@@ -32,7 +32,7 @@ def test_the_published_size_is_sampled_with_values(check, honest, stride_one):
     found = check(honest("direct_triton"), stride_one)
     details = {c.name: c.detail for c in found.checks}
     assert found.failure is None
-    assert "of 44064 programs" in details["full_size_samples"]
+    assert "of 38148 programs" in details["full_size_samples"]
     assert "of batch item 15" in details["full_size_values"]
 
 
@@ -66,10 +66,10 @@ def test_a_tail_that_no_sampled_program_can_write_is_not_passed(check, scaled, s
         x = tl.load(x_ptr + row * width + at, mask=live)
         tl.store(y_ptr + row * width + at, x * tl.load(s_ptr + at, mask=live), mask=live)
     """
-    large = scaled_problem.replace("rows = 3000", "rows = 9000")
+    large = scaled_problem.replace("rows = 3000", "rows = 5000")
     whole = check(scaled(kernel=kernel.replace("LIMIT", "width"), forward=row), large)
     assert (whole.failure, whole.unverified) == (None, "")
     short = kernel.replace("LIMIT", "tl.where(width == 1024, width - 3, width)")
     found = check(scaled(kernel=short, forward=row), large)
     assert found.failure is None
-    assert "9189000 of 9216000 outputs" in found.unverified
+    assert "5105000 of 5120000 outputs" in found.unverified

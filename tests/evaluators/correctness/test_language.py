@@ -114,13 +114,13 @@ def test_a_kernel_that_loses_updates_in_one_order_only(check, scaled):
 
 @pytest.mark.parametrize("loop", ["while True:\n    pass", "while True:\n    torch.zeros(1)"], ids=["python", "torch"])
 def test_a_forward_that_never_ends_is_a_timeout(check, scaled, monkeypatch, loop):
-    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 1.5)
+    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 0.8)
     found = check(scaled(forward=loop))
     assert (found.failure.kind, found.unverified) == ("timeout", "")
 
 
 def test_a_kernel_that_is_only_slow_here_is_unverified(check, scaled, monkeypatch):
-    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 2.5)
+    monkeypatch.setattr(interpreted, "CALL_LIMIT_S", 1.6)
     forward = """
     y = torch.empty_like(x)
     scaled[(50_000_000,)](x, self.scale, y, x.numel(), x.shape[1], BLOCK=1024)

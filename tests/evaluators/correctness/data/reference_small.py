@@ -20,7 +20,7 @@ class Model(nn.Module):
 batch_size = 2
 in_channels = 4
 out_channels = 6
-kernel_size = (3, 3, 3)
+kernel_size = (3, 2, 2)
 depth, height, width = 3, 4, 5
 stride = (2, 2, 2)
 padding = (1, 1, 1)
