@@ -25,7 +25,6 @@ FIRST = (
     "evaluators/build/test_build.py",
     "faults/test_resources.py",
     "evaluators/cuda/test_emulate.py",
-    "faults/test_soak.py",
     "agent/playbook/test_formulas.py",
     "agent/playbook/test_numbers.py",
 )

@@ -1,5 +1,5 @@
 """Honest, cheating, crashing and hanging candidates, mixed, over two judges: every verdict is the one that is owed, no
-process is left, memory stays flat. `make soak`: 1,000 evaluations. The short form has no hanging one: that takes 60 s.
+process is left, memory stays flat: 1,000 evaluations. tests/agent/engines/test_local.py shows the same of a few.
 """
 
 import os
@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from marked import gone, marked, new_token
 
 from agent.engines.local import LocalEngine
 from evaluators.candidate import candidate_from
@@ -31,37 +32,15 @@ MIX = (
     ("cheats/error_flood", FAILS, 2),
     ("cheats/hang_stopped", ("failed", "timeout"), 1),
 )
-SHORT = (
-    "honest/direct_triton",
-    "cheats/segfault",
-    "cheats/forge_at_exit",
-    "cheats/lazy_subclass",
-    "cheats/detached_child",
-)
 GROWTH = 1.10  # of the memory of judges and fork servers, last quarter over second: allocators wander
 
 
 def drawn(count, chance):
-    """`count` of the mix in random order; the short form has one or two of each that is quick."""
-    if count < 50:
-        return (list(SHORT) * count)[:count]
+    """`count` of the mix in random order."""
     names = [name for name, _, weight in MIX for _ in range(weight)]
     mixed = (names * (count // len(names) + 1))[:count]
     chance.shuffle(mixed)
     return mixed
-
-
-def marked(token):
-    """Processes whose environment holds the token: judges, fork servers and candidates, whoever their parent is."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if token.encode() in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
 
 
 def parent_of(pid):
@@ -93,18 +72,16 @@ def standing_mb(token):
     return total_kb / 1024
 
 
-@pytest.mark.parametrize(
-    "count",
-    [pytest.param(6, id="short"), pytest.param(1000, id="full", marks=[pytest.mark.soak, pytest.mark.timeout(0)])],
-)
-def test_many_evaluations_lose_none_leave_nothing_and_do_not_grow(count):
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_many_evaluations_lose_none_leave_nothing_and_do_not_grow():
     chance = random.Random(os.environ.get("AGENT_TEST_SEED", "20260101"))
-    count = int(os.environ.get("AGENT_SOAK_COUNT", count)) if count > 50 else count
+    count = int(os.environ.get("AGENT_SOAK_COUNT", "1000"))
     names = drawn(count, chance)
     owed = {name: verdict for name, verdict, _ in MIX}
     candidates = {name: candidate_from((EXPLOITS / f"{name}.py").read_text()) for name in set(names)}
     problem, gpu = load_problem(str(EXPLOITS / "reference_small.py")), load_gpu("4090")
-    token = f"GPU-soak-{os.getpid()}-{time.monotonic_ns()}"  # names no GPU, and marks every process below a judge
+    token = new_token()
     samples = []
     started = time.monotonic()
     with LocalEngine(2, devices=[token]) as engine, ThreadPoolExecutor(2) as askers:
@@ -119,8 +96,7 @@ def test_many_evaluations_lose_none_leave_nothing_and_do_not_grow(count):
         while len(verdicts) < count:
             begin = len(verdicts)
             verdicts += askers.map(judged, names[begin : begin + 20])
-            if count > 50:
-                print(f"{len(verdicts)} of {count}, {samples[-1]:.0f} MB", flush=True)
+            print(f"{len(verdicts)} of {count}, {samples[-1]:.0f} MB", flush=True)
             if time.monotonic() > until:
                 count = len(verdicts)  # what time allowed; said below
         assert marked(token), "the token marks nothing, so the check for survivors could not fail"
@@ -132,10 +108,7 @@ def test_many_evaluations_lose_none_leave_nothing_and_do_not_grow(count):
     ]
     assert len(verdicts) == count
     assert not wrong
-    deadline = time.monotonic() + 5
-    while marked(token) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not marked(token)
+    assert gone(token), marked(token)
     if count >= 50:
         quarter = count // 4
         second, last = statistics.median(samples[quarter : 2 * quarter]), statistics.median(samples[-quarter:])

@@ -1,4 +1,4 @@
-"""The local engine: many askers, few judges; what one candidate does is no other's business."""
+"""The local engine: many askers, few judges; what one candidate does is no other's business, and nothing is left of it."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from marked import gone, marked, new_token
 
 from agent.engines import Wish, engine_for
 from agent.engines.local import LocalEngine, devices_of
@@ -22,12 +23,16 @@ SMALL, GPU = load_problem(str(EXPLOITS / "reference_small.py")), load_gpu("4090"
 HONEST = candidate_from((EXPLOITS / "honest" / "direct_triton.py").read_text())
 CRASHES = candidate_from((EXPLOITS / "cheats" / "segfault.py").read_text())
 HANGS = candidate_from((EXPLOITS / "cheats" / "hang_stopped.py").read_text())
+DETACHES = candidate_from((EXPLOITS / "cheats" / "detached_child.py").read_text())
+TOKEN = new_token()
 
 
 @pytest.fixture(scope="module")
 def engine():
-    with LocalEngine(2) as made:
-        yield made
+    made = LocalEngine(2, devices=[TOKEN])
+    yield made
+    if not made._stopped.done():  # the last test did not come to close it
+        made.close()
 
 
 def judge(engine, candidate=HONEST, rungs=("correctness",)):
@@ -57,13 +62,14 @@ def test_scheduling_costs_next_to_nothing_and_a_judge_outlives_the_thread_that_a
     assert min(took_s) < 0.02, took_s
 
 
-def test_a_hang_and_a_crash_leave_the_other_judge_at_work(engine):
-    """The last that uses the shared engine: it stops it."""
+def test_a_hang_and_a_crash_leave_the_other_judge_at_work_and_the_end_leaves_nothing(engine):
+    """The last that uses the shared engine: it closes it."""
     with ThreadPoolExecutor(3) as askers:
         hanging = askers.submit(judge, engine, HANGS)
         time.sleep(0.1)
         assert judge(engine).verdict == "passed"
         assert judge(engine, CRASHES).kind == "crashed"
+        assert judge(engine, DETACHES).verdict == "failed"
         assert judge(engine).verdict == "passed"
         assert not hanging.done()
         os.kill(next(pid_of(one) for one in engine._judges if one not in engine._free), signal.SIGKILL)
@@ -73,6 +79,9 @@ def test_a_hang_and_a_crash_leave_the_other_judge_at_work(engine):
             hanging.result(timeout=5)
         with pytest.raises(KeyboardInterrupt):
             judge(engine)
+    assert marked(TOKEN), "the token marks nothing, so the check for survivors could not fail"
+    engine.close()
+    assert gone(TOKEN), marked(TOKEN)
 
 
 def test_devices_are_shared_out_and_what_cannot_be_meant_is_refused(monkeypatch):
