@@ -131,8 +131,8 @@ def point_file(candidate_id: str, *, is_full: bool) -> str:
 
 def require_writable(directory: Path) -> None:
     """Raises RecordNotWritten where no run can be made in `directory`, before anything was spent on one."""
-    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    nearest = next(path for path in (directory, *directory.absolute().parents) if os.access(path, os.F_OK))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise RecordNotWritten(f"cannot make {directory}: {nearest} cannot be written to; choose another --runs-dir")
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,12 +123,10 @@ def stride_one() -> str:
     return source
 
 
-@pytest.fixture(scope="session", autouse=True)
-def shorter_sampling() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def shorter_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many of these small programs as the judge samples of large ones."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampling, "BUDGET_S", sampling.BUDGET_S / 4)
-        yield
+    monkeypatch.setattr(sampling, "BUDGET_S", sampling.BUDGET_S / 4)
 
 
 @pytest.fixture(scope="session")
