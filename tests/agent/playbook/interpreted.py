@@ -140,8 +140,10 @@ def answer(request):
 
 def main():
     interpreter_language.install()
-    install(Recorder(beat=lambda message: None))  # every access is held to the storages of the launch's arguments
+    recorder = Recorder(beat=lambda message: None)
+    install(recorder)  # every access is held to the storages of the launch's arguments
     for line in sys.stdin:
+        recorder.begin({})
         print(json.dumps(answer(json.loads(line))), flush=True)
 
 
