@@ -61,6 +61,12 @@ class Record:
         return frozenset(blamed - right)
 
     @property
+    def is_unproved(self) -> bool:
+        """Something was tried that this machine cannot verify, and nothing passed."""
+        verdicts = {past.verdict for past, _ in self.entries}
+        return "unverified" in verdicts and "passed" not in verdicts
+
+    @property
     def fastest_ms(self) -> dict[str, float]:
         """The least measured time of every family that was measured."""
         found: dict[str, float] = {}

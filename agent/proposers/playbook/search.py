@@ -3,6 +3,8 @@
 Where candidates are measured the clock decides: a family is left when its first kernel is slower than the best by more
 than a rival may be, and the search ends when `_PATIENCE` measured neighbours in a row gained nothing.
 
+A kernel that this machine cannot verify is none to be beaten: every family is tried until one passes.
+
 Limits: one proposal from one context, no state. It stops when every neighbour of the best configuration was tried.
 """
 
@@ -26,7 +28,7 @@ def next_move(
     stage: str, current: Configuration | None, situation: Situation, record: Record, evidence: Evidence
 ) -> Move:
     """The next configuration worth an attempt. Raises NothingToPropose when there is none."""
-    incumbent_ms = _expected_ms(current, situation, evidence)
+    incumbent_ms = None if record.is_unproved else _expected_ms(current, situation, evidence)
     untried = [family for family in fitting(situation) if family.name not in record.families]
     better = _promising(untried, situation, incumbent_ms, _WORTH_A_FAMILY)
     if better is not None:

@@ -14,7 +14,7 @@ from agent.proposers.playbook.emission import candidate_source
 from agent.proposers.playbook.family import Situation, family_of
 from agent.proposers.playbook.reference import read_reference
 from agent.proposers.playbook.shape import shape_from
-from evaluators.evaluation import Estimate, Failed, KernelResources, Passed
+from evaluators.evaluation import Estimate, Failed, KernelResources, Passed, Unverified
 from evaluators.gpu import GpuSpec
 from evaluators.gpu_catalog import load_gpu
 from evaluators.measurement import Latency, Timing
@@ -154,6 +154,14 @@ class Search:
             "optimize",
         )
 
+    def leave_unverified(self, configuration: Configuration) -> None:
+        """Record that this machine could not verify it; the first such kernel is the best so far."""
+        number = len(self.history)
+        self._remember(configuration, "discard" if self.base else "keep", verdict="unverified")
+        if self.base is None:
+            left = Unverified(candidate_id="c", problem="t", gpu="g", rung="correctness", message="no interpreter")
+            self.base, self.role = Base(number=number, source=f'"""{configuration}: x."""', evaluation=left), "optimize"
+
     def fail(self, configuration: Configuration, kind: str, message: str = "") -> None:
         """Record a failure; the next proposal is its repair."""
         number = len(self.history)
@@ -169,12 +177,13 @@ class Search:
         *,
         message: str = "",
         measured_ms: float | None = None,
+        verdict: str = "passed",
     ) -> None:
         past = PastAttempt(
             number=len(self.history),
             stage=self.stage,
             plan=f"Plan: {configuration}: because",
-            verdict="failed" if kind else "passed",
+            verdict="failed" if kind else verdict,
             kind=kind,
             message=message,
             estimate_ms=None,
