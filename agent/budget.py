@@ -6,7 +6,7 @@ Limits: the worst case of a call is known by the proposer; this only compares an
 import statistics
 from dataclasses import dataclass, field
 
-from runs.nouns import Budget, Usage, total
+from runs.nouns import Attempt, Budget, Usage, total
 from runs.state import RunState
 
 WARN_AT_PCT = (50, 80)
@@ -59,11 +59,16 @@ def exhausted(budget: Budget, state: RunState, *, elapsed_s: float) -> str | Non
     left_s = budget.max_seconds - elapsed_s
     if left_s <= 0:
         return f"time used up ({elapsed_s:.0f} of {budget.max_seconds:g} s)"
-    usual_s = statistics.median(attempt.seconds for attempt in state.attempts) if state.attempts else 0.0
+    usual_s = statistics.median(map(_unprofiled_s, state.attempts)) if state.attempts else 0.0
     if state.pending is None and left_s < usual_s:
         limit = f"{left_s:.0f} of {budget.max_seconds:g} s left"
         return f"no time for another attempt ({limit}, one takes {usual_s:.0f} s)"
     return None
+
+
+def _unprofiled_s(attempt: Attempt) -> float:
+    """Seconds of an attempt without profiling, which only a new best gets."""
+    return attempt.seconds - (attempt.evaluation.rung_seconds.get("profile", 0.0) if attempt.evaluation else 0.0)
 
 
 def refusal(budget: Budget, spent: Usage, worst: WorstCase) -> str | None:

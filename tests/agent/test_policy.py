@@ -153,6 +153,11 @@ def test_budgets_name_what_ended_and_never_take_an_unknown_price_for_free():
     assert "time used up" in exhausted(Budget(max_attempts=9, max_seconds=5), state, elapsed_s=5)
     assert exhausted(Budget(max_attempts=9, max_seconds=9), state, elapsed_s=8) is None, "one takes a second"
     assert "one takes 1 s" in exhausted(Budget(max_attempts=9, max_seconds=9), state, elapsed_s=8.1)
+    profiled = play(passed(10).model_copy(update={"rung_seconds": {"profile": 0.75}}))
+    assert exhausted(Budget(max_attempts=9, max_seconds=9), profiled, elapsed_s=8.7) is None, (
+        "only a new best is profiled"
+    )
+    assert "one takes" in exhausted(Budget(max_attempts=9, max_seconds=9), profiled, elapsed_s=8.8)
     assert refusal(Budget(max_cost_usd=0.05), state.usage, WorstCase(0.02)) is None
     assert "cost cap" in refusal(Budget(max_cost_usd=0.03), state.usage, WorstCase(0.02))
     assert "unknown" in refusal(Budget(max_cost_usd=1), state.usage, WorstCase(None))
