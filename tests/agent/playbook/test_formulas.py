@@ -231,6 +231,15 @@ def test_every_reduction_is_right_along_every_dimension(compare, family):
     right(compare(pairs), pairs)
 
 
+@pytest.mark.parametrize("family", ROW_FAMILIES, ids=lambda text: text.split()[0])
+def test_parameters_may_follow_a_reduction_also_those_that_stand_in_it(compare, family):
+    init = "self.s, self.t = nn.Parameter(torch.randn(())), nn.Parameter(torch.rand(5, 1) + 0.5)"
+    forward = "torch.sum(x * (2.0 * self.t), dim=-1, keepdim=True) / (2.0 * self.t) + self.s"
+    text = reference(forward, "torch.randn(2, 5, 19)", init=init)
+    pairs = [{"name": family, "source": written(text, family)[0], "reference": text}]
+    right(compare(pairs), pairs)
+
+
 def test_a_nan_stays_in_its_row_and_a_row_of_minus_infinity_is_none(compare):
     for forward in ("torch.amax(x, dim=1)", "torch.softmax(x, dim=1)", "torch.logsumexp(x - math.inf, dim=1)"):
         for family in ROW_FAMILIES:

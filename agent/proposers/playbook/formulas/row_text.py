@@ -10,7 +10,7 @@ Limits: text. Sums are made in fp32, lane by lane and then across the lanes.
 from functools import lru_cache
 
 from agent.proposers.playbook.formulas.evaluation import Evaluation, Operands, indented, operands_of
-from agent.proposers.playbook.formulas.formula import Node, Reduction, of_kind
+from agent.proposers.playbook.formulas.formula import Node, Pointwise, Reduction, of_kind
 from agent.proposers.playbook.formulas.host_text import CHECKED
 from agent.proposers.playbook.formulas.pointwise import FUNCTIONS, functions_for
 from agent.proposers.playbook.formulas.workload import FormulaShape, RowShape, is_column, is_of_the_row, level_of
@@ -153,9 +153,16 @@ class Passes:
 
     @property
     def row_result(self) -> str:
-        """The end of a kernel whose result is one value for each row."""
+        """The end of a kernel whose result is one value for each row; tensors in it have the same all along a row."""
+        self.names = {node: name for node, name in self.names.items() if not isinstance(node, Pointwise)}
+        formula = self.shape.formula
+        loads = [
+            f"x{index} = tl.load(x{index}_ptr + base, mask=mine, other=0.0).to(tl.float32)"
+            for index, tensor in enumerate(self.operands.wholes)
+            if _reads(formula, tensor)
+        ]
         lines, name = self.result()
-        return indented([*lines, f"tl.store(y_ptr + p, {name}, mask=mine)"], 1)
+        return indented([*loads, *lines, f"tl.store(y_ptr + p, {name}, mask=mine)"], 1)
 
     def full_result(self, begin: str, end: str, depth: int) -> str:
         """A tile of the result that has a value for each value of the row."""

@@ -54,14 +54,16 @@ def _text(configuration: Configuration, shape: FormulaShape) -> str:
             top = passes.names.get(row_loop.top_of(reduction), "")
             reduced = _REDUCED[reduction.kind].format(value=value, top=top)
             body += [*lines, passes.row_value(reduction, reduced)]
-    lines, result = passes.result()
-    late = [line for line in passes.loads([shape.formula]) if line not in body]
-    store = f"tl.store(y_ptr + at, {result}, mask=live)" if shape.is_full else ""
-    store = store or f"tl.store(y_ptr + p, {result}, mask=mine)"
+    if shape.is_full:
+        lines, result = passes.result()
+        late = [line for line in passes.loads([shape.formula]) if line not in body]
+        end = indented([*late, *lines, f"tl.store(y_ptr + at, {result}, mask=live)"], 1)
+    else:
+        end = passes.row_result
     kernel = _KERNEL.format(
         parameters=parameters,
         rows=ROWS_OF_TILE.format(tile="tl.program_id(0)"),
-        body=indented([*body, *late, *lines, store], 1).rstrip(),
+        body=(indented(body, 1) + end).rstrip(),
     )
     return host_text(shape, kernel + row_loop.fallback(shape) + _LAUNCH.format(most=MOST))
 
