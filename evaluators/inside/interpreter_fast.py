@@ -6,6 +6,7 @@ the same result; anything else takes the original path: a direct kernel of 6 pro
 Limits: values only, no overflow guards; tests/evaluators/correctness compares both paths.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -152,7 +153,7 @@ def _install_load() -> None:
     filled: dict[tuple[tuple[int, ...], str, Any], Array] = {}
 
     def constant(shape: tuple[int, ...], kind: str, value: Any) -> Array:
-        key = (shape, kind, value)
+        key = (shape, kind, None if math.isnan(value) else value)  # each NaN would be a key of its own
         if key not in filled:
             filled[key] = np.full(shape, value, _LOADED[kind])
         return filled[key]
@@ -178,6 +179,8 @@ def _is_plain(pointer: Any, mask: Any, otherwise: Any) -> bool:
     if type(pointer) is not _Tensor or not isinstance(pointer.dtype, tl.pointer_type):
         return False
     if pointer.dtype.element_ty.name not in (FP32, INT32) or type(otherwise) not in (int, float):
+        return False
+    if type(otherwise) is int and not -_INT32_MAX <= otherwise <= _INT32_MAX:
         return False
     if mask is None:
         return True

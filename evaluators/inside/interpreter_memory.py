@@ -198,7 +198,7 @@ class _Checked:
         return getattr(self._native, name)
 
     def load(self, pointers: Array, mask: Any, other: Array, dtype: Any) -> Any:
-        mask = np.asarray(mask)  # block pointers hand over the buffer of an array
+        mask = np.asarray(mask, bool)  # of block pointers the buffer of an array; integers would be taken for places
         read = self._memory.read(pointers, mask, other, np.dtype(dtype))
         return self._native.load(pointers, mask, other, dtype) if read is None else read
 
@@ -208,8 +208,9 @@ class _Checked:
         return None if self._memory.leaves_out(pointers) else self._native.store(pointers, values, mask)
 
     def atomic_rmw(self, operation: Any, pointers: Array, values: Array, mask: Array, order: Any) -> Any:
+        mask = np.asarray(mask, bool)
         self._memory.check("atomic", pointers, mask, values.dtype.itemsize)
-        mask = np.zeros_like(np.asarray(mask)) if self._memory.leaves_out(pointers) else mask
+        mask = np.zeros_like(mask) if self._memory.leaves_out(pointers) else mask
         return self._native.atomic_rmw(operation, pointers, values, mask, order)
 
     def atomic_cas(self, pointers: Array, expected: Array, values: Array, order: Any) -> Any:

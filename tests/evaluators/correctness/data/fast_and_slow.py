@@ -25,8 +25,13 @@ def everything(f_ptr, i_ptr, h_ptr, out_ptr, flags_ptr, n, m, BLOCK: tl.constexp
     askew = tl.load(bytes_.to(tl.pointer_type(tl.float32), bitcast=True) + at, mask=at < n - 1, other=-0.0)
     narrow = tl.load(h_ptr + at, mask=live, other=0.5) + tl.load(h_ptr + at, mask=at < 0, other=0.125)
     column = tl.load(f_ptr + at[:, None] + 0 * at[None, :], mask=live[:, None], other=3)
+    counted = tl.load(f_ptr + at, mask=live.to(tl.int32), other=float("nan"))
+    unsigned = tl.load(i_ptr + at, mask=at < 9, other=2**31)
+    lane = tl.arange(0, BLOCK)
+    one, beyond = (lane == BLOCK - 1).to(tl.int32), (BLOCK - 1 - lane) * 1000000  # only the last lane is within the tensor
+    tl.atomic_add(out_ptr + 39 * n + beyond, f, mask=one)
     results = (
-        askew, narrow.to(tl.float32), tl.sum(column, axis=1), tl.load(tl.where(at % 2 == 0, f_ptr, i_ptr.to(tl.pointer_type(tl.float32), bitcast=True)) + at, mask=live),
+        counted, unsigned.to(tl.float32), askew, narrow.to(tl.float32), tl.sum(column, axis=1), tl.load(tl.where(at % 2 == 0, f_ptr, i_ptr.to(tl.pointer_type(tl.float32), bitcast=True)) + at, mask=live),
         f + 1, 1 - f, f * scalar, f / 3, f - f * f, 2.5 * f, scalar * 2 + f,
         (i // 3).to(tl.float32), (i % m).to(tl.float32), (i // -m).to(tl.float32), (-i).to(tl.float32), (i * i + 5).to(tl.float32),
         (i & 6).to(tl.float32), (i | 1).to(tl.float32), (i ^ m).to(tl.float32), i + f, i / 2, f.to(tl.float16).to(tl.float32) + f,
@@ -46,7 +51,7 @@ def run():
     n = 50
     f = torch.randn(n, generator=generator)
     i = torch.randint(-40, 40, (n,), generator=generator, dtype=torch.int32)
-    out, flags = torch.full((37, n), -7.0), torch.zeros(n, dtype=torch.bool)
+    out, flags = torch.full((40, n), -7.0), torch.zeros(n, dtype=torch.bool)
     everything[(4,)](f, i, f.half(), out, flags, n, 5, BLOCK=16)
     return out.view(torch.int32).tolist(), flags.tolist()
 
