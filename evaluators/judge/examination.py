@@ -262,7 +262,16 @@ class Examination(Walks):
             raise CandidateFault("runtime_error", self.scope[-1])
         left = self.walk(met, steps_of(self._tolerance, self._random), leaves=light is not None)
         if light and left and (elsewhere := self._meet(light() or met[0].geometry, _FIRST)):
-            self.walk(elsewhere, left, leaves=False)
+            met = elsewhere
+            self.walk(met, left, leaves=False)
+        if met[0].weights:
+            self._second_model(met[0].geometry)
+
+    def _second_model(self, geometry: Geometry) -> None:
+        """One more of the same class: what is kept for all models must not be taken for its own."""
+        with failing("second_model"):
+            self.call(self.sit(geometry), geometry.draw(self._seed()), ", a second model, with weights of its own")
+        self.passed("second_model", "another model in the same process computes with its own weights")
 
     def conclude(self) -> None:
         self.passed("precision_class", f"{self.tally.precision}: {PRECISION_SAID[self.tally.precision]}")
