@@ -147,6 +147,21 @@ def test_work_skipped_at_the_published_size_shows_where_torch_has_moved_it(check
     assert found.failure.message.startswith("published size, output index (")
 
 
+@pytest.mark.parametrize("width", ["x.shape[1]", "x.shape[1] // 2"], ids=["right", "wrong"])
+def test_fewer_launches_at_the_published_size_leave_no_values_open(check, scaled, width):
+    forward = f"""
+    y = torch.empty_like(x)
+    sizes = (triton.cdiv(x.numel(), 1024),)
+    if x.shape[0] < 3000:
+        scaled[sizes](x, self.scale, torch.empty_like(x), x.numel(), x.shape[1], BLOCK=1024)
+    scaled[sizes](x, self.scale, y, x.numel(), x.shape[1] if x.shape[0] < 3000 else {width}, BLOCK=1024)
+    return y
+    """
+    found = check(scaled(forward=forward))
+    values = next(c for c in found.checks if c.name == "full_size_values")
+    assert values.status == ("failed" if "//" in width else "passed"), values.detail
+
+
 def test_half_precision_at_the_published_size_only_is_found(check, honest, stride_one, replaced):
     half = "(xv.to(tl.float16) * wv.to(tl.float16)).to(tl.float32)"
     text = replaced(honest("direct_triton"), "acc += xv * wv", f"acc += {half} if total > 1000000 else xv * wv")
