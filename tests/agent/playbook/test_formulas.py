@@ -208,6 +208,8 @@ SHAPED = [
     ("F.kl_div(torch.log(x * x), self.t, reduction='batchmean')", "self.t = nn.Parameter(torch.rand(2, 5, 19))"),
     ("torch.sum(x)", ""),
     ("x.mean(dim=(1, 2))", ""),
+    ("torch.relu(x).sum(dim=-1) + F.softplus(x.abs()).amax(-1) - torch.max(x, -1).values.exp()", ""),
+    ("self.n(x).mean(-1)", "self.n = nn.GELU()"),
     ("(x - x.mean((1, 2), keepdim=True)) / (x.var((1, 2), keepdim=True) + 0.1)", ""),
 ]
 ROW_FAMILIES = (

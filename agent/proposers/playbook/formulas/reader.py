@@ -185,7 +185,8 @@ class Reader:
             return self._build(function, expression.args, named)
         if path.startswith("math.") or path in ("builtins.float", "builtins.int", "builtins.len"):
             return self._number_of(expression)
-        if isinstance(expression.func, ast.Attribute) and not path.startswith(("torch.", "self.")):
+        is_of_a_result = any(isinstance(part, ast.Call) for part in ast.walk(expression.func))
+        if isinstance(expression.func, ast.Attribute) and (is_of_a_result or not path.startswith(("torch.", "self."))):
             return self._method(expression.func, expression.args, named)
         made_by = self.published.made_by(expression.func)
         raise NotKnown(f"`{ast.unparse(expression.func)}`{made_by and f', a {made_by},'} is not known")
