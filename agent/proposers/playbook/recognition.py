@@ -14,7 +14,7 @@ from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.emission import TRANSPOSED, Operator, candidate_source
 from agent.proposers.playbook.family import Family
 from agent.proposers.playbook.formulas.author import FormulaFamily, formula_source
-from agent.proposers.playbook.formulas.formula import Node
+from agent.proposers.playbook.formulas.formula import Node, Tensor, of_kind
 from agent.proposers.playbook.formulas.published import Published
 from agent.proposers.playbook.formulas.reader import Reader
 from agent.proposers.playbook.formulas.workload import workload_of
@@ -54,7 +54,9 @@ def recognise(problem: Problem, facts: ProblemFacts) -> Subject:
 def _formula(problem: Problem, facts: ProblemFacts) -> Subject:
     model = read_model(problem.source)
     formula, reader = read_formula(model, facts)
-    dtypes = {fact.dtype for fact in (*facts.inputs, *facts.outputs)}
+    texts = [f"{tensor.text}." for tensor in of_kind(formula, Tensor)]
+    held = [fact for fact in facts.parameters if any(text.startswith(f"self.{fact.name}.") for text in texts)]
+    dtypes = {fact.dtype for fact in (*facts.inputs, *facts.outputs, *held)}
     if len(dtypes) != 1 or not dtypes <= set(ITEM_BYTES):
         raise NothingToPropose(
             f"the playbook computes in one type, fp32, fp16 or bf16, not {', '.join(sorted(dtypes))}"

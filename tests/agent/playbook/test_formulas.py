@@ -342,6 +342,14 @@ def test_what_cannot_be_read_is_refused_with_its_line(forward, says):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("held", ["torch.rand(5, 37) > 0.5", "torch.arange(37)", "torch.rand(37).half()"])
+def test_tensors_of_another_type_are_refused_where_they_are_read(held):
+    init = f"self.register_buffer('m', {held})"
+    with pytest.raises(NothingToPropose, match=r"computes in one type, fp32, fp16 or bf16, not .*float32"):
+        written(reference("x * self.m", "torch.randn(5, 37)", init=init))
+    assert "elementwise" in written(reference("torch.relu(x)", init=init))[0], "not read"
+
+
 def test_a_value_used_twice_in_each_of_forty_steps_is_computed_once_in_each():
     steps = "".join("        x = x * torch.sigmoid(x) + x\n" for _ in range(40))
     text = reference("x").replace("        return x\n", f"{steps}        return x / x.norm(dim=1, keepdim=True)\n")
