@@ -1,4 +1,4 @@
-"""Bounds of every access: each active lane of a load, store or atomic must lie inside a tensor passed to the kernel.
+"""Bounds of every access: each active lane of a load, store or atomic must lie, aligned, inside a tensor of the launch.
 
 A GPU would read a neighbour's memory or fault; the interpreter alone would read on silently.
 Limits: whole storages are the bounds, so a view may be left towards the rest of its own storage; memory a kernel
@@ -80,15 +80,15 @@ class Memory:
         interpreter._interpreter = _Checked(interpreter._interpreter, self)
 
     def read(self, pointers: Array, mask: Array, other: Array, dtype: np.dtype[Any]) -> Array | None:
-        """What a load gives, if all its lanes lie aligned in one storage; Triton's own takes three times as long."""
+        """What a load gives, if all its lanes lie in one storage; Triton's own takes three times as long."""
         size = dtype.itemsize
         active, where = self.check("load", pointers, mask, size)
         if not active.size:
             return np.array(other, dtype)
+        if where < 0:
+            return None
         start = self._starts[where]
         offsets = active - np.uint64(start)
-        if where < 0 or int(np.bitwise_or.reduce(offsets)) % size:
-            return None
         if (start, dtype) not in self._flat:
             view = self.view(start, (self._ends[where] - start) // size * size)
             self._flat[start, dtype] = np.frombuffer(view, dtype)
@@ -109,6 +109,10 @@ class Memory:
         is_one = where >= 0 and high <= self._ends[where]
         if not is_one:
             self._check_lanes(what, active, size)
+        if int(np.bitwise_or.reduce(active)) % size:
+            raise OutOfBounds(
+                f"misaligned {what}: an address is no multiple of {size} bytes, which a GPU cannot access"
+            )
         if self._unfinished and what != "store":
             self.read_unfinished |= self._starts[where] in self._unfinished
         if what != "load":

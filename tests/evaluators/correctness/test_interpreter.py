@@ -39,6 +39,25 @@ def test_a_read_past_a_smaller_tensor_is_out_of_bounds(check, scaled, replaced, 
     assert "of x_ptr, which has" in found.failure.message
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("load(x_ptr + at,", "load(between(x_ptr) + at,"), ("store(y_ptr + at,", "store(between(y_ptr) + at,")],
+)
+def test_an_access_between_two_elements_is_refused_as_on_a_gpu(check, scaled, replaced, old, new):
+    helper = """
+@triton.jit
+def between(ptr):
+    return (ptr.to(tl.pointer_type(tl.float16), bitcast=True) + 1).to(tl.pointer_type(tl.float32), bitcast=True)
+
+
+@triton.jit
+def scaled("""
+    text = replaced(scaled(), "@triton.jit\ndef scaled(", helper, "live = at < n", "live = at < n - 1", old, new)
+    found = check(text)
+    assert found.failure.kind == "runtime_error"
+    assert "misaligned" in found.failure.message
+
+
 def test_uninitialised_memory_reads_as_nan(check, scaled, replaced):
     found = check(replaced(scaled(), "](x, self.scale", "](torch.empty_like(x), self.scale"))
     assert found.failure.kind == "incorrect_numerical"

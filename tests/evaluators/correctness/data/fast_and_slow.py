@@ -21,8 +21,8 @@ def everything(f_ptr, i_ptr, h_ptr, out_ptr, flags_ptr, n, m, BLOCK: tl.constexp
     wide, far = i.to(tl.int64) * 3000000001, (n * 1000003).to(tl.int64)
     reached = tl.load(f_ptr + (at.to(tl.int64) - 5 * far + far * 5), mask=live, other=0.5)
     plane = tl.load(f_ptr + (at[:, None] + 0 * at[None, :]).to(tl.int64), mask=live[:, None] & live[None, :], other=0.25)
-    bytes_ = f_ptr.to(tl.pointer_type(tl.uint8), bitcast=True) + 2  # between two elements
-    askew = tl.load(bytes_.to(tl.pointer_type(tl.float32), bitcast=True) + at, mask=at < n - 1, other=-0.0)
+    bits = f_ptr.to(tl.pointer_type(tl.float16), bitcast=True) + 1  # every other half of an element
+    halves = tl.load(bits + 2 * at, mask=at < n - 1, other=-0.0).to(tl.float32)
     narrow = tl.load(h_ptr + at, mask=live, other=0.5) + tl.load(h_ptr + at, mask=at < 0, other=0.125)
     column = tl.load(f_ptr + at[:, None] + 0 * at[None, :], mask=live[:, None], other=3)
     counted = tl.load(f_ptr + at, mask=live.to(tl.int32), other=float("nan"))
@@ -31,7 +31,7 @@ def everything(f_ptr, i_ptr, h_ptr, out_ptr, flags_ptr, n, m, BLOCK: tl.constexp
     one, beyond = (lane == BLOCK - 1).to(tl.int32), (BLOCK - 1 - lane) * 1000000  # only the last lane is within the tensor
     tl.atomic_add(out_ptr + 39 * n + beyond, f, mask=one)
     results = (
-        counted, unsigned.to(tl.float32), askew, narrow.to(tl.float32), tl.sum(column, axis=1), tl.load(tl.where(at % 2 == 0, f_ptr, i_ptr.to(tl.pointer_type(tl.float32), bitcast=True)) + at, mask=live),
+        counted, unsigned.to(tl.float32), halves, narrow.to(tl.float32), tl.sum(column, axis=1), tl.load(tl.where(at % 2 == 0, f_ptr, i_ptr.to(tl.pointer_type(tl.float32), bitcast=True)) + at, mask=live),
         f + 1, 1 - f, f * scalar, f / 3, f - f * f, 2.5 * f, scalar * 2 + f,
         (i // 3).to(tl.float32), (i % m).to(tl.float32), (i // -m).to(tl.float32), (-i).to(tl.float32), (i * i + 5).to(tl.float32),
         (i & 6).to(tl.float32), (i | 1).to(tl.float32), (i ^ m).to(tl.float32), i + f, i / 2, f.to(tl.float16).to(tl.float32) + f,
