@@ -86,6 +86,16 @@ def test_what_the_interpreter_cannot_run_is_unverified(check, scaled, replaced, 
     assert "interpreter cannot run" in found.unverified
 
 
+def test_what_it_cannot_run_at_the_published_size_only_is_unverified(check, scaled, replaced):
+    assembly = (
+        f'tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [{SCALE}], dtype=tl.float32, is_pure=True, pack=1)'
+    )
+    choice = f"\n    if n > 3000000:\n        s = {assembly}\n    else:\n        s = {SCALE}\n    tl.store(y_ptr"
+    found = check(replaced(scaled(), SCALE, "s", "\n    tl.store(y_ptr", choice))
+    assert found.failure is None
+    assert found.unverified.startswith("at the published size on this machine: the Triton interpreter cannot run")
+
+
 def test_common_libdevice_functions_run(check, scaled, replaced):
     found = check(replaced(scaled(), SCALE, f"libdevice.tanh({SCALE}) * 0 + {SCALE}"))
     assert (found.failure, found.unverified) == (None, "")
