@@ -18,6 +18,7 @@ from evaluators.evaluation import Check
 from evaluators.judge.compare import Expected, compare
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation, shared_bytes_for
 from evaluators.judge.full_size import ROUNDING_OF_BOTH, FullSize, full_size_of
+from evaluators.judge.host_memory import is_host_too_small
 from evaluators.judge.verdicts import Wrong, require_same_parameters, wrong_values
 from evaluators.rungs import Findings
 
@@ -30,18 +31,24 @@ NAME = "full_size"
 
 
 class _Open(Exception):
-    """Why nothing can be said at this size."""
+    """Why nothing can be said at this size. `decides`: it is not for want of this machine."""
+
+    def __init__(self, why: str, *, decides: bool = False) -> None:
+        super().__init__(why)
+        self.decides = decides
 
 
 def examined_at_full_size(task: "Task", converse: "Callable[[int], Conversation]", found: Findings) -> Findings:
     """Add what sampled blocks at the published size show."""
+    unverified = ""
     try:
         check, failure = Check(name=NAME, status="passed", detail=_examined(task, converse)), None
     except _Open as limit:
         check, failure = Check(name=NAME, status="not_checked", detail=str(limit)), None
+        unverified = f"at the published size {limit}" if limit.decides else ""
     except Wrong as wrong:
         check, failure = Check(name=NAME, status="failed", detail=wrong.failure.message), wrong.failure
-    return replace(found, checks=(*found.checks, check), failure=failure)
+    return replace(found, checks=(*found.checks, check), failure=failure, unverified=unverified)
 
 
 def _examined(task: "Task", converse: "Callable[[int], Conversation]") -> str:
@@ -54,7 +61,9 @@ def _examined(task: "Task", converse: "Callable[[int], Conversation]") -> str:
         answer = _call(task, plan, converse)
     except CandidateFault as fault:
         if fault.unsupported or fault.kind in ("timeout", "out_of_memory"):
-            raise _Open(f"on this machine: {fault.unsupported or fault}") from None
+            is_memory = fault.kind == "out_of_memory"
+            decides = is_memory and not is_host_too_small(task.problem)
+            raise _Open(f"on this machine: {fault.unsupported or fault}", decides=decides) from None
         raise Wrong(NAME, fault.kind, f"at the published size: {fault}") from None
     return _compared(task, plan, answer)
 

@@ -20,15 +20,16 @@ from evaluators.judge.compare import Expected, compare
 from evaluators.judge.conversation import Answer, CandidateFault, Conversation, shared_bytes_for
 from evaluators.judge.examination import Examination
 from evaluators.judge.full_size import ROUNDING_OF_BOTH, FullSize, full_size_of
+from evaluators.judge.host_memory import is_host_too_small
 from evaluators.judge.own_arithmetic import require_lawful
 from evaluators.judge.same_launches import CHECK, require_same_launches
 from evaluators.judge.verdicts import Wrong, require_in_bounds, require_same_parameters, wrong_values
-from evaluators.problem import Tolerance
+from evaluators.problem import Problem, Tolerance
 from evaluators.rungs import Failure, Findings, Task
 
 BUDGET_S = 0.8
 CALL_LIMIT_S = 30.0  # three launches in part on a busy machine, and a gigabyte rearranged by torch
-_HOST_MEMORY = "DefaultCPUAllocator"  # torch's own words where this machine, not the target, is too small
+_HOST_MEMORY = "DefaultCPUAllocator"  # torch's own words where this machine has too little
 Process = Callable[[int, float], Conversation]  # by bytes to be shared and seconds for a call
 COMPARED_MAX = 2048  # samples per batch item, drawn at random
 _MALFORMED = Wrong("full_size_values", "crashed", "the candidate's process sent malformed samples")
@@ -56,7 +57,7 @@ def examine_full_size(
     try:
         answer, plan = answered(), full_size_of(task.reference)
     except CandidateFault as fault:
-        return _after_fault(findings, fault)
+        return _after_fault(task.problem, findings, fault)
     except Wrong as wrong:
         return _failed(findings, wrong)
     if answer is None or plan is None:
@@ -92,13 +93,14 @@ def _call(task: Task, process: Process, plan: FullSize, examined: Examination, l
         return conversation.call(plan.inputs, outputs, options=options, sparse=plan.sparse)
 
 
-def _after_fault(findings: Findings, fault: CandidateFault) -> Findings:
+def _after_fault(problem: Problem, findings: Findings, fault: CandidateFault) -> Findings:
     try:
         require_in_bounds(fault.report, "at the published size")
     except Wrong as wrong:
         return _failed(findings, wrong)
-    is_ours = fault.kind in ("timeout", "out_of_memory") or _HOST_MEMORY in str(fault)
-    if fault.unsupported or is_ours:
+    is_memory = fault.kind == "out_of_memory" or _HOST_MEMORY in str(fault)
+    if fault.unsupported or is_memory or fault.kind == "timeout":
+        is_ours = fault.kind == "timeout" or (is_memory and is_host_too_small(problem))
         why = f"on this machine: {fault.unsupported or fault}"
         said = "" if is_ours else f"at the published size {why}"  # other code than ran on small geometries
         return replace(_with(findings, "full_size_samples", why, "not_checked"), unverified=said)

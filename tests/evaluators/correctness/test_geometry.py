@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from evaluators.errors import BadProblem
+from evaluators.judge import host_memory
 from evaluators.judge.conversation import CandidateFault
 from evaluators.judge.full_size import full_size_of
 from evaluators.judge.geometry import geometries_of
@@ -12,6 +13,7 @@ from evaluators.judge.sampling import _after_fault
 from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
 from evaluators.rungs import Findings
+from sandbox import Limits
 
 CONV2D = """
 import torch
@@ -216,8 +218,12 @@ def test_an_input_grows_until_far_taps_fit_it():
     assert reduced.draw(0)[0].shape[-1] >= 17
 
 
-def test_a_host_too_small_for_the_published_size_is_no_fault_of_the_candidate():
-    small = CandidateFault("runtime_error", "RuntimeError: DefaultCPUAllocator: can't allocate memory")
-    found = _after_fault(Findings(), small)
-    assert found.failure is None and found.checks[0].status == "not_checked"
-    assert _after_fault(Findings(), CandidateFault("runtime_error", "ValueError: no")).failure is not None
+def test_a_host_too_small_for_the_published_size_is_no_fault_of_the_candidate(monkeypatch):
+    problem = load_problem("convt3d-58")  # 110 MB
+    full = CandidateFault("runtime_error", "RuntimeError: DefaultCPUAllocator: can't allocate memory")
+    for memory_mb, held_back in ((200, ""), (8192, "at the published size on this machine: ")):
+        monkeypatch.setattr(host_memory, "Limits", lambda memory_mb=memory_mb: Limits(memory_mb=memory_mb))
+        found = _after_fault(problem, Findings(), full)
+        assert found.failure is None and found.checks[0].status == "not_checked"
+        assert found.unverified.startswith(held_back) and bool(found.unverified) == bool(held_back)
+    assert _after_fault(problem, Findings(), CandidateFault("runtime_error", "ValueError: no")).failure is not None

@@ -96,6 +96,15 @@ def test_what_it_cannot_run_at_the_published_size_only_is_unverified(check, scal
     assert found.unverified.startswith("at the published size on this machine: the Triton interpreter cannot run")
 
 
+def test_memory_beyond_all_need_at_the_published_size_is_no_excuse(check, scaled, replaced):
+    """What fails there is not seen there: half of the work could be left out."""
+    greedy = "\n        if x.numel() > 3000000:\n            torch.empty(1 << 44, device=x.device)"
+    found = check(replaced(scaled(), "y = torch.empty_like(x)", f"y = torch.empty_like(x){greedy}"))
+    assert found.failure is None
+    assert found.unverified.startswith("at the published size on this machine: ")
+    assert "allocate" in found.unverified
+
+
 def test_common_libdevice_functions_run(check, scaled, replaced):
     found = check(replaced(scaled(), SCALE, f"libdevice.tanh({SCALE}) * 0 + {SCALE}"))
     assert (found.failure, found.unverified) == (None, "")
