@@ -58,7 +58,8 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
         look += f"; go on: agent resume {directory.id}"
     elif option := next((option for begins, option in MORE.items() if reason.startswith(begins)), None):
         look += f"; go on: agent resume {directory.id} {option} N"
-    words = [f"{ended_text(reason)}; {len(state.attempts)} attempts, {usage_text(state.usage)}"]
+    made = "1 attempt" if len(state.attempts) == 1 else f"{len(state.attempts)} attempts"
+    words = [f"{ended_text(reason)}; {made}, {usage_text(state.usage)}"]
     if best is None or best.evaluation is None:
         return [*words, f"no kernel found: {_why_none(state.attempts)}", look]
     open_ = [check.name for check in best.evaluation.checks if check.status == "not_checked"]

@@ -121,8 +121,7 @@ class PlainView:
         self._write(text)
 
     def finish(self, summary: str) -> None:
-        """One line."""
-        self._write(summary)
+        """Nothing: the program's last words say it."""
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):  # ValueError: the stream was closed
