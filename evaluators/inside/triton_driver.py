@@ -17,6 +17,7 @@ from triton.backends.nvidia import driver
 
 def install() -> None:
     """From here on this process and those it forks have the module."""
+    # Whatever is missing here, each process meets and tells itself.
     with suppress(Exception), tempfile.TemporaryDirectory() as folder, knobs.cache.scope():
         knobs.cache.dir = folder
         driver.CudaUtils()

@@ -28,7 +28,7 @@ def round_tf32(v):
 '''
 
 # Without the factor low parts of values below 2**-13 of the largest are subnormal: an element a million times larger
-# put the rest of a plane off by 1e-5 on an H200.
+# put the rest of a plane off by 1e-5 in the interpreter.
 LOW_PART = '''
 @triton.jit
 def low_part(v, high):
