@@ -58,8 +58,9 @@ class Timing(Frozen):
     """How fast a candidate is. `latency` is what counts: from device events where the judge's clock corroborates them.
 
     outside: the judge's clock from go to the output copied, less `protocol_ms` (the trusted reference through the same
-    protocol, +- `protocol_spread_ms`). floor_ms: what the problem's FLOP and bytes need at the vendor's rates of
-    this device. calls_per_sample: short kernels are timed in verified batches.
+    protocol, known to +- `protocol_error_ms`, batches scatter by +- `protocol_spread_ms`). floor_ms: what the problem's
+    FLOP and bytes need at the vendor's rates of this device. calls_per_sample: short kernels are timed in verified
+    batches.
     """
 
     device: str
@@ -76,6 +77,7 @@ class Timing(Frozen):
     floor_limiter: Literal["memory", "arithmetic"]
     precision: PrecisionClass
     baselines: Baselines | None = None
+    protocol_error_ms: float | None = None  # half the 95 % interval of the median; None: not recorded then
     null_protocol_ms: float | None = None  # the same cost by a null candidate, which does no work
     host_ms: float | None = None  # until forward returns, by its own process's clock: a claim, informs only
     build_s: float | None = None  # Triton: the first call, which compiles; CUDA: compilers and linker

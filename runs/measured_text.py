@@ -58,8 +58,7 @@ def duel_text(duel: Duel, incumbent: str) -> str:
 
 def clock_lines(timing: Timing) -> list[str]:
     """What the judge's clock says from outside against what the device's events say from inside."""
-    protocol = f"{number_text(timing.protocol_ms)} +- {number_text(timing.protocol_spread_ms)} ms"
-    lines = [f"outside, the judge's clock: {latency_text(timing.outside)}, {protocol} of protocol taken off"]
+    lines = [f"outside, the judge's clock: {latency_text(timing.outside)}, {_protocol_text(timing)} taken off"]
     if timing.inside is None:
         return [*lines, "inside, device events: none"]
     ratio = ratio_text(timing.outside.median_ms / timing.inside.median_ms) if timing.inside.median_ms else "infinite"
@@ -157,6 +156,12 @@ def _timing_lines(timing: Timing) -> list[str]:
         f"  {samples}; {timing.verified_calls} calls verified; precision class {timing.precision}{built}",
         *_indented(clock_lines(timing)),
     ]
+
+
+def _protocol_text(timing: Timing) -> str:
+    known = "" if timing.protocol_error_ms is None else f"known to +- {number_text(timing.protocol_error_ms)} ms; "
+    batch = f"one batch +- {number_text(timing.protocol_spread_ms)} ms"
+    return f"{number_text(timing.protocol_ms)} ms of protocol ({known}{batch})"
 
 
 def _inverse(ratio: float) -> str:

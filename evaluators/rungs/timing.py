@@ -79,6 +79,7 @@ def _timing(task: Task, bench: Bench, samples: Samples) -> Timing:
         outside=outside,
         inside=inside,
         protocol_ms=samples.protocol.cost_ms,
+        protocol_error_ms=samples.protocol.error_ms,
         protocol_spread_ms=samples.protocol.spread_ms,
         null_protocol_ms=samples.protocol.null_ms,
         host_ms=median(samples.host_ms) if samples.host_ms else None,

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evaluators.judge.device.bench import Bench, Seat
+from evaluators.judge.device.medians import standard_error_ms
 from evaluators.judge.device.protocol import Protocol, protocol_of
 from evaluators.judge.verdicts import Wrong
 from evaluators.measurement import Latency
@@ -84,9 +85,7 @@ class Samples:
 
     def _error_ms(self, values: Sequence[float]) -> float:
         """Standard error of the median of the samples kept."""
-        kept = np.array([values[i] for i in self.kept])
-        draws = np.random.default_rng(0).choice(kept, (200, len(kept)))
-        return float(np.median(draws, axis=1).std())
+        return standard_error_ms([values[i] for i in self.kept])
 
     @property
     def is_corroborated(self) -> bool:

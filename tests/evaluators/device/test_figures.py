@@ -1,18 +1,20 @@
 """What is made of samples once they are taken: no GPU needed."""
 
 import random
+from itertools import repeat
 
 import pytest
 
 from evaluators.floor import floor_of
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.device.duel import duel_of, is_lost
-from evaluators.judge.device.protocol import Protocol
+from evaluators.judge.device.medians import interval_ms
+from evaluators.judge.device.protocol import KNOWN_MS, LEAST_SAMPLES, MOST_SAMPLES, Protocol, until_known
 from evaluators.judge.device.sampling import Samples
 from evaluators.measurement import Baseline, Baselines, Latency
 from evaluators.problem import ProblemFacts, TensorFact
 
-COST = Protocol(cost_ms=2.5, spread_ms=0.05, null_ms=2.2)
+COST = Protocol(cost_ms=2.5, error_ms=0.03, spread_ms=0.05, null_ms=2.2)
 
 
 def sampled(inside_ms, outside_ms, calls=1, *, clocks=None, jitter=0.01, noise_ms=0.0):
@@ -54,6 +56,28 @@ def test_throttled_samples_are_dropped_and_counted():
     latency = samples.latency(samples.outside_ms)
     assert (latency.samples, latency.throttled) == (8, 4)
     assert latency.p20_ms <= latency.median_ms <= latency.p80_ms
+
+
+def costs_ms(noise_ms):
+    rng = random.Random(5)
+    while True:
+        yield 7.0 + rng.gauss(0, noise_ms)
+
+
+def test_a_steady_cost_of_the_protocol_is_known_at_once():
+    assert until_known(repeat(7.0)) == [7.0] * LEAST_SAMPLES
+
+
+def test_a_cost_that_scatters_is_sampled_until_it_is_known():
+    taken = until_known(costs_ms(0.12))
+    assert LEAST_SAMPLES < len(taken) < MOST_SAMPLES
+    assert interval_ms(taken) <= KNOWN_MS < interval_ms(taken[:-1])
+
+
+def test_a_cost_that_is_never_known_ends_with_its_error_told():
+    taken = until_known(costs_ms(3.0))
+    assert len(taken) == MOST_SAMPLES
+    assert interval_ms(taken) > KNOWN_MS
 
 
 def test_sampling_goes_on_while_the_median_is_unsure():

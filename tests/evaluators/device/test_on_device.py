@@ -108,6 +108,7 @@ def test_the_reference_through_the_same_protocol_takes_as_long_as_in_the_judge(j
     assert evaluation.verdict == "passed", evaluation.message
     eager = evaluation.timing.baselines.eager.latency.median_ms
     assert evaluation.timing.latency.median_ms == pytest.approx(eager, rel=0.1, abs=0.03)
+    assert 0 < evaluation.timing.protocol_error_ms < evaluation.timing.protocol_ms
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on this machine")
