@@ -24,6 +24,14 @@ _TARGET = re.compile(r"0x([0-9a-f]+)")
 
 
 @dataclass(frozen=True)
+class Instruction:
+    """A mnemonic with its modifiers and its operands, as they are written."""
+
+    opcode: str
+    operands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Loop:
     """A backward branch: instructions `first` to `last` (inclusive); `depth` 1 is outermost."""
 
@@ -39,12 +47,17 @@ class Loop:
 
 @dataclass(frozen=True)
 class Listing:
-    """One kernel function: its opcodes in order, its loops, and its instructions as text without their encoding."""
+    """One kernel function: its instructions in order, its loops, and the same as text without their encoding."""
 
     name: str
-    opcodes: tuple[str, ...]
+    instructions: tuple[Instruction, ...]
     loops: tuple[Loop, ...]
     text: str = ""
+
+    @functools.cached_property
+    def opcodes(self) -> tuple[str, ...]:
+        """Mnemonics in order."""
+        return tuple(instruction.opcode for instruction in self.instructions)
 
     @property
     def hottest(self) -> Loop | None:
@@ -100,8 +113,8 @@ def listing(cubin: bytes, name: str) -> Listing:
 def parse(name: str, text: str) -> Listing:
     """Read the disassembly of one function."""
     rows = [(int(at, 16), opcode, rest) for at, opcode, rest in _INSTRUCTION.findall(text) if opcode != "NOP"]
-    opcodes = tuple(opcode for _, opcode, _ in rows)
-    return Listing(name=name, opcodes=opcodes, loops=_loops(rows), text=_without_encoding(text))
+    instructions = tuple(Instruction(opcode, tuple(map(str.strip, rest.split(",")))) for _, opcode, rest in rows)
+    return Listing(name=name, instructions=instructions, loops=_loops(rows), text=_without_encoding(text))
 
 
 def _without_encoding(text: str) -> str:

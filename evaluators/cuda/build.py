@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Sequence
 
+from evaluators.compiled.in_flight import race_in
 from evaluators.compiled.listings import sass_of
 from evaluators.cuda.linking import Loadable
 from evaluators.cuda.on_card import builder_for
@@ -76,7 +77,9 @@ def _failure(task: Task, recording: Recording, built: Sequence[Built], cubins: S
         )
     if reason := refused(recording.launches, cubins, "\n".join(each.extension.cuda_text for each in built), task.gpu):
         return Failure("runtime_error", f"at the published shapes {reason}")
-    return _wrong_outputs(task, recording)
+    return _wrong_outputs(task, recording) or race_in(
+        (("", cubin) for cubin in cubins), f"the ptxas of nvcc {nvcc_version()}"
+    )
 
 
 def _wrong_outputs(task: Task, recording: Recording) -> Failure | None:

@@ -9,7 +9,7 @@ arguments is the candidate's claim; correctness and timing do not rest on it.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -17,6 +17,7 @@ from evaluators.compiled import sass
 from evaluators.compiled.arithmetic_floor import too_little_work
 from evaluators.compiled.capturing import Capture, capture
 from evaluators.compiled.cubin import UnreadableCubin
+from evaluators.compiled.in_flight import race_in
 from evaluators.compiled.listings import listings_of
 from evaluators.compiled.messages import Output
 from evaluators.compiled.operator_audit import audit
@@ -58,6 +59,7 @@ def check_triton(task: Task, *, limits: Limits) -> Findings:
         or audit(captured.operators, task.problem.library_ops)
         or _too_little_work(task, captured)
         or _wrong_outputs(captured, task.reference.output_facts)
+        or race_in(((_configured(launch.config), launch.cubin) for launch in captured.launches), _assembler(task.gpu))
     )
     return Findings(
         checks=(_verdict(captured, kernels, failure, task.gpu),),
@@ -143,8 +145,11 @@ def _verdict(captured: Capture, kernels: Sequence[KernelResources], failure: Fai
 
 
 def _environment(gpu: GpuSpec) -> dict[str, str]:
-    ptxas = f"{assembler(gpu.capability)} {assembler_version(gpu.capability)}"
-    return {"triton": triton_version(), "ptxas": ptxas, "target": gpu.arch}
+    return {"triton": triton_version(), "ptxas": _assembler(gpu), "target": gpu.arch}
+
+
+def _assembler(gpu: GpuSpec) -> str:
+    return f"{assembler(gpu.capability)} {assembler_version(gpu.capability)}"
 
 
 def _log(captured: Capture, kernels: Sequence[KernelResources], gpu: GpuSpec) -> str:
@@ -160,12 +165,16 @@ def _log(captured: Capture, kernels: Sequence[KernelResources], gpu: GpuSpec) ->
     return "\n".join(lines) + "\n"
 
 
+def _configured(config: Mapping[str, str]) -> str:
+    return f" [{', '.join(f'{name}={value}' for name, value in config.items())}]" if config else ""
+
+
 def _line(kernel: KernelResources) -> str:
-    config = f" [{', '.join(f'{name}={value}' for name, value in kernel.config.items())}]" if kernel.config else ""
     times = f" x{kernel.launches}" if kernel.launches > 1 else ""
     return (
-        f"{kernel.name}{config} grid {kernel.grid}{times}: {kernel.num_warps} warps, {kernel.num_stages} stages, "
-        f"{kernel.registers} registers, {kernel.spills} bytes spilled, {kernel.shared_memory_bytes} bytes shared, "
+        f"{kernel.name}{_configured(kernel.config)} grid {kernel.grid}{times}: {kernel.num_warps} warps, "
+        f"{kernel.num_stages} stages, {kernel.registers} registers, {kernel.spills} bytes spilled, "
+        f"{kernel.shared_memory_bytes} bytes shared, "
         f"theoretical occupancy <= {kernel.theoretical_occupancy_pct:g} % (limited by {kernel.occupancy_limiter}), "
         f"{kernel.waves:g} waves"
     )

@@ -109,9 +109,10 @@ def pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW, ICG, OCG, OCP, KD: tl.constexpr,
                 A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr,
                 STEPS_H: tl.constexpr, PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr,
                 G: tl.constexpr, ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr,
-                SCALE: tl.constexpr, SPLIT: tl.constexpr, BLOCK: tl.constexpr):
-    """[in channel, out channel, tap] -> [group, step, phase, out channel, window pixel x in channel], for one output
-    channel; zero where the phase has no tap there. Every output channel has its own scale."""
+                SCALE: tl.constexpr, SPLIT: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK: tl.constexpr):
+    """[in channel, out channel, tap] -> [group, step, tile of BLOCK_O out channels, phase, out channel, window pixel x
+    in channel], for one output channel: the rows of a tile lie one after another. Zero where the phase has no tap
+    there. Every output channel has its own scale."""
     o = pid % OCP
     g = pid // OCP
     inputs = tl.where(o < OCG, ICG, 0)  # output channels beyond the last only fill a tile: zeros
@@ -157,7 +158,8 @@ def pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW, ICG, OCG, OCP, KD: tl.constexpr,
         if SCALE:
             v = v * factor
         high = v.to(wp_ptr.dtype.element_ty)
-        target = wp_base + ((step * ROWS + row) * OCP + o).to(tl.int64) * WIDTH + k
+        tile = step * ROWS * OCP + (o // BLOCK_O * ROWS + row) * BLOCK_O
+        target = wp_base + (tile + o % BLOCK_O).to(tl.int64) * WIDTH + k
         tl.store(target, high, mask=step < STEPS)
         if SPLIT:
             tl.store(target + LOW, low_part(v, high), mask=step < STEPS)
@@ -171,14 +173,15 @@ def pack(x_ptr, xp_ptr, w_ptr, wp_ptr, e_ptr, state_ptr, FILTERS, PLANES, BLOCKS
          A_D: tl.constexpr, A_H: tl.constexpr, A_W: tl.constexpr, STEP_W: tl.constexpr, STEPS: tl.constexpr,
          STEPS_H: tl.constexpr, PHASES_D: tl.constexpr, PHASES_H: tl.constexpr, PHASES_W: tl.constexpr, G: tl.constexpr,
          ALL: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, ROUND: tl.constexpr, SCALE: tl.constexpr,
-         SPLIT: tl.constexpr, WIDE: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_Z: tl.constexpr):
+         SPLIT: tl.constexpr, WIDE: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr,
+         BLOCK_Z: tl.constexpr):
     """Both operands in one launch: programs for filters, for positions, for rows of zeros. x is scaled by a guess of
     2**8; settle_scale mends a wrong one. `e_ptr`: exponents of the filters, then of the planes."""
     pid = tl.program_id(0)
     if pid < FILTERS:
         pack_filter(w_ptr, wp_ptr, e_ptr, pid, LOW_W, ICG, OCG, OCP, KD, KH, KW, SD, SH, SW, PD, PH, PW, DD, DH, DW,
                     A_D, A_H, A_W, STEP_W, STEPS, STEPS_H, PHASES_D, PHASES_H, PHASES_W, G, ALL, CHANNELS, WIDTH, ROUND,
-                    SCALE, SPLIT, 1024)
+                    SCALE, SPLIT, BLOCK_O, 1024)
     elif pid < FILTERS + PLANES * BLOCKS:
         plane = (pid - FILTERS) // BLOCKS
         top = pack_block(x_ptr, xp_ptr, plane, (pid - FILTERS) % BLOCKS, 256.0, LOW_X, FIRST, SPAN, ICG, POSITIONS, IH,

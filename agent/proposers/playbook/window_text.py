@@ -64,26 +64,15 @@ def multiplied(wv, xv, acc, SWAP: tl.constexpr, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def pixels_at(x, row, at, CHANNELS: tl.constexpr, DESCRIBED: tl.constexpr, BLOCK_M: tl.constexpr,
-              BLOCK_K: tl.constexpr):
-    """BLOCK_K values of the windows that begin in BLOCK_M rows of x, from a descriptor or from memory."""
+def tile_at(operand, row, at, LENGTH: tl.constexpr, DESCRIBED: tl.constexpr, ROWS: tl.constexpr,
+            BLOCK_K: tl.constexpr):
+    """BLOCK_K values from `at` on in each of ROWS rows, which begin LENGTH values apart; by a descriptor or pointers. A
+    tile stays as it was loaded: one that is shaped anew becomes an operand in registers, see window_text.py."""
     if DESCRIBED:
-        return x.load([row, at])
+        return operand.load([row, at])
     else:
-        tile = (tl.arange(0, BLOCK_M) * CHANNELS)[:, None] + tl.arange(0, BLOCK_K)[None, :]
-        return tl.load(x + tl.cast(row, tl.int64) * CHANNELS + at + tile)
-
-
-@triton.jit
-def weights_at(w, row, o, at, OCP, WIDTH: tl.constexpr, ROWS: tl.constexpr, DESCRIBED: tl.constexpr,
-               BLOCK_O: tl.constexpr, BLOCK_K: tl.constexpr):
-    """BLOCK_K values of the weights of ROWS phases from `row` on, BLOCK_O output channels each."""
-    if DESCRIBED:
-        return w.load([row, o, at]).reshape(ROWS * BLOCK_O, BLOCK_K)
-    else:
-        m = tl.arange(0, ROWS * BLOCK_O)
-        tile = ((m // BLOCK_O * OCP + m % BLOCK_O) * WIDTH)[:, None] + tl.arange(0, BLOCK_K)[None, :]
-        return tl.load(w + (tl.cast(row, tl.int64) * OCP + o) * WIDTH + at + tile)
+        tile = (tl.arange(0, ROWS) * LENGTH)[:, None] + tl.arange(0, BLOCK_K)[None, :]
+        return tl.load(operand + tl.cast(row, tl.int64) * LENGTH + at + tile)
 
 
 @triton.jit
@@ -108,11 +97,11 @@ def window_product(x, w, row, group, oc0, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD:
                 step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D,
                                          A_H, STEPS_H, ALL)
                 x_row, x_at = row + (a_d * QH + a_h) * QW + A_W, chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
-                w_row, w_at = (group * STEPS + step) * ROWS, i % CHUNKS * BLOCK_K
-                xv = pixels_at(x, x_row, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
-                xl = pixels_at(x, x_row + LOW_X, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
-                wv = weights_at(w, w_row, oc0, w_at, OCP, WIDTH, ROWS, DESCRIBED, BLOCK_O, BLOCK_K)
-                wl = weights_at(w, w_row + LOW_W, oc0, w_at, OCP, WIDTH, ROWS, DESCRIBED, BLOCK_O, BLOCK_K)
+                w_row, w_at = (group * STEPS + step) * ROWS * OCP + oc0 * ROWS, i % CHUNKS * BLOCK_K
+                xv = tile_at(x, x_row, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+                xl = tile_at(x, x_row + LOW_X, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+                wv = tile_at(w, w_row, w_at, WIDTH, DESCRIBED, ROWS * BLOCK_O, BLOCK_K)
+                wl = tile_at(w, w_row + LOW_W, w_at, WIDTH, DESCRIBED, ROWS * BLOCK_O, BLOCK_K)
                 part = multiplied(wv, xv, part, SWAP, "tf32")
                 low = multiplied(wv, xl, low, SWAP, "tf32")
                 low = multiplied(wl, xv, low, SWAP, "tf32")
@@ -123,9 +112,9 @@ def window_product(x, w, row, group, oc0, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD:
             step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D, A_H,
                                      STEPS_H, ALL)
             x_row, x_at = row + (a_d * QH + a_h) * QW + A_W, chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
-            w_row, w_at = (group * STEPS + step) * ROWS, i % CHUNKS * BLOCK_K
-            xv = pixels_at(x, x_row, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
-            wv = weights_at(w, w_row, oc0, w_at, OCP, WIDTH, ROWS, DESCRIBED, BLOCK_O, BLOCK_K)
+            w_row, w_at = (group * STEPS + step) * ROWS * OCP + oc0 * ROWS, i % CHUNKS * BLOCK_K
+            xv = tile_at(x, x_row, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+            wv = tile_at(w, w_row, w_at, WIDTH, DESCRIBED, ROWS * BLOCK_O, BLOCK_K)
             acc = multiplied(wv, xv, acc, SWAP, PRECISION)
     if SWAP:
         acc = acc.T
@@ -219,10 +208,11 @@ def packing(v):
     sizes = (filters, v["planes"], blocks, low_x, low_w, v["first"], span, v["first"] + v["planes"] * span, v["ICG"],
              v["OCG"], v["OCP"], math.prod(I), *I, *Q[1:], *v["K"], *v["S"], *v["P"], *v["D"])
     flags = dict(layout, ROUND=v["rounded"], SCALE=v["scaled"], SPLIT=v["split"], BLOCK_R=block_r, BLOCK_C=block_c,
-                 WIDE=max(span, math.prod(I)) * layout["CHANNELS"] >= 2**31, BLOCK_Z=ZERO_ROWS, num_warps=4)
+                 BLOCK_O=v["channels_out"], WIDE=max(span, math.prod(I)) * layout["CHANNELS"] >= 2**31,
+                 BLOCK_Z=ZERO_ROWS, num_warps=4)
     return dict(pack_grid=(filters + v["planes"] * blocks + v["rows"] // ZERO_ROWS,), pack_sizes=sizes,
                 pack_flags=flags, w_packed=(copies, rows, layout["WIDTH"]), filters=filters, described=described,
-                low=(v["rows"], rows // v["OCP"]), x_packed=(copies, v["rows"], layout["CHANNELS"]))
+                low=(v["rows"], rows), x_packed=(copies, v["rows"], layout["CHANNELS"]))
 
 
 def packed_operands(x, w, v, call):
@@ -245,8 +235,7 @@ def operands(xp, wp, v):
     reach = width + (width // channels - 1) * (layout["STEP_W"] - 1) * channels  # from the first to the last value
     starts = copies * rows - triton.cdiv(reach, channels) + 1
     x_windows = TensorDescriptor(xp, [starts, reach], [channels, 1], [v["columns"], BLOCK_K])
-    w_shape = [wp.numel() // (v["OCP"] * width), v["OCP"], width]
-    w_rows = TensorDescriptor(wp, w_shape, [v["OCP"] * width, width, 1], [phases, v["channels_out"], BLOCK_K])
+    w_rows = TensorDescriptor(wp, [wp.numel() // width, width], [width, 1], [phases * v["channels_out"], BLOCK_K])
     return x_windows, w_rows
 
 

@@ -12,6 +12,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import torch
 
 from evaluators.errors import BadProblem
 from evaluators.evaluation import NumericError
-from evaluators.judge.compare import Expected, compare, is_clearly_close
+from evaluators.judge.compare import Comparison, Expected, compare, is_clearly_close
 from evaluators.judge.expectation import SWITCHES, fresh_weights, strides_of
 from evaluators.judge.reference import Reference, blaming, flatten_outputs
 from evaluators.judge.verdicts import Wrong, wrong_values
@@ -148,18 +149,23 @@ class Published:
         if is_clearly_close(got, own, bound, tolerance.element_multiple, self._strides):
             return
         coarse = tolerance.model_copy(update={"error_multiple": 1.0, "floor": bound})
-        for first in self._chunks(got):
-            rows = slice(*first) if got.dim() else ...
-            result = compare(got[rows], Expected(_double(own[rows]), own[rows], coarse, strides=self._strides))
-            if not result.passed:
-                raise Wrong("published_size", "incorrect_numerical", wrong_values(f"{self.where}{said}", result, ""))
-
-    def _chunks(self, got: torch.Tensor) -> Iterator[tuple[int | None, int | None]]:
         if not got.dim():
-            yield (None, None)
-            return
+            got, own = got.reshape(1), own.reshape(1)
+        results = [
+            _further(compare(got[rows], Expected(_double(own[rows]), own[rows], coarse, strides=self._strides)), rows)
+            for rows in self._chunks(got)
+        ]
+        if failed := [result for result in results if not result.passed]:
+            worst = replace(
+                max(failed, key=lambda result: result.error),
+                wrong_elements=sum(result.wrong_elements for result in results),
+                elements=got.numel(),
+            )
+            raise Wrong("published_size", "incorrect_numerical", wrong_values(f"{self.where}{said}", worst, ""))
+
+    def _chunks(self, got: torch.Tensor) -> Iterator[slice]:
         rows = max(1, _CHUNK_ELEMENTS // max(1, got[0].numel())) if got.shape[0] else 1
-        yield from ((first, first + rows) for first in range(0, got.shape[0], rows))
+        yield from (slice(first, first + rows) for first in range(0, got.shape[0], rows))
 
     @cached_property
     def _strides(self) -> tuple[int, ...]:
@@ -212,6 +218,13 @@ def full_precision() -> Iterator[None]:
             yield
         finally:
             torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _further(result: Comparison, rows: slice) -> Comparison:
+    """What comparing some rows said, with the place of the worst element in the whole."""
+    if not result.worst_index or not rows.start:
+        return result
+    return replace(result, worst_index=(result.worst_index[0] + rows.start, *result.worst_index[1:]))
 
 
 def _items(inputs: Sequence[Any], item: int) -> list[Any]:

@@ -33,7 +33,7 @@ def workloads():
         *(("phase_window", "convt3d-68", gpu) for gpu in ("t4", "5090")),
         pytest.param("phase_window", "convt3d-68", "4090", marks=pytest.mark.slow),
         ("phase_window", "convt3d-72", "4090"),
-        pytest.param("phase_window", "convt3d-73", "h200", marks=pytest.mark.slow),
+        ("phase_window", "convt3d-73", "h200"),  # its left operand once lay in registers that were given away too early
         ("dilation_lattice", "convt3d-77", "4090"),
         pytest.param("direct", "convt3d-68", "4090", marks=pytest.mark.slow),
         ("slab", "convt3d-58", "h100"),

@@ -1,5 +1,7 @@
 """Whatever is wrong with a candidate, the build says which kind of wrong, where, and in whose words."""
 
+import re
+
 import pytest
 
 
@@ -208,3 +210,55 @@ def test_messages_that_are_not_of_the_protocol_are_a_crash(build, candidate):
     failure = build(candidate(forward=forward)).failure
     assert failure.kind == "crashed"
     assert "malformed" in failure.message
+
+
+PRODUCTS = """
+import torch
+import torch.nn as nn
+
+class Model(nn.Module):
+    def forward(self, a, b):
+        return a @ b
+
+def get_inputs():
+    return [torch.rand(512, 512), torch.rand(512, 512)]
+
+def get_init_inputs():
+    return []
+"""
+PRODUCT = """
+import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+
+@triton.jit
+def product(a_ptr, b_ptr, c_ptr, K, STAGES: tl.constexpr):
+    m = tl.program_id(0) * 64 + tl.arange(0, 64)
+    n = tl.program_id(1) * 128 + tl.arange(0, 128)
+    k = tl.arange(0, 64)
+    acc = tl.zeros((64, 128), tl.float32)
+    for k0 in tl.range(0, K, 64, num_stages=STAGES):
+        a = tl.load(a_ptr + m[:, None] * K + k0 + k[None, :])
+        b = tl.load(b_ptr + (k0 + k)[:, None] * 512 + n[None, :])
+        acc = tl.dot(LEFT, b, acc)
+    tl.store(c_ptr + m[:, None] * 512 + n[None, :], acc)
+
+class ModelNew(nn.Module):
+    def forward(self, a, b):
+        c = torch.empty((512, 512), device=a.device, dtype=torch.float32)
+        product[(8, 4)](a.to(torch.float16), b.to(torch.float16), c, 512, STAGES=3, num_warps=4)
+        return c
+"""
+
+
+def test_a_race_that_ptxas_makes_of_operands_in_registers_fails_and_says_the_way_out(build):
+    computed = PRODUCT.replace("LEFT", "(a * 2)")
+    found = build(computed, problem=PRODUCTS, gpu="h200")
+    assert found.failure.kind == "compile_error"
+    assert re.search(r"kernel product \[STAGES=3\]: ptxas [\d.]+ lets LDSM\S* write R\d+", found.failure.message)
+    assert "num_stages=1" in found.failure.message
+    as_loaded = PRODUCT.replace("LEFT", "a")
+    for text in (as_loaded, computed.replace("STAGES=3", "STAGES=1")):
+        assert build(text, problem=PRODUCTS, gpu="h200").failure is None
+    assert build(computed, problem=PRODUCTS, gpu="4090").failure is None

@@ -173,6 +173,17 @@ def test_a_square_product_is_held_to_float64_as_a_whole(product):
         published.verify(inputs, [right], strictly=True)
 
 
+def test_a_wrong_row_is_named_by_its_place_in_the_whole(product, monkeypatch):
+    monkeypatch.setattr("evaluators.judge.device.published._CHUNK_ELEMENTS", 1 << 18)  # 256 of the 1024 rows
+    published = product("reference")
+    inputs = published.draw()
+    answer = torch.matmul(*inputs)
+    answer[300] = 0.0
+    answer[1000] = -answer[1000]
+    with pytest.raises(Wrong, match=r"2048 of 1048576 elements wrong .*worst at index \(1000, "):
+        published.verify(inputs, [answer], strictly=False)
+
+
 @pytest.mark.parametrize("precision", ["tf32", "reference"])
 def test_tf32_is_good_enough_where_it_was_asked_for(product, precision, monkeypatch):
     if card().capability < 80:
