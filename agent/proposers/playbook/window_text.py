@@ -9,6 +9,10 @@ offsets took 73 from 0.518 ms to 0.495 and 72 from 0.134 to 0.125. Another spati
 where it is 1: LLVM would count positions in 16 bits, and ptxas 12.8 drops the constant of a packed 16-bit addition
 (Triton 3.6: two of 63 positions of a small output were stored 42 places away).
 
+Rows of a tile of weights lie one after another, so that both operands are multiplied as they were loaded, from shared
+memory. Shaped anew, the left one lay in registers, which ptxas before CUDA 13.3 gives away while a product may still
+read them (evaluators/compiled/in_flight.py): on an H200 one call of 73 was wrong in 25,680 values.
+
 Limits: text. A step has no masks and no index arithmetic beyond two shifts; LOADS says whether it reads by pointers or,
 from sm_90 on, by tensor descriptors.
 """
