@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from agent.commands.source_text import source_text
+from agent.commands.evaluate import read_candidate
 from agent.engines import Engine, Wish, engine_for
 from agent.exits import finish
 from agent.opening import facts_for, keep_facts, replayed_run
@@ -239,4 +239,4 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _read_code(path: Path | None) -> str | None:
-    return None if path is None else source_text(path, "--code")
+    return None if path is None else read_candidate(path).source

@@ -8,13 +8,12 @@ from pathlib import Path
 from evaluators.errors import UsageError
 
 
-def source_text(file: Path, named: str = "") -> str:
-    """The text; letters that are no UTF-8 are replaced. `named`: the option it was given to. Raises UsageError."""
-    what = f"{named} {file}".strip()
+def source_text(file: Path) -> str:
+    """The text; letters that are no UTF-8 are replaced. Raises UsageError."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise UsageError(f"cannot read {what}: {error.strerror}") from None
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
     if "\0" in text and "ModelNew" not in text:
-        raise UsageError(f"{what} is a binary file; name a Python file that defines ModelNew")
+        raise UsageError(f"{file} is a binary file; name a Python file that defines ModelNew")
     return text
