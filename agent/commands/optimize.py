@@ -89,9 +89,7 @@ def optimize(request: Request) -> None:
     require_writable(directory)
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
     members(config, directory)
-    run = Run(
-        id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=versions()
-    )
+    run = Run(id=new_run_id(config.problem, config.gpu), created_at=now(), config=config, versions=versions())
     if choice := load_gpu(request.gpu).choice:
         print(choice, file=sys.stderr)
     with ExitStack() as stack:
