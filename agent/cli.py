@@ -1,7 +1,7 @@
 """The command line: `agent VERB`.
 
-Signatures and help only (of the verbs that look at runs: agent/review_cli.py); each body is agent/commands/<verb>.py
-and is imported when it runs.
+Signatures and help only (of some verbs in agent/cli_*.py, of those that look at runs in agent/review_cli.py); each body
+is agent/commands/<verb>.py and is imported when it runs.
 
 Limits: imports nothing but typer and the standard library, so that `agent --help` stays under 0.3 s.
 
