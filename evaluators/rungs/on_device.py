@@ -113,7 +113,7 @@ class _Parts:
         every = [_general(general, refused)] if general == len(self._geometries.general) > 0 else []
         error = published.numeric_error or own.numeric_error
         checks = (held, *every, *beyond.checks)
-        return replace(published, checks=checks, numeric_error=error, scope=scope, environment=own.environment)
+        return replace(published, checks=checks, numeric_error=error, scope=scope)
 
 
 def _unpublished(geometry: Geometry) -> Ask:
