@@ -65,7 +65,8 @@ def tell(run: str, file: Path, *, author: str, later: bool, runs_dir: Path | Non
         keep_reply(record, number, told)
         record.append(proposed(number, planner_for(directory).next(record.state).plan, told))
     if later:
-        print(f"attempt {number} is on record; judge it: agent evaluate --pending {directory.id}")
+        said = f"attempt {number} is on record; judge it: agent evaluate --pending {directory.id}"
+        print(json.dumps({"run": directory.id, "attempt": number}) if as_json else said)
         return
     evaluate_pending(run, runs_dir=runs_dir, as_json=as_json)
 
