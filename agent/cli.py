@@ -1,7 +1,7 @@
 """The command line: `agent VERB`.
 
-Signatures and help only (of the verbs that look at runs: agent/review_cli.py); each body is agent/commands/<verb>.py
-and is imported when it runs.
+Signatures and help only (of some verbs in agent/cli_*.py, of those that look at runs in agent/review_cli.py); each body
+is agent/commands/<verb>.py and is imported when it runs.
 
 Limits: imports nothing but typer and the standard library, so that `agent --help` stays under 0.3 s.
 
@@ -282,12 +282,12 @@ def main() -> None:
         if "--resume" in sys.argv[2:] and sys.argv[1:2] == ["optimize"]:
             print("to go on with a run: agent resume RUN, or agent resume last", file=sys.stderr)
         _end(type(error).__name__, error.format_message(), 2)
-    except AgentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _end(type(error).__name__, str(error), 3 if isinstance(error, MachineError) else 2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except (AgentError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        _end(type(error).__name__, str(error), 3 if isinstance(error, MachineError | OSError) else 2)
     if code == 130:  # what typer makes of Ctrl-C
         print("interrupted", file=sys.stderr)
         _end("Interrupted", "interrupted", code)

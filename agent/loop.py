@@ -44,9 +44,8 @@ from runs.record import Record
 from runs.state import AWAITED
 from runs.store import now
 
-_UNJUDGED_IN_A_ROW = (
-    3  # errors of ours one after the other: then it is not the candidate, and going on would waste the budget
-)
+# Errors of ours one after the other: then it is not the candidate, and going on would waste the budget.
+_UNJUDGED_IN_A_ROW = 3
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ RunsDirOption = Annotated[
     Path | None, typer.Option("--runs-dir", help="Where runs are kept (default: AGENT_RUNS_DIR or ./transcripts).")
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout; everything else goes to stderr.")
+    bool, typer.Option("--json", help="Print JSON on stdout (on one line); everything else goes to stderr.")
 ]
 PlainOption = Annotated[bool, typer.Option("--plain", help="One plain line per attempt instead of the live view.")]
 AttemptsOption = Annotated[int | None, typer.Option("--max-attempts", min=1, help="Attempts of the whole run.")]

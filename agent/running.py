@@ -77,7 +77,7 @@ def _remarks(planner: Planner, device: str | None) -> Iterator[str]:
     yield f"target {gpu.name} ({gpu.arch}); {_where(device, gpu)}"
     yield from (f"problem: {warning}" for warning in (subject.facts.warnings if subject.facts else ()))
     if subject.memories:
-        yield f"{len(subject.memories)} outcomes of earlier runs are at hand (agent memory)"
+        yield f"outcomes of earlier runs at hand: {len(subject.memories)} (agent memory)"
 
 
 def _where(device: str | None, gpu: GpuSpec) -> str:

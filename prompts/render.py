@@ -6,7 +6,6 @@ provider's prompt cache holds. AGENT_PROMPTS_DIR names a folder whose templates 
 Limits: words only. Model output and user code are inserted as values, never rendered as templates.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -72,16 +71,6 @@ def prompt_for(
 def concise(prompt: str) -> str:
     """The same prompt with the request to answer briefly, for a reply that was cut at the token limit."""
     return prompt + _environment(user_directory()).get_template("concise.md.j2").render()
-
-
-def prompt_id(context: Context) -> str:
-    """Which words were used: `<template>@<sha256[:12]>` over the template and every part it may include."""
-    name, environment = _template_name(context), _environment(user_directory())
-    loader = environment.loader
-    assert loader is not None
-    parts = sorted(part for part in environment.list_templates() if part.startswith("parts/"))
-    sources = (loader.get_source(environment, part)[0] for part in (name, *parts))
-    return f"{name.removesuffix('.md.j2')}@{hashlib.sha256(chr(0).join(sources).encode()).hexdigest()[:12]}"
 
 
 def fenced(text: str, language: str = "") -> str:

@@ -138,26 +138,31 @@ def require_writable(directory: Path) -> None:
 
 def create_run(directory: Path, run: Run) -> RunDirectory:
     """Make a new run directory with its head. Raises RecordNotWritten where the directory cannot be made."""
-    path = directory / run.id
-    try:
-        path.mkdir(parents=True)
-    except OSError as error:
-        raise RecordNotWritten(f"cannot make {path}: {error.strerror}; choose another --runs-dir") from None
-    write_durably(path / "run.json", run.model_dump_json(indent=2) + "\n")
+    path = new_directory(directory, run.id)
+    write_durably(path / "run.json", run.model_copy(update={"id": path.name}).model_dump_json(indent=2) + "\n")
     with Journal(path / "journal.jsonl"):
         pass
     return RunDirectory(path)
 
 
-def new_run_id(directory: Path, problem: str, gpu: str) -> str:
-    """`YYYYMMDD-HHMMSS-problem-gpu`, with a counter where that exists already."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    base = f"{stamp}-{slug(problem)}-{slug(gpu)}"
-    number, name = 1, base
-    while (directory / name).exists():
-        number += 1
-        name = f"{base}-{number}"
-    return name
+def new_directory(parent: Path, name: str) -> Path:
+    """Make the directory, with a counter where another process or run has the name. Raises RecordNotWritten."""
+    path, number = parent / name, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            path = parent / f"{name}-{number}"
+        except OSError as error:
+            raise RecordNotWritten(f"cannot make {path}: {error.strerror}; choose another --runs-dir") from None
+        else:
+            return path
+
+
+def new_run_id(problem: str, gpu: str) -> str:
+    """`YYYYMMDD-HHMMSS-problem-gpu`; create_run() counts those of one second."""
+    return f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-{slug(problem)}-{slug(gpu)}"
 
 
 def open_run(name: str, directory: Path) -> RunDirectory:

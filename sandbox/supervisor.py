@@ -3,7 +3,7 @@
 It is trusted, runs outside the program's namespaces and learns nothing from the program but its output and exit status.
 If its host goes away it kills the tree; if it is killed itself, the fork server or the PID namespace does.
 
-Limits: a process stuck inside a driver cannot be killed by anyone; after 10 s that is reported as the machine's fault.
+Limits: a process stuck inside a driver cannot be killed by anyone; after 60 s that is reported as the machine's fault.
 """
 
 import contextlib

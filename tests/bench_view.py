@@ -141,7 +141,7 @@ def measure(folder: Path) -> list[tuple[str, str, str]]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--load", type=int, default=0)
     busy = parser.parse_args().load
     with tempfile.TemporaryDirectory() as folder, load(busy):

@@ -27,7 +27,7 @@ WIDTH = 1180
 
 def main() -> None:
     """Take every picture."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", default=EXAMPLE)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "img")
     asked = parser.parse_args()

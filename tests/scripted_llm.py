@@ -215,7 +215,7 @@ def _server(scripted: ScriptedLLM) -> uvicorn.Server:
 
 def main(arguments: list[str]) -> int:
     """Serve a script file until ended."""
-    parser = argparse.ArgumentParser(description="A scripted OpenAI-compatible server on loopback.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("script", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path)

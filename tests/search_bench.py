@@ -117,7 +117,7 @@ class Bench:
     def begin(self, strategy="linear", memories=(), **options):
         about = {"problem": "scale", "problem_source": PROBLEM.model_dump_json(), "gpu": "rtx-4090", "model": "gpt-4o"}
         config = RunConfig(**about, strategy=strategy, **options)
-        run = Run(id=new_run_id(self.folder, "scale", "4090"), created_at=now(), config=config)
+        run = Run(id=new_run_id("scale", "4090"), created_at=now(), config=config)
         directory = create_run(self.folder, run)
         directory.keep_beginning(FACTS, tuple(memories))
         return directory

@@ -127,9 +127,8 @@ class Schedule:
         config = bench.config.model_copy(
             update={"problem": member.key, "problem_source": member.problem.model_dump_json(), "budget": share}
         )
-        with self._lock:  # two runs that begin in one second must not take one name
-            name = new_run_id(self.directory.path, member.key, config.gpu)
-            return create_run(self.directory.path, Run(id=name, created_at=now(), config=config, versions=versions()))
+        run = Run(id=new_run_id(member.key, config.gpu), created_at=now(), config=config, versions=versions())
+        return create_run(self.directory.path, run)
 
 
 def is_done(run: RunDirectory | None, budget: Budget) -> bool:

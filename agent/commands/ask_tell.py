@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from agent.budget import exhausted
+from agent.commands.source_text import reply_text
 from agent.exits import code_of
 from agent.loop import Loop
 from agent.opening import begin, planner_for, remember
@@ -52,7 +53,7 @@ def ask(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
 
 def tell(run: str, file: Path, *, author: str, later: bool, runs_dir: Path | None, as_json: bool) -> None:
     """Take a reply to the last prompt; judge it now, or leave that to `agent evaluate --pending`."""
-    reply = _read(file)
+    reply = reply_text(file)
     directory = open_run(run, runs_directory(runs_dir))
     with open_record(directory) as record:
         _refuse_unless_open(record)
@@ -64,7 +65,8 @@ def tell(run: str, file: Path, *, author: str, later: bool, runs_dir: Path | Non
         keep_reply(record, number, told)
         record.append(proposed(number, planner_for(directory).next(record.state).plan, told))
     if later:
-        print(f"attempt {number} is on record; judge it: agent evaluate --pending {directory.id}")
+        said = f"attempt {number} is on record; judge it: agent evaluate --pending {directory.id}"
+        print(json.dumps({"run": directory.id, "attempt": number}) if as_json else said)
         return
     evaluate_pending(run, runs_dir=runs_dir, as_json=as_json)
 
@@ -124,10 +126,3 @@ def _remarks(attempt: Attempt) -> list[str]:
         *attempt.knob_violations,
         *([unread_knobs_text(attempt)] if attempt.knobs_not_checked else []),
     ]
-
-
-def _read(file: Path) -> str:
-    try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None

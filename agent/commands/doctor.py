@@ -112,7 +112,7 @@ def _judge(judge: JudgeClient) -> Finding:
 
 def _key() -> Finding:
     present = bool(os.environ.get("OPENAI_API_KEY"))
-    limits = "only --model playbook, replay:RUN, or an endpoint on this machine"
+    limits = "only --model playbook, manual, replay:RUN, an endpoint on this machine, or a --provider with its own key"
     return Finding("api key", present, "OPENAI_API_KEY is set" if present else "OPENAI_API_KEY is not set", limits)
 
 

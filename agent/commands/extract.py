@@ -7,17 +7,13 @@ import json
 import sys
 from pathlib import Path
 
+from agent.commands.source_text import reply_text
 from agent.reply import read_reply
-from evaluators.errors import UsageError
 
 
 def extract(file: Path, *, as_json: bool) -> None:
     """Print the chosen code on stdout and the reasons on stderr; exit 1 where the reply holds no candidate."""
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
-    reading = read_reply(text)
+    reading = read_reply(reply_text(file))
     if as_json:
         candidate = reading.candidate
         print(json.dumps({"candidate_id": candidate.id if candidate else None, **reading.model_dump(mode="json")}))

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from agent.commands.source_text import source_text
+from agent.commands.evaluate import read_candidate
 from agent.engines import Engine, Wish, engine_for
 from agent.exits import finish
 from agent.opening import facts_for, keep_facts, replayed_run
@@ -89,9 +89,7 @@ def optimize(request: Request) -> None:
     require_writable(directory)
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
     members(config, directory)
-    run = Run(
-        id=new_run_id(directory, config.problem, config.gpu), created_at=now(), config=config, versions=versions()
-    )
+    run = Run(id=new_run_id(config.problem, config.gpu), created_at=now(), config=config, versions=versions())
     if choice := load_gpu(request.gpu).choice:
         print(choice, file=sys.stderr)
     with ExitStack() as stack:
@@ -239,4 +237,4 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _read_code(path: Path | None) -> str | None:
-    return None if path is None else source_text(path, "--code")
+    return None if path is None else read_candidate(path).source

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.commands.choice import chosen
-from agent.commands.source_text import source_text
+from agent.commands.evaluate import read_candidate
 from agent.context import past_attempts
 from agent.tuner import TUNE_POINTS
 from evaluators.client import JudgeClient
@@ -36,7 +36,7 @@ def print_prompt(problem: str, gpu: str, moment: Moment, *, runs_dir: Path | Non
     """Render the prompt for these choices and print it."""
     step = load_stage(moment.stage)
     subject, target = chosen(problem, gpu)
-    source = source_text(moment.code, "--code") if moment.code else None
+    source = read_candidate(moment.code).source if moment.code else None
     measured = _metrics(moment.metrics) if moment.metrics else {}
     history = past_attempts(open_run(moment.run, runs_directory(runs_dir)).state()) if moment.run else ()
     with JudgeClient(facts_only=True) as judge:

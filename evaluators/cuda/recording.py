@@ -95,11 +95,6 @@ class Recording:
     error: str = ""
     failure: Failure | None = None
 
-    @property
-    def is_finished(self) -> bool:
-        """forward returned."""
-        return not self.error and self.failure is None
-
 
 def record(task: "Task", service: BuildService) -> Recording:
     """Run the task's candidate and note what it launches."""

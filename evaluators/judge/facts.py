@@ -12,6 +12,7 @@ Limits: one forward pass on meta tensors; a reference that needs real values has
 import math
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from evaluators.judge.operators import convolution_hyperparameters, flop_of, ope
 from evaluators.problem import Problem, ProblemFacts, TensorFact
 
 
+@lru_cache(maxsize=8)
 def facts_of(problem: Problem) -> ProblemFacts:
     """What can be known about a problem without a GPU. Raises BadProblem where it does not load or does not run."""
     run = run_on_meta(problem)

@@ -91,6 +91,11 @@ class Findings:
     unverified: str = ""
 
 
+def failed(name: str, failure: Failure) -> Findings:
+    """The findings of a check that a candidate did not pass."""
+    return Findings(checks=(Check(name=name, status="failed", detail=failure.message),), failure=failure)
+
+
 class Incumbent(Frozen):
     """The best candidate so far, measured on this device: what a challenger is compared with, interleaved."""
 

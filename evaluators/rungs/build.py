@@ -11,7 +11,6 @@ arguments is the candidate's claim; correctness and timing do not rest on it.
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 from evaluators.compiled import sass
 from evaluators.compiled.arithmetic_floor import too_little_work
@@ -26,7 +25,7 @@ from evaluators.compiled.toolkit import assembler, assembler_version, triton_ver
 from evaluators.evaluation import Check, KernelResources
 from evaluators.gpu import GpuSpec
 from evaluators.judge.facts import facts_of
-from evaluators.problem import Problem, TensorFact
+from evaluators.problem import TensorFact
 from evaluators.rungs import MAX_PROCESSES, Failure, Findings, Task
 from sandbox import Limits
 
@@ -77,12 +76,7 @@ def check_triton(task: Task, *, limits: Limits) -> Findings:
 def _too_little_work(task: Task, captured: Capture) -> Failure | None:
     if captured.uncaptured or task.problem.library_ops:
         return None
-    return too_little_work(captured.launches, _flop_of(task.problem))
-
-
-@lru_cache(maxsize=8)
-def _flop_of(problem: Problem) -> int | None:
-    return facts_of(problem).flop
+    return too_little_work(captured.launches, facts_of(task.problem).flop)
 
 
 def _nothing_launched(captured: Capture) -> Failure | None:

@@ -23,7 +23,7 @@ from evaluators.judge.device.examination import (
 )
 from evaluators.judge.geometry import Geometries, Geometry, geometries_of
 from evaluators.judge.verdicts import Wrong
-from evaluators.rungs import Failure, Findings, Task
+from evaluators.rungs import Failure, Findings, Task, failed
 from evaluators.rungs.correctness import bytes_needed, examined
 
 _ABREAST = 8  # processes with a context each, 0.5 GB of device memory
@@ -85,11 +85,11 @@ class _Parts:
         try:
             calls.make()
         except Wrong as wrong:
-            return _failed(wrong.check, wrong.failure)
+            return failed(wrong.check, wrong.failure)
         except CandidateFault as fault:
             if fault.unsupported:
                 return Findings(unverified=fault.unsupported)
-            return _failed("on_device", Failure(fault.kind, str(fault)))
+            return failed("on_device", Failure(fault.kind, str(fault)))
         return Findings(numeric_error=calls.errors[-1] if calls.errors else None, first_call_s=calls.first_call_s)
 
     def _seat_incumbent(self) -> None:
@@ -113,7 +113,7 @@ class _Parts:
         every = [_general(general, refused)] if general == len(self._geometries.general) > 0 else []
         error = published.numeric_error or own.numeric_error
         checks = (held, *every, *beyond.checks)
-        return replace(published, checks=checks, numeric_error=error, scope=scope, environment=own.environment)
+        return replace(published, checks=checks, numeric_error=error, scope=scope)
 
 
 def _unpublished(geometry: Geometry) -> Ask:
@@ -130,9 +130,5 @@ def _beyond(beyond: Beyond, called: "Future[None]") -> Findings:
         called.result()
         check = beyond.verified()
     except Wrong as wrong:
-        return _failed(wrong.check, wrong.failure)
+        return failed(wrong.check, wrong.failure)
     return Findings(checks=(check,), scope=tuple(beyond.scope))
-
-
-def _failed(name: str, failure: Failure) -> Findings:
-    return Findings(checks=(Check(name=name, status="failed", detail=failure.message),), failure=failure)

@@ -9,13 +9,14 @@ import warnings
 
 from evaluators.evaluation import Check, Kind, Status
 from evaluators.problem import Problem
-from evaluators.rungs import Failure, Findings, Task
+from evaluators.rungs import Failure, Findings, Task, failed
 from evaluators.screening.rule import Rule, Violation
 from evaluators.screening.rules import ALL
 from evaluators.screening.source import Source
 
 MAX_SOURCE_CHARS = 400_000  # a kernel file is 5-50 kB; parsing this much takes about a second
 TOO_DEEP = "the source is nested too deeply to be read: split the expressions"
+ALL_KINDS: tuple[Kind, ...] = ("rejected", "compile_error")  # in the order in which one decides the kind of a failure
 MAX_SHOWN = 6  # findings in a message; more than that hides the first
 
 
@@ -31,14 +32,13 @@ def screen(source: str, problem: Problem) -> Findings:
         try:
             return _screened(source, problem)
         except (RecursionError, MemoryError):  # names that stand for names that stand for names, a thousand deep
-            failure = Failure("rejected", TOO_DEEP)
-            return Findings(checks=(Check(name="parse", status="failed", detail=TOO_DEEP),), failure=failure)
+            return failed("parse", Failure("rejected", TOO_DEEP))
 
 
 def _screened(source: str, problem: Problem) -> Findings:
     parsed = _parse(source)
     if isinstance(parsed, Failure):
-        return Findings(checks=(Check(name="parse", status="failed", detail=parsed.message),), failure=parsed)
+        return failed("parse", parsed)
     checks = [Check(name="parse", status="passed")]
     broken: dict[Kind, list[Violation]] = {}
     for name, (kind, rule) in ALL.items():
@@ -91,9 +91,6 @@ def _failure(broken: dict[Kind, list[Violation]]) -> Failure | None:
         return None
     every = [violation for one in ALL_KINDS for violation in broken.get(one, ())]
     return Failure(kind, _text(every))
-
-
-ALL_KINDS: tuple[Kind, ...] = ("rejected", "compile_error")
 
 
 def _text(found: list[Violation]) -> str:

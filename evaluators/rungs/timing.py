@@ -6,7 +6,6 @@ say so. Without a GPU nothing is timed, and the check says that.
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 from statistics import median
 
 from evaluators.errors import AgentError
@@ -22,8 +21,7 @@ from evaluators.judge.device.sampling import Samples, take
 from evaluators.judge.facts import facts_of
 from evaluators.judge.verdicts import Wrong
 from evaluators.measurement import Duel, Timing
-from evaluators.problem import Problem, ProblemFacts
-from evaluators.rungs import Failure, Findings, Task
+from evaluators.rungs import Failure, Findings, Task, failed
 
 CHECK = "timing"
 
@@ -36,13 +34,9 @@ def check(task: Task) -> Findings:
         try:
             return _timed(task, task.bench)
         except Wrong as wrong:
-            return _failed(wrong.failure, wrong.check)
+            return failed(wrong.check, wrong.failure)
         except CandidateFault as fault:
-            return _failed(Failure(fault.kind, f"in a timed call: {fault}"), CHECK)
-
-
-def _failed(failure: Failure, name: str) -> Findings:
-    return Findings(checks=(Check(name=name, status="failed", detail=failure.message),), failure=failure)
+            return failed(CHECK, Failure(fault.kind, f"in a timed call: {fault}"))
 
 
 def _timed(task: Task, bench: Bench) -> Findings:
@@ -51,7 +45,7 @@ def _timed(task: Task, bench: Bench) -> Findings:
     samples = take(bench, seat)
     timing = _timing(task, bench, samples)
     if said := samples.contradiction() or _impossible(timing, _floor(task, samples)):
-        return replace(_failed(Failure("untrustworthy_timing", said), CHECK), timing=timing)
+        return replace(failed(CHECK, Failure("untrustworthy_timing", said)), timing=timing)
     checks = (Check(name=CHECK, status="passed", detail=_said(timing)), *_shared_with(bench))
     try:
         duel = _duel(task, bench, samples)
@@ -95,7 +89,7 @@ def _timing(task: Task, bench: Bench, samples: Samples) -> Timing:
 
 def _floor(task: Task, samples: Samples) -> Floor:
     spec = _spec_of(task.bench.card.name if task.bench else "", task.gpu)
-    return floor_of(_facts(task.problem), spec, samples.precision)
+    return floor_of(facts_of(task.problem), spec, samples.precision)
 
 
 def _impossible(timing: Timing, floor: Floor) -> str:
@@ -133,11 +127,6 @@ def _said(timing: Timing) -> str:
         f"{latency.median_ms:.4g} ms on {timing.device} ({latency.samples} samples of {timing.calls_per_sample} call(s)"
         f"{dropped}, each verified); the judge's clock says {timing.outside.median_ms:.4g} ms"
     )
-
-
-@lru_cache(maxsize=8)
-def _facts(problem: Problem) -> ProblemFacts:
-    return facts_of(problem)
 
 
 def _spec_of(device: str, target: GpuSpec) -> GpuSpec:

@@ -12,7 +12,7 @@ from evaluators.frozen import Frozen
 from evaluators.problem_sets import Member
 from runs.errors import DamagedJournal, UnknownRun
 from runs.nouns import Budget, RunConfig
-from runs.store import RunDirectory, run_paths, slug, write_durably
+from runs.store import RunDirectory, new_directory, run_paths, slug, write_durably
 
 HEAD = "bench.json"
 PREFIX = "bench-"
@@ -54,10 +54,7 @@ def create_bench(directory: Path, bench: Bench) -> BenchDirectory:
     """Make the directory with its head. Raises RecordNotWritten."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = f"{PREFIX}{stamp}-{slug(Path(bench.source).name)}-{slug(bench.config.gpu)}"
-    number, path = 1, directory / name
-    while path.exists():
-        number += 1
-        path = directory / f"{name}-{number}"
+    path = new_directory(directory, name)
     write_durably(path / HEAD, bench.model_dump_json(indent=1) + "\n")
     return BenchDirectory(path)
 

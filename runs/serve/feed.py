@@ -3,7 +3,7 @@
 A browser that comes back sends the last id, so that it goes on exactly where it was. A line that is not finished is
 never sent.
 
-Limits: it says in a few words what happened; the page is fetched anew for the rest.
+Limits: it says in a few words what happened; the page asks for the rest (followed.py).
 """
 
 import asyncio

@@ -110,3 +110,14 @@ def test_runs_is_empty_and_says_how_to_start(tmp_path):
     assert done.returncode == 0
     assert "agent optimize" in done.stdout
     assert json.loads(agent("runs", "--json", cwd=tmp_path).stdout) == []
+
+
+@pytest.mark.parametrize("verb", [("show",), ("stats",), ("export",), ("resume",), ("export-run", "--to", "otel")])
+def test_a_record_that_cannot_be_read_is_one_line_that_names_the_file(verb, tmp_path):
+    example = Path(__file__).resolve().parents[2] / "examples" / "convt3d-73-by-ask-and-tell"
+    (tmp_path / "run" / "journal.jsonl").mkdir(parents=True)  # root can read every file, but no directory
+    (tmp_path / "run" / "run.json").write_bytes((example / "run.json").read_bytes())
+    done = agent(verb[0], "run", *verb[1:], "--runs-dir", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+    assert "Is a directory" in done.stderr and "run/journal.jsonl" in done.stderr

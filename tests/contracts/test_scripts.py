@@ -1,5 +1,6 @@
 """Every script under tests/ starts from a plain checkout: `python tests/NAME.py --help`, the project not installed."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -43,4 +44,6 @@ def test_every_script_shows_its_help_where_the_project_is_not_installed(tmp_path
     for script in SCRIPTS:
         assert f"usage: {script.name}" in done.stdout, done.stderr
         assert f"ended {script.name} 0\n" in done.stdout, done.stderr
+        says = (ast.get_docstring(ast.parse(script.read_text())) or "").splitlines()[0]
+        assert says in done.stdout, f"{script.name} --help does not say what it does"
     assert len(SCRIPTS) > 10, SCRIPTS

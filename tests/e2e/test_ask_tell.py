@@ -48,7 +48,7 @@ def told(tmp_path_factory):
     second = json.loads(agent("ask", run, "--json", cwd=here).stdout)
     wrong = DIRECT.replace("% SD == 0", "% SD >= 0")
     (here / "wrong.md").write_text(f"Plan: skip the stride test\n\n```python\n{wrong}\n```\n")
-    agent("tell", run, "wrong.md", "--later", cwd=here)
+    later = json.loads(agent("tell", run, "wrong.md", "--later", "--json", cwd=here).stdout)
     waiting = agent("ask", run, cwd=here, code=2).stderr
     shutil.move(here / "transcripts", elsewhere / "transcripts")
     judged = agent("evaluate", "--pending", run, cwd=elsewhere, code=1).stdout
@@ -59,6 +59,7 @@ def told(tmp_path_factory):
         "run": run,
         "cwd": elsewhere,
         "early": early,
+        "later": later,
         "waiting": waiting,
         "judged": judged,
         "prompts": [first, second["prompt"], third],
@@ -79,6 +80,7 @@ def test_each_prompt_shows_what_became_of_the_reply_before(told):
 
 def test_the_order_of_the_steps_is_kept(told):
     assert "agent ask" in told["early"]
+    assert told["later"] == {"run": told["run"], "attempt": 2}
     assert "agent evaluate --pending" in told["waiting"]
     assert "attempts used up (3)" in agent("ask", told["run"], cwd=told["cwd"], code=2).stderr
     assert "agent ask" in agent("evaluate", "--pending", told["run"], cwd=told["cwd"], code=2).stderr

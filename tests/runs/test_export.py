@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from evaluators.errors import UsageError
 from runs.export import export_best, export_source
@@ -72,6 +73,14 @@ def test_a_module_that_launches_nothing_is_not_called_right(recorded, tmp_path):
     source = export_source(recorded, 2).replace("if not x.is_cuda:", 'if x.device.type != "cuda":')
     done = run_file(tmp_path / "kernel.py", source, TRITON_INTERPRET="1")
     assert (done.returncode, "no kernel was launched" in done.stdout) == (4, True), done.stdout + done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what a machine without a GPU says")
+def test_a_kernel_that_asks_for_a_device_is_not_checked_without_one_in_one_line(recorded, tmp_path):
+    source = export_source(recorded, 2).replace("if not x.is_cuda:", "if torch.cuda.get_device_capability(0) < (9, 0):")
+    done = run_file(tmp_path / "kernel.py", source, TRITON_INTERPRET="1")
+    assert (done.returncode, done.stderr) == (4, ""), done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("not checked: the kernel does not run in the interpreter (")
 
 
 def test_a_cuda_kernel_says_that_it_needs_a_gpu(recorded, tmp_path):

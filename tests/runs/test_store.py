@@ -44,11 +44,10 @@ def test_a_run_is_found_by_id_beginning_path_and_last(tmp_path):
 
 
 def test_run_ids_of_one_second_differ(tmp_path):
-    first = new_run_id(tmp_path, "my problem/x", "4090")
-    create_run(tmp_path, head(first))
-    second = new_run_id(tmp_path, "my problem/x", "4090")
-    assert first != second
-    assert "/" not in first[16:]
+    name = new_run_id("my problem/x", "4090")
+    assert "/" not in name
+    made = [create_run(tmp_path, head(name)) for _ in range(3)]
+    assert [run.id for run in made] == [run.run.id for run in made] == [name, f"{name}-2", f"{name}-3"]
 
 
 def test_the_record_counts_what_was_spent_over_resumes(tmp_path):

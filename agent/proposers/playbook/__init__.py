@@ -35,14 +35,15 @@ class PlaybookProposer:
     name = "playbook"
 
     def propose(self, context: Context, prompt: str) -> Proposal:
-        """The next kernel with its plan. Raises NothingToPropose, with the reason, when there is none."""
-        try:
-            subject, record = _subject(context), record_of(context)
-            return _proposal(_reply(subject, _move(context, _situation(context, subject, record), record)))
-        except NothingToPropose:
-            if context.history or context.base is None or context.base.number is not None:
-                raise
-            return _proposal(given_reply(context.base.source))  # what the user brought is judged all the same
+        """The code that the run was given, first of all; then the next kernel with its plan.
+
+        Raises NothingToPropose, with the reason, when there is none.
+        """
+        given = context.base
+        if given is not None and given.number is None and not context.history:
+            return _proposal(given_reply(given.source))
+        subject, record = _subject(context), record_of(context)
+        return _proposal(_reply(subject, _move(context, _situation(context, subject, record), record)))
 
     def best_guess(self, context: Context) -> Proposal:
         """The kernel expected to take least, where propose() begins with the plainest. Raises NothingToPropose."""

@@ -65,5 +65,4 @@ def reply_text(configuration: Configuration, reason: str, source: str) -> str:
 def given_reply(source: str) -> str:
     """A reply that hands on the code the user brought; its fence is longer than any in the code."""
     fence = "`" * (1 + max(map(len, re.findall(r"`+", source)), default=2))
-    plan = "Plan: the given code as it is: the playbook has no kernel for this problem."
-    return f"{plan}\n\n{fence}python\n{source.rstrip()}\n{fence}\n"
+    return f"Plan: the given code as it is.\n\n{fence}python\n{source.rstrip()}\n{fence}\n"

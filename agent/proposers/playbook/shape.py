@@ -48,11 +48,6 @@ class ConvShape:
         return math.prod(self.stride)
 
     @property
-    def phase_pixels(self) -> int:
-        """Output positions of the largest phase."""
-        return math.prod(math.ceil(size / step) for size, step in zip(self.output, self.stride, strict=True))
-
-    @property
     def padded(self) -> Axes:
         """Positions of one phase when zeros are stored between rows, so that a tap is one constant offset."""
         reach = (d * (k - 1) // s for d, k, s in zip(self.dilation, self.kernel, self.stride, strict=True))

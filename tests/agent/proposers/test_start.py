@@ -122,3 +122,26 @@ def test_two_beginnings_are_refused(tmp_path):
     )
     assert done.returncode == 2
     assert "choose one" in done.stderr
+
+
+def test_the_code_a_run_is_given_is_judged_first_and_the_playbook_goes_on_from_there(tmp_path):
+    given = "import torch\n\n\nclass ModelNew(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+    (tmp_path / "kernel.py").write_text(given)
+    done = agent(
+        *("optimize", "--problem", DATA / "softmax.py", "--gpu", "4090", "--code", "kernel.py", "--json"),
+        *("--max-attempts", "2"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = RunDirectory(tmp_path / json.loads(done.stdout)["path"])
+    first, second = run.state().attempts
+    assert (run.read(1, "kernel.py"), first.decision) == (given, "discard")
+    assert second.plan.startswith("row_block") and second.decision == "keep"
+
+
+def test_the_kernel_of_an_export_is_what_a_prompt_starts_from(tmp_path):
+    exported = Path(__file__).resolve().parents[3] / "examples" / "convt3d-73-by-ask-and-tell" / "best.py"
+    done = agent("prompt", "--problem", "convt3d-73", "--gpu", "4090", "--code", exported, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "class ModelNew" in done.stdout
+    assert done.stdout.count("def get_init_inputs") == 1, "the problem's, not that of the export's self-check"
