@@ -1,4 +1,4 @@
-"""The list of runs: one line each, read lightly, so that 300 runs of 100 attempts are listed in half a second.
+"""The list of runs: one line each, read lightly, so that 300 runs of 100 attempts take well under a second.
 
 A line of the journal that holds an attempt is not parsed: its few facts are found as bytes, which is exact because a
 quote inside a JSON string is always escaped. Only the attempt kept last is parsed. In a live list a journal is read

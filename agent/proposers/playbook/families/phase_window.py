@@ -109,5 +109,5 @@ FAMILY = Family(
     splits_phases=True,
     extents=window_extents,
     choices=CHOICES,
-    reached=0.9,  # H200, ms: 73 0.520, 61 1.36, 68 4.48, 72 0.134
+    reached=0.9,  # H200, ms: 73 0.495, 61 1.36, 68 4.48, 72 0.125
 )

@@ -167,7 +167,7 @@ FAMILY = Family(
     misfit=_misfit,
     start=_start,
     cost=_cost,
-    reached=0.6,  # not measured: so that of the H200's prototypes 68 was faster than the slab and 61 slower
+    reached=0.6,  # no measured share: so that of the H200's prototypes 68 is faster than the slab, 61 slower
     choices=(
         _choice("SLABS", -1, "shared memory for more weights"),
         _choice("SLABS", 1, "one more slab in flight while one is multiplied"),
