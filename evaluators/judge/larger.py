@@ -244,6 +244,8 @@ def _cost(workload: Workload) -> Cost:
         inputs = [v.to("meta") if isinstance(v, torch.Tensor) else v for v in workload.draw(0)]
         with Recorder() as seen:
             outputs = tensors_in(model(*inputs))
+    if not all(output.numel() for output in outputs):
+        raise _Refused  # meta tensors take sizes that a convolution's kernel is too large for
     parameters = sum(v.numel() for v in model.state_dict().values())
     given = sum(v.numel() for v in (*outputs, *inputs) if isinstance(v, torch.Tensor))
     return Cost(parameters + given, sum(flop_of(call) or 0 for call in seen.calls), parameters)

@@ -87,6 +87,35 @@ def test_every_axis_exceeds_its_published_size_in_some_geometry(key):
             assert x.numel() <= ONE_AXIS.elements
 
 
+KERNEL_ABOVE_INPUT = """
+import torch
+
+
+class Model(torch.nn.Module):
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.layer = torch.nn.ConvTranspose2d(in_channels, out_channels, (13, 17), padding=(5, 9), dilation=(3, 1))
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def get_inputs():
+    return [torch.rand(6, 24, 17, 11)]
+
+
+def get_init_inputs():
+    return [24, 40]
+"""
+
+
+def test_sizes_are_those_that_the_reference_takes():
+    """Meta tensors accept a convolution without outputs, and the run ended with an error of the reference."""
+    larger = larger_of(Reference(Problem(key="t", title="", source=KERNEL_ABOVE_INPUT)), INTERPRETED)
+    tried = [geometry for axis in larger.axes if (geometry := larger.in_one(axis))]
+    assert tried and all(output.numel() for geometry in tried for output in geometry.outputs())
+
+
 def test_sizes_are_drawn_anew(beyond):
     reference = Reference(Problem(key="relu", title="", source=beyond("relu_problem")))
     shapes = {tuple(larger_of(reference, INTERPRETED).whole.draw(0)[0].shape) for _ in range(10)}
