@@ -101,7 +101,7 @@ def _running(name: str, reference: Reference, version: tuple[str, dict[str, int]
         fits = sum(output.numel() for output in geometry.outputs()) <= SMALL_ELEMENTS
     except (BadProblem, RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
         return None  # sizes the reference refuses
-    return geometry if fits and _has_outputs(geometry) else None
+    return geometry if fits and has_outputs(geometry) else None
 
 
 def geometry_of(name: str, workload: Workload) -> Geometry:
@@ -168,7 +168,7 @@ def _general(reference: Reference, reduced: Geometry) -> Iterator[Geometry]:
             draw=partial(_normal_inputs, variation.shape),
             description=variation.description,
         )
-        if geometry.init_literal not in seen and _has_outputs(geometry):
+        if geometry.init_literal not in seen and has_outputs(geometry):
             seen.add(geometry.init_literal)
             yield geometry
 
@@ -181,7 +181,8 @@ def _normal_inputs(shape: tuple[int, ...], seed: int) -> list[Any]:
     return [torch.randn(shape, generator=torch.Generator().manual_seed(seed))]
 
 
-def _has_outputs(geometry: Geometry) -> bool:
+def has_outputs(geometry: Geometry) -> bool:
+    """Whether the reference runs on the CPU with these arguments and gives something."""
     try:
         return all(output.numel() for output in geometry.outputs())
     except (BadProblem, RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError):

@@ -5,6 +5,7 @@ import pytest
 from evaluators.evaluation import Check
 from evaluators.judge import examination
 from evaluators.judge.constants import hoisted, module_constants
+from evaluators.judge.geometry import geometries_of
 from evaluators.judge.larger import INTERPRETED, LITTLE, ONE_AXIS, Cost, affordable, larger_of, parts_of
 from evaluators.judge.reference import Reference
 from evaluators.problem import Problem
@@ -87,14 +88,14 @@ def test_every_axis_exceeds_its_published_size_in_some_geometry(key):
             assert x.numel() <= ONE_AXIS.elements
 
 
-KERNEL_ABOVE_INPUT = """
+FRINGE_CUT_OFF = """
 import torch
 
 
 class Model(torch.nn.Module):
     def __init__(self, in_channels, out_channels):
         super().__init__()
-        self.layer = torch.nn.ConvTranspose2d(in_channels, out_channels, (13, 17), padding=(5, 9), dilation=(3, 1))
+        self.layer = torch.nn.ConvTranspose2d(in_channels, out_channels, 3, padding=2)
 
     def forward(self, x):
         return self.layer(x)
@@ -111,9 +112,19 @@ def get_init_inputs():
 
 def test_sizes_are_those_that_the_reference_takes():
     """Meta tensors accept a convolution without outputs, and the run ended with an error of the reference."""
-    larger = larger_of(Reference(Problem(key="t", title="", source=KERNEL_ABOVE_INPUT)), INTERPRETED)
+    larger = larger_of(Reference(Problem(key="t", title="", source=FRINGE_CUT_OFF)), INTERPRETED)
     tried = [geometry for axis in larger.axes if (geometry := larger.in_one(axis))]
     assert tried and all(output.numel() for geometry in tried for output in geometry.outputs())
+
+
+def test_sizes_that_stand_in_the_model_stay():
+    """`nn.Conv2d(24, 40, 3)` inside Model takes 24 channels; the run ended with an error of the reference."""
+    own = FRINGE_CUT_OFF.replace("(in_channels, out_channels, 3", "(24, 40, 3").replace("[24, 40]", "[9, 10]")
+    reference = Reference(Problem(key="t", title="", source=own))
+    larger = larger_of(reference, INTERPRETED)
+    tried = [geometry for axis in larger.axes if (geometry := larger.in_one(axis))]
+    shapes = [geometry.draw(0)[0].shape for geometry in (*tried, geometries_of(reference).reduced)]
+    assert tried and all(shape[1] == 24 for shape in shapes)
 
 
 def test_sizes_are_drawn_anew(beyond):
