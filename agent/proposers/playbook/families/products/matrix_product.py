@@ -29,9 +29,10 @@ def matrix_product(a_ptr, b_ptr, {pointers}y_ptr, {scalars}ROWS, COLS, M, N, K, 
                    EVEN_K: tl.constexpr, WIDE: tl.constexpr, DIVIDED: tl.constexpr, PRECISION: tl.constexpr,
                    GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
     """BLOCK_M rows x BLOCK_N columns of one product, or with DIVIDED the part of it that STEPS blocks of K give."""
-    row, col = place(ROWS, COLS, GROUP_M)
-    g = tl.program_id(1)
-    part = tl.program_id(2)
+    tile = tl.program_id(0)
+    g = tile // (ROWS * COLS)
+    row, col = place_of(tile % (ROWS * COLS), ROWS, COLS, GROUP_M)
+    part = tl.program_id(1)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = col * BLOCK_N + tl.arange(0, BLOCK_N)
     k = tl.arange(0, BLOCK_K)
@@ -63,7 +64,7 @@ def matrix_product(a_ptr, b_ptr, {pointers}y_ptr, {scalars}ROWS, COLS, M, N, K, 
             acc += total
     inside = (m < M)[:, None] & (n < N)[None, :]
     if DIVIDED:
-        at = ((part * tl.num_programs(1) + g).to(tl.int64) * M + m[:, None]) * N + n[None, :]
+        at = ((part * (tl.num_programs(0) // (ROWS * COLS)) + g).to(tl.int64) * M + m[:, None]) * N + n[None, :]
         tl.store(y_ptr + at, acc, mask=inside)
     else:
         at = (g.to(tl.int64) * M + m[:, None]) * N + n[None, :]
@@ -88,9 +89,9 @@ def add_parts(q_ptr, {pointers}y_ptr, {scalars}TOTAL, N, PARTS, BLOCK: tl.conste
 def flat(left, right):
     """(left, right) as [batch, M, K] and [batch, K, N] views, batch 1 where the right one serves all rows alike."""
     if right.dim() == 2:
-        return left.reshape(1, -1, left.shape[-1]), right.unsqueeze(0)
+        return left.reshape(1, math.prod(left.shape[:-1]), left.shape[-1]), right.unsqueeze(0)
     batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    return (t.expand(*batch, *t.shape[-2:]).reshape(-1, *t.shape[-2:]) for t in (left, right))
+    return (t.expand(*batch, *t.shape[-2:]).reshape(math.prod(batch), *t.shape[-2:]) for t in (left, right))
 
 
 def computed(left, right, tensors, columns, numbers):
@@ -105,7 +106,7 @@ def computed(left, right, tensors, columns, numbers):
     y = torch.empty((*lead, left.shape[-2], N), device=left.device, dtype=left.dtype)
     columns = [c.reshape(-1).expand(N).contiguous() for c in columns]
     tensors = [*checked([y, *tensors], columns)[1:], *columns]
-    if max(M, N, K) >= 2**31 - 2**16 or G >= 2**16:
+    if max(M, N, K, G * triton.cdiv(M, BLOCK_M) * triton.cdiv(N, BLOCK_N)) >= 2**31 - 2**16:
         raise ValueError("more rows, columns or products than the grid counts")
     if y.numel():
         launch(a, b, tensors, [float(s) for s in numbers], y, (G, M, N, K))
@@ -121,9 +122,9 @@ def launch(a, b, tensors, numbers, y, sizes):
     target = y if parts == 1 else torch.empty((parts, G, M, N), device=y.device, dtype=torch.float32)
     rows, cols = triton.cdiv(M, BLOCK_M), triton.cdiv(N, BLOCK_N)
     reach = max((M + BLOCK_M) * a.stride(1), (N + BLOCK_N) * b.stride(2), BLOCK_K * a.stride(2), BLOCK_K * b.stride(1))
-    matrix_product[(rows * cols, G, parts)](
+    matrix_product[(rows * cols * G, parts)](
         a, b, *tensors, target, *numbers, rows, cols, M, N, K, steps, *a.stride(), *b.stride(),
-        EVEN_K=K % (BLOCK_K * steps) == 0, WIDE=reach >= 2**31, DIVIDED=parts > 1, PRECISION=PRECISION,
+        EVEN_K=K == parts * steps * BLOCK_K, WIDE=reach >= 2**31, DIVIDED=parts > 1, PRECISION=PRECISION,
         GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, num_warps=NUM_WARPS, num_stages=NUM_STAGES)
     if parts > 1:
         add_parts[(triton.cdiv(y.numel(), 1024),)](
