@@ -335,6 +335,15 @@ def test_a_product_is_right_where_parts_or_sums_are_empty(compare):
     right(compare(pairs), pairs)
 
 
+def test_more_products_than_a_grid_counts_are_several_launches(compare):
+    """70001 products were refused; here a launch takes two in place of 2**15."""
+    text = reference("A @ B + C", "torch.randn(5, 3, 9), torch.randn(5, 9, 4), torch.randn(5, 3, 4)", "A, B, C")
+    source, _ = written(text, TILE.format("ieee", 1))
+    assert source.count("2**15") == 2
+    pairs = [{"source": source.replace("2**15", "2"), "reference": text}]
+    right(compare(pairs), pairs)
+
+
 CONVOLUTION = {
     "plain": "Conv3d(4, 6, (2, 3, 1), padding=(1, 2, 0), bias=True)",
     "grouped": "Conv3d(4, 6, (2, 1, 3), dilation=(1, 1, 2), padding=(0, 0, 3), groups=2)",

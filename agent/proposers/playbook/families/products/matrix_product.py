@@ -29,10 +29,9 @@ def matrix_product(a_ptr, b_ptr, {pointers}y_ptr, {scalars}ROWS, COLS, M, N, K, 
                    EVEN_K: tl.constexpr, WIDE: tl.constexpr, DIVIDED: tl.constexpr, PRECISION: tl.constexpr,
                    GROUP_M: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr):
     """BLOCK_M rows x BLOCK_N columns of one product, or with DIVIDED the part of it that STEPS blocks of K give."""
-    tile = tl.program_id(0)
-    g = tile // (ROWS * COLS)
-    row, col = place_of(tile % (ROWS * COLS), ROWS, COLS, GROUP_M)
-    part = tl.program_id(1)
+    row, col = place(ROWS, COLS, GROUP_M)
+    g = tl.program_id(1)
+    part = tl.program_id(2)
     m = row * BLOCK_M + tl.arange(0, BLOCK_M)
     n = col * BLOCK_N + tl.arange(0, BLOCK_N)
     k = tl.arange(0, BLOCK_K)
@@ -64,7 +63,7 @@ def matrix_product(a_ptr, b_ptr, {pointers}y_ptr, {scalars}ROWS, COLS, M, N, K, 
             acc += total
     inside = (m < M)[:, None] & (n < N)[None, :]
     if DIVIDED:
-        at = ((part * (tl.num_programs(0) // (ROWS * COLS)) + g).to(tl.int64) * M + m[:, None]) * N + n[None, :]
+        at = ((part * tl.num_programs(1) + g).to(tl.int64) * M + m[:, None]) * N + n[None, :]
         tl.store(y_ptr + at, acc, mask=inside)
     else:
         at = (g.to(tl.int64) * M + m[:, None]) * N + n[None, :]
@@ -105,24 +104,27 @@ def computed(left, right, tensors, columns, numbers):
     lead = left.shape[:-2] if right.dim() == 2 else torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     y = torch.empty((*lead, left.shape[-2], N), device=left.device, dtype=left.dtype)
     columns = [c.reshape(-1).expand(N).contiguous() for c in columns]
-    tensors = [*checked([y, *tensors], columns)[1:], *columns]
-    if max(M, N, K, G * triton.cdiv(M, BLOCK_M) * triton.cdiv(N, BLOCK_N)) >= 2**31 - 2**16:
-        raise ValueError("more rows, columns or products than the grid counts")
-    if y.numel():
-        launch(a, b, tensors, [float(s) for s in numbers], y, (G, M, N, K))
+    tensors = checked([y, *tensors], columns)[1:]
+    if max(M, N, K) >= 2**31 - 2**16:
+        raise ValueError("more rows or columns than the grid counts")
+    wholes = [t.view(G, M, N) for t in tensors]
+    for g in range(0, G if y.numel() else 0, 2**15):  # the grid counts up to 2**16 products
+        some = slice(g, g + 2**15)
+        operands = [*(t[some] for t in wholes), *columns]
+        launch(a[some], b[some], operands, [float(s) for s in numbers], y.view(G, M, N)[some])
     return y
 
 
-def launch(a, b, tensors, numbers, y, sizes):
+def launch(a, b, tensors, numbers, y):
     """Tiles x products x parts of K; the parts, where there are several, are added up by a second launch."""
-    G, M, N, K = sizes
+    (G, M, K), N = a.shape, b.shape[2]
     blocks = triton.cdiv(K, BLOCK_K)
     parts = max(1, min(SPLIT_K, blocks // 4))
     steps = max(1, triton.cdiv(blocks, parts))
     target = y if parts == 1 else torch.empty((parts, G, M, N), device=y.device, dtype=torch.float32)
     rows, cols = triton.cdiv(M, BLOCK_M), triton.cdiv(N, BLOCK_N)
     reach = max((M + BLOCK_M) * a.stride(1), (N + BLOCK_N) * b.stride(2), BLOCK_K * a.stride(2), BLOCK_K * b.stride(1))
-    matrix_product[(rows * cols * G, parts)](
+    matrix_product[(rows * cols, G, parts)](
         a, b, *tensors, target, *numbers, rows, cols, M, N, K, steps, *a.stride(), *b.stride(),
         EVEN_K=K == parts * steps * BLOCK_K, WIDE=reach >= 2**31, DIVIDED=parts > 1, PRECISION=PRECISION,
         GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, num_warps=NUM_WARPS, num_stages=NUM_STAGES)
