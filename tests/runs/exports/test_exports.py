@@ -11,6 +11,7 @@ import sys
 import textwrap
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import measured
 import pytest
@@ -42,6 +43,11 @@ def test_a_standalone_file_carries_a_card_and_its_kernel_verbatim(winner):
     assert (card.verdict, card.estimated_bound_ms, card.registers, card.spills) == ("passed", 3.25, 40, 12)
     assert kernel_code(text).strip() == winner.source.strip()
     assert code_sha256(kernel_code(text)) == card.code_sha256
+
+
+def test_only_a_file_that_can_be_imported_is_said_to_be(winner):
+    assert standalone.loading(winner, Path("my_kernel.py")).endswith("from my_kernel import ModelNew")
+    assert standalone.loading(winner, Path("out/my-kernel.py")) == "check it: python out/my-kernel.py"
 
 
 @pytest.mark.parametrize(
