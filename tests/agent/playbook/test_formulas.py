@@ -233,6 +233,22 @@ def test_every_reduction_is_right_along_every_dimension(compare, family):
     right(compare(pairs), pairs)
 
 
+@pytest.mark.parametrize(
+    ("forward", "inputs"),
+    [
+        ("torch.softmax(x, dim=LAST)", "torch.randn(4, 37)"),
+        ("torch.softmax(x * self.w, dim=1)", "torch.randn(4, 1)"),  # rows that no tensor alone has
+        ("F.relu(x + self.n.T)", "torch.randn(4, 5)"),
+        ("x @ self.m.T", "torch.randn(3, 5)"),
+    ],
+)
+def test_names_of_the_module_and_views_of_parameters_are_right(compare, forward, inputs):
+    init = "self.w, self.m, self.n = (nn.Parameter(torch.randn(*size)) for size in ((5,), (4, 5), (5, 4)))"
+    text = reference(forward, inputs, init=init).replace("class Model", "LAST = -1\n\n\nclass Model")
+    pairs = [{"source": written(text)[0], "reference": text}]
+    right(compare(pairs), pairs)
+
+
 @pytest.mark.parametrize("family", ROW_FAMILIES, ids=lambda text: text.split()[0])
 def test_parameters_may_follow_a_reduction_also_those_that_stand_in_it(compare, family):
     init = "self.s, self.t = nn.Parameter(torch.randn(())), nn.Parameter(torch.rand(5, 1) + 0.5)"

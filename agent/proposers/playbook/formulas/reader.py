@@ -161,7 +161,7 @@ class Reader:
         dotted = ast.unparse(expression)
         if dotted in self.tensors:
             return Tensor(dotted, self.tensors[dotted])
-        if dotted.startswith(("self.", "math.")):
+        if dotted.startswith(("self.", "math.")) and ast.unparse(expression.value) not in self.tensors:
             self._refuse_no_number(expression)
             return Number(dotted)
         value = self._value(expression.value)

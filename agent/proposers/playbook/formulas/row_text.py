@@ -10,7 +10,7 @@ Limits: text. Sums are made in fp32, lane by lane and then across the lanes.
 from functools import lru_cache
 
 from agent.proposers.playbook.formulas.evaluation import Evaluation, Operands, indented, operands_of
-from agent.proposers.playbook.formulas.formula import Node, Pointwise, Reduction, Tensor, of_kind
+from agent.proposers.playbook.formulas.formula import Node, Pointwise, Reduction, Tensor, broadcast, of_kind
 from agent.proposers.playbook.formulas.host_text import CHECKED
 from agent.proposers.playbook.formulas.pointwise import FUNCTIONS, functions_for
 from agent.proposers.playbook.formulas.workload import FormulaShape, RowShape, is_column, is_of_the_row, level_of
@@ -90,8 +90,12 @@ _DROPPED = "(*x.shape[:first], *x.shape[last:])"
 
 
 def row_operands(shape: RowShape) -> Operands:
-    """The operands of a formula over rows."""
-    return operands_of(shape.formula, lambda tensor: is_column(tensor.shape, shape))
+    """The operands of a formula over rows; no tensor is a column where the others alone have no whole rows."""
+    found = operands_of(shape.formula, lambda tensor: is_column(tensor.shape, shape))
+    reach = broadcast([tensor.shape for tensor in found.wholes])
+    aligned = (1,) * (len(shape.domain) - len(reach)) + reach
+    is_whole = all(aligned[dim] == shape.domain[dim] for dim in shape.dims.published)
+    return found if is_whole else operands_of(shape.formula, lambda tensor: False)
 
 
 def host_text(shape: RowShape, kernels: str) -> str:
