@@ -127,6 +127,15 @@ def test_sizes_that_stand_in_the_model_stay():
     assert tried and all(shape[1] == 24 for shape in shapes)
 
 
+@pytest.mark.timeout(60)
+def test_a_geometry_that_is_too_large_is_never_run():
+    """33 to 39 positions on four axes of this convolution are 40 TFLOP on the CPU; the first attempt never ended."""
+    own = FRINGE_CUT_OFF.replace("ConvTranspose2d(in_channels, out_channels, 3", "ConvTranspose3d(24, 40, 3, stride=2")
+    own = own.replace("torch.rand(6, 24, 17, 11)", "torch.rand(16, 24, 16, 32, 32)").replace("[24, 40]", "[9, 10]")
+    geometries = geometries_of(Reference(Problem(key="t", title="", source=own)))
+    assert geometries.general == () and geometries.reduced.draw(0)[0].numel() < 10_000
+
+
 def test_sizes_are_drawn_anew(beyond):
     reference = Reference(Problem(key="relu", title="", source=beyond("relu_problem")))
     shapes = {tuple(larger_of(reference, INTERPRETED).whole.draw(0)[0].shape) for _ in range(10)}
