@@ -152,7 +152,8 @@ def outcome(attempt: Attempt) -> str:
     if evaluation.verdict == "unverified":
         known = "" if figure(attempt) == NO_FIGURE else f" {figure(attempt)}"
         return _short(f"unverified{known}: {evaluation.message}")
-    why = f": {attempt.reason}" if attempt.decision == "discard" and attempt.reason else ""
+    is_told = attempt.decision == "discard" or ": equal, but " in attempt.reason  # the figure alone does not say why
+    why = f": {attempt.reason}" if is_told and attempt.reason else ""
     return f"passed{',' if figure(attempt) == NO_FIGURE else ''} {figure(attempt)}{_short(why)}"
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from evaluators.compiled import sass
-from evaluators.compiled.opcodes import class_of, mma_flop
+from evaluators.compiled.opcodes import access_bits, class_of, mma_flop
 from evaluators.compiled.ttir import AVERAGED, DATA_BRANCH, work_per_program
 from evaluators.compiled.work import Work
 from evaluators.gpu import GpuSpec
@@ -100,7 +100,9 @@ def instructions_per_warp(code: sass.Listing, work: Work, warps: int, notes: set
     if trips is None and code.counts()["tensor"]:
         return once  # the products were unrolled; loops that only move data count once beside any other loop too
     if trips is None:
-        notes.add("the hottest loop does no countable arithmetic, so its instructions were counted once")
+        notes.add(
+            "the hottest loop neither computes nor moves anything countable, so its instructions were counted once"
+        )
         return once
     extra = max(0.0, trips - 1)
     counts = Counter(map(class_of, body))
@@ -116,7 +118,7 @@ def loop_trips(body: Iterable[str], work: Work, warps: int) -> float | None:
         work.loops.values(), key=lambda loop: loop.float_instructions + sum(loop.dot_flop.values()), default=work
     )
     estimates = [_by_tensor(body, ours, warps), _by_float(body, ours, warps)]
-    known = [estimate for estimate in estimates if estimate]
+    known = [estimate for estimate in estimates if estimate] or _by_moves(body, work, warps)
     return min(max(known), work.trips) if known else None
 
 
@@ -129,6 +131,13 @@ def _by_tensor(body: tuple[str, ...], work: Work, warps: int) -> float | None:
 def _by_float(body: tuple[str, ...], work: Work, warps: int) -> float | None:
     per_pass = sum(class_of(opcode) in ("fp32", "fp16", "fp64", "special_function") for opcode in body)
     return work.float_instructions / (warps * 32) / per_pass if per_pass else None
+
+
+def _by_moves(body: tuple[str, ...], work: Work, warps: int) -> list[float]:
+    """From the bytes of a loop that only moves data; the least of all such loops, as it is not known which this is."""
+    per_pass = sum(access_bits(opcode) / 8 for opcode in body if class_of(opcode) in ("global_load", "global_store"))
+    moved = [sum(loop.read_bytes.values()) + sum(loop.written_bytes.values()) for loop in work.loops.values()]
+    return [min(moved) / (warps * 32) / per_pass] if per_pass and min(moved, default=0.0) else []
 
 
 def _memory_s(launch: CapturedLaunch, work: Work, programs: int, gpu: GpuSpec) -> float:

@@ -14,8 +14,8 @@ HYPERPARAMETER_MAX = 8  # smaller integers are kernel sizes, strides, groups, he
 _FUNCTIONS = ("get_inputs", "get_init_inputs")
 
 
-def hoisted(source: str, *, apart: bool) -> str:
-    """The same module with large literals of its input functions as names, equal ones `apart` or as one."""
+def hoisted(source: str, *, apart: bool, kept: frozenset[int] = frozenset()) -> str:
+    """The same module with large literals of its input functions as names, equal ones `apart` or as one; not `kept`."""
     source = plain_sizes(source)
     tree = ast.parse(source)
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in _FUNCTIONS}
@@ -25,7 +25,7 @@ def hoisted(source: str, *, apart: bool) -> str:
     shared = of_init & of_inputs if apart else of_init | of_inputs
     names: dict[str, int] = {}
     for name, function in functions.items():
-        _Hoist(name, shared, names).visit(function)
+        _Hoist(name, shared, names, kept).visit(function)
     if not names:
         return source
     first = min(tree.body.index(function) for function in functions.values())
@@ -71,17 +71,24 @@ def _is_size(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int and node.value > HYPERPARAMETER_MAX
 
 
-def _literals(function: ast.FunctionDef) -> set[int]:
+def sizes_in_model(source: str) -> frozenset[int]:
+    """Large literals inside class Model: an input must have them, `nn.Conv2d(32, 64, 3)`."""
+    classes = [n for n in ast.parse(source).body if isinstance(n, ast.ClassDef) and n.name == "Model"]
+    functions = [n for each in classes for n in each.body if isinstance(n, ast.FunctionDef)]
+    return frozenset(value for function in functions for statement in function.body for value in _literals(statement))
+
+
+def _literals(function: ast.stmt) -> set[int]:
     return {n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and type(n.value) is int and _is_size(n)}
 
 
 class _Hoist(ast.NodeTransformer):
-    def __init__(self, function: str, shared: set[int], names: dict[str, int]) -> None:
-        self._function, self._shared, self._names = function, shared, names
+    def __init__(self, function: str, shared: set[int], names: dict[str, int], kept: frozenset[int]) -> None:
+        self._function, self._shared, self._names, self._kept = function, shared, names, kept
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         """Replace a size by a name."""
-        if not _is_size(node) or not isinstance(node.value, int):
+        if not _is_size(node) or not isinstance(node.value, int) or node.value in self._kept:
             return node
         name = f"_size_{node.value}"
         if node.value not in self._shared:

@@ -260,7 +260,7 @@ class Examination(Walks):
             return
         if met is None:
             raise CandidateFault("runtime_error", self.scope[-1])
-        left = self.walk(met, steps_of(self._tolerance, self._random), leaves=light is not None)
+        left = self.walk(met, steps_of(self._tolerance, self._random, met[1]), leaves=light is not None)
         if light and left and (elsewhere := self._meet(light() or met[0].geometry, _FIRST)):
             met = elsewhere
             self.walk(met, left, leaves=False)

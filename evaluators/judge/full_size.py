@@ -23,6 +23,7 @@ from evaluators.judge.expectation import fresh_weights, run, run_unseeded, with_
 from evaluators.judge.geometry import geometries_of, published_geometry
 from evaluators.judge.pointwise import is_one_convolution, outputs_at
 from evaluators.judge.reference import Reference
+from evaluators.judge.sequence import scales_of
 
 WHOLE_ELEMENTS = 4_000_000  # a workload this small is given and compared whole
 ITEM_BYTES = 100 << 20  # larger batch items: only the last one holds values
@@ -108,7 +109,7 @@ def full_size_of(reference: Reference) -> FullSize | None:
     seed = rng.getrandbits(62)
     inputs = geometry.draw(seed) if whole else [_filled(f.shape, f.dtype, len(items), seed) for f in facts]
     if is_one_convolution(geometries_of(reference).reduced):  # linear: any scale is as exact, half precision is not
-        scales = [s for s in reference.problem.tolerance.input_scales if s != 1.0] or [1.0]
+        scales = scales_of(reference.problem.tolerance, inputs) or [1.0]
         inputs = [_scaled(v, scales, rng) for v in inputs]
         weights = {name: SMALL_WEIGHTS * v for name, v in weights.items()}
     sparse = {} if whole else {i: (f.shape, items) for i, f in enumerate(facts)}

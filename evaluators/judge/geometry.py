@@ -9,6 +9,7 @@ operators only the sizes vary.
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -19,11 +20,19 @@ from evaluators.errors import BadProblem
 from evaluators.judge.constants import HYPERPARAMETER_MAX, module_constants, names_used_by, unread_parameters
 from evaluators.judge.convolutions import legal_geometries
 from evaluators.judge.expectation import run
-from evaluators.judge.reference import Reference, Workload, literal
+from evaluators.judge.reference import Reference, Workload, flatten_outputs, literal
 
 SMALL_ELEMENTS = 200_000  # outputs of a small geometry; the interpreter needs about 1 us per element and tap
 
 _GROWTHS = (*range(6), 8, 16, 32)  # three taps a dilation of 4 apart reach over 9 positions
+_REFUSALS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    AssertionError,
+    ArithmeticError,
+)  # of sizes or meta tensors
 UNSHRUNK_PARAMETERS = 16_000_000  # a model with more is not built at its own width for a small input
 
 
@@ -97,11 +106,23 @@ def _first_running(reference: Reference, name: str, channels: tuple[int, int] | 
 
 def _running(name: str, reference: Reference, version: tuple[str, dict[str, int]]) -> Geometry | None:
     try:
-        geometry = geometry_of(name, reference.rewritten(*version))
+        workload = reference.rewritten(*version)
+        if _is_large(workload):
+            return None
+        geometry = geometry_of(name, workload)
         fits = sum(output.numel() for output in geometry.outputs()) <= SMALL_ELEMENTS
-    except (BadProblem, RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
+    except (BadProblem, *_REFUSALS):
         return None  # sizes the reference refuses
-    return geometry if fits and _has_outputs(geometry) else None
+    return geometry if fits and has_outputs(geometry) else None
+
+
+def _is_large(workload: Workload) -> bool:
+    """Whether meta tensors show too many outputs: 33 positions on four axes of a convolution would run for minutes."""
+    with suppress(BadProblem, *_REFUSALS), torch.device("meta"), torch.no_grad():
+        inputs = [v.to("meta") if isinstance(v, torch.Tensor) else v for v in workload.draw(0)]
+        outputs = flatten_outputs(workload.build()(*inputs), workload.key)
+        return sum(output.numel() for output in outputs) > SMALL_ELEMENTS
+    return False
 
 
 def geometry_of(name: str, workload: Workload) -> Geometry:
@@ -168,7 +189,7 @@ def _general(reference: Reference, reduced: Geometry) -> Iterator[Geometry]:
             draw=partial(_normal_inputs, variation.shape),
             description=variation.description,
         )
-        if geometry.init_literal not in seen and _has_outputs(geometry):
+        if geometry.init_literal not in seen and has_outputs(geometry):
             seen.add(geometry.init_literal)
             yield geometry
 
@@ -181,10 +202,11 @@ def _normal_inputs(shape: tuple[int, ...], seed: int) -> list[Any]:
     return [torch.randn(shape, generator=torch.Generator().manual_seed(seed))]
 
 
-def _has_outputs(geometry: Geometry) -> bool:
+def has_outputs(geometry: Geometry) -> bool:
+    """Whether the reference runs on the CPU with these arguments and gives something."""
     try:
         return all(output.numel() for output in geometry.outputs())
-    except (BadProblem, RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError):
+    except (BadProblem, *_REFUSALS):
         return False  # arguments the reference refuses
 
 

@@ -21,7 +21,7 @@ import torch
 
 from evaluators.errors import BadProblem
 from evaluators.judge.constants import HYPERPARAMETER_MAX, module_constants, names_used_by, with_constants
-from evaluators.judge.geometry import UNSHRUNK_PARAMETERS, Geometry, divides, geometry_of, shrunk
+from evaluators.judge.geometry import UNSHRUNK_PARAMETERS, Geometry, divides, geometry_of, has_outputs, shrunk
 from evaluators.judge.meta_run import Recorder, tensors_in
 from evaluators.judge.operators import flop_of
 from evaluators.judge.reference import Reference, Workload, forget
@@ -90,7 +90,10 @@ def larger_of(reference: Reference, most: Cost) -> Larger:
     """What to try beyond the published sizes: one geometry within `most`, or those that are within ONE_AXIS."""
     for sizes, cost in _accepted(reference, _GROWTH):
         if cost.within(most):
-            return Larger(sizes.geometry("larger", sizes.grown), "", _bytes(cost))
+            whole = sizes.geometry("larger", sizes.grown)
+            if whole is None:
+                continue
+            return Larger(whole, "", _bytes(cost))
         return Larger(None, f"larger on every axis at once is too much here ({cost})", _bytes(ONE_AXIS), sizes)
     return Larger()
 
@@ -229,11 +232,12 @@ class _Sizes:
         finally:
             forget(workload.module)
 
-    def geometry(self, name: str, constants: Constants) -> Geometry:
-        """The workload with these constants."""
+    def geometry(self, name: str, constants: Constants) -> Geometry | None:
+        """The workload with these constants; None where the reference takes them on meta tensors only."""
         workload = self.reference.rewritten(self.source, constants)
         try:
-            return geometry_of(name, workload)
+            geometry = geometry_of(name, workload)
+            return geometry if has_outputs(geometry) else None
         finally:
             forget(workload.module)
 
@@ -244,6 +248,8 @@ def _cost(workload: Workload) -> Cost:
         inputs = [v.to("meta") if isinstance(v, torch.Tensor) else v for v in workload.draw(0)]
         with Recorder() as seen:
             outputs = tensors_in(model(*inputs))
+    if not all(output.numel() for output in outputs):
+        raise _Refused  # meta tensors take sizes that a convolution's kernel is too large for
     parameters = sum(v.numel() for v in model.state_dict().values())
     given = sum(v.numel() for v in (*outputs, *inputs) if isinstance(v, torch.Tensor))
     return Cost(parameters + given, sum(flop_of(call) or 0 for call in seen.calls), parameters)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from evaluators.errors import BadProblem
-from evaluators.judge.constants import hoisted, with_constants
+from evaluators.judge.constants import hoisted, sizes_in_model, with_constants
 from evaluators.problem import Problem, TensorFact
 
 REQUIRED_NAMES = ("Model", "get_inputs", "get_init_inputs")
@@ -123,8 +123,11 @@ class Reference:
 
     @cached_property
     def resizable_sources(self) -> tuple[str, ...]:
-        """The source with the sizes of its input functions as module constants: equal sizes apart, then as one."""
-        return tuple(dict.fromkeys(hoisted(self.problem.source, apart=apart) for apart in (True, False)))
+        """The source with the sizes of its input functions as module constants: first without those that stand in the
+        Model itself, then all; equal sizes apart, then as one."""
+        source = self.problem.source
+        choice = [(apart, kept) for kept in (sizes_in_model(source), frozenset()) for apart in (True, False)]
+        return tuple(dict.fromkeys(hoisted(source, apart=apart, kept=kept) for apart, kept in choice))
 
     def rewritten(self, source: str, constants: Mapping[str, int]) -> Workload:
         """One of the resizable sources with some of its constants replaced."""

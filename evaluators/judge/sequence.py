@@ -4,6 +4,7 @@ The order is shuffled and the number of calls is secret, so that a candidate can
 Limits: what is asked; how each answer is judged is examination.py.
 """
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,14 +33,19 @@ class Step:
     reweigh: Reweigh | None = None  # of the last weights; None draws fresh ones
 
 
-def steps_of(tolerance: Tolerance, rng: random.Random) -> list[Step]:
-    """The calls after the first one."""
-    scales = [s for s in tolerance.input_scales if s != 1.0]
+def scales_of(tolerance: Tolerance, inputs: list[Any]) -> list[float]:
+    """What inputs are multiplied by, as far as their type goes: 1e5 in fp16 would be infinity in every place."""
+    most = min((2.0 ** (math.frexp(torch.finfo(v.dtype).max)[1] // 2 - 1) for v in inputs if _is_float(v)), default=1.0)
+    return [min(scale, most) for scale in tolerance.input_scales if scale != 1.0]
+
+
+def steps_of(tolerance: Tolerance, rng: random.Random, inputs: list[Any]) -> list[Step]:
+    """The calls after the first one, which had these inputs."""
     steps = [
         Step("refilled_inputs", "fresh inputs at the same address"),
         *(Step("changed_element", "one element of the last input changed", change=_one_element) for _ in range(3)),
         Step("changed_weights", "weights changed in place by copy_", weights="copy"),
-        *(Step("scaled_inputs", f"inputs times {s:g}", change=_scaled(s)) for s in scales),
+        *(Step("scaled_inputs", f"inputs times {s:g}", change=_scaled(s)) for s in scales_of(tolerance, inputs)),
         Step("uneven_inputs", "batch items of very different size", change=_uneven),
         Step("changed_weights", "weights changed by load_state_dict", weights="load_state_dict"),
         # twice: a rounded sum as the key of a cache falls on another side of its boundary once in about a hundred swaps

@@ -16,4 +16,5 @@ def files(winner: Winner) -> dict[str, str]:
 
 def loading(winner: Winner, at: Path) -> str:
     """How the file is used."""
-    return f"check it: python {at}; use it from its folder: from {at.stem} import ModelNew"
+    used = f"; use it from its folder: from {at.stem} import ModelNew" if at.stem.isidentifier() else ""
+    return f"check it: python {at}{used}"

@@ -82,6 +82,12 @@ def test_what_passed_and_is_not_kept_says_why_on_its_line():
     evaluation = Passed(**JUDGED, estimate=ESTIMATE)
     lost = attempt(1, evaluation=evaluation).model_copy(update={"reason": "1.23 ms against 1.24 ms: no gain"})
     assert "discard, passed >= 1.235 ms (estimated): 1.23 ms against 1.24 ms: no gain |" in plain(lost)[0]
+    tied = attempt(2, evaluation=evaluation, decision="keep").model_copy(
+        update={
+            "reason": "estimated bound 1.235 ms against 1.234 ms of attempt 1: equal, but 0 bytes spilled in place of 8"
+        }
+    )
+    assert "1.234 ms of attempt 1: equal, but 0 bytes spilled in place of 8 |" in plain(tied)[0]
     unfigured = attempt(2, evaluation=Passed(**JUDGED), decision="keep")
     assert "keep, passed, neither measured nor estimated | best attempt 2, neither measured" in plain(unfigured)[0]
 

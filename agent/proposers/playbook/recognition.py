@@ -37,9 +37,15 @@ class Subject:
 
 def recognise(problem: Problem, facts: ProblemFacts) -> Subject:
     """The subject of a problem. Raises NothingToPropose."""
+    if any(0 in output.shape for output in facts.outputs):
+        raise NothingToPropose("the reference's result has no elements: there is nothing to compute")
     if not facts.operator.startswith("conv"):
         return _formula(problem, facts)
     reference = read_reference(problem.source)
+    model = read_model(problem.source)
+    mode = Published(model.source, model.methods["__init__"], facts).option(reference.layer, "padding_mode")
+    if mode not in (None, "zeros"):
+        raise NothingToPropose(f"the playbook pads convolutions with zeros, not by {mode!r}; give a --model")
     if facts.operator.startswith("conv_transpose"):
         shape, operator = shape_from(facts, reference.layer), TRANSPOSED
     else:

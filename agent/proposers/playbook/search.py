@@ -35,7 +35,11 @@ def next_move(
         return better
     family = family_of(current) if current else None
     if current is None or family is None:
-        raise NothingToPropose("the playbook expects none of its kernels to beat the code the run starts from")
+        raise NothingToPropose(
+            "no kernel that the playbook has for this problem held"
+            if incumbent_ms is None
+            else "the playbook expects none of its kernels to beat the code the run starts from"
+        )
     if record.fruitless >= _PATIENCE:
         raise NothingToPropose(
             f"{record.fruitless} measured neighbours of {current} in a row gained nothing on {incumbent_ms:.4g} ms"

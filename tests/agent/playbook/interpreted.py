@@ -72,9 +72,9 @@ def call(module, case):
     }
 
 
-def refusal(model, x):
+def refusal(model, *inputs):
     try:
-        model(x)
+        model(*inputs)
     except ValueError as error:
         return str(error)
     return ""
@@ -101,6 +101,8 @@ def compare(pair):
     model, new = (part(*reference.get_init_inputs()) for part in (reference.Model, module.ModelNew))
     new.load_state_dict(model.state_dict())
     inputs = [scaled(value, pair) for value in reference.get_inputs()]
+    if pair.get("refused"):
+        return {"refused": refusal(new, *inputs)}
     with torch.no_grad():
         got = new(*inputs)
         own = copy.deepcopy(model)(*inputs)

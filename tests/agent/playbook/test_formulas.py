@@ -233,6 +233,22 @@ def test_every_reduction_is_right_along_every_dimension(compare, family):
     right(compare(pairs), pairs)
 
 
+@pytest.mark.parametrize(
+    ("forward", "inputs"),
+    [
+        ("torch.softmax(x, dim=LAST)", "torch.randn(4, 37)"),
+        ("torch.softmax(x * self.w, dim=1)", "torch.randn(4, 1)"),  # rows that no tensor alone has
+        ("F.relu(x + self.n.T)", "torch.randn(4, 5)"),
+        ("x @ self.m.T", "torch.randn(3, 5)"),
+    ],
+)
+def test_names_of_the_module_and_views_of_parameters_are_right(compare, forward, inputs):
+    init = "self.w, self.m, self.n = (nn.Parameter(torch.randn(*size)) for size in ((5,), (4, 5), (5, 4)))"
+    text = reference(forward, inputs, init=init).replace("class Model", "LAST = -1\n\n\nclass Model")
+    pairs = [{"source": written(text)[0], "reference": text}]
+    right(compare(pairs), pairs)
+
+
 @pytest.mark.parametrize("family", ROW_FAMILIES, ids=lambda text: text.split()[0])
 def test_parameters_may_follow_a_reduction_also_those_that_stand_in_it(compare, family):
     init = "self.s, self.t = nn.Parameter(torch.randn(())), nn.Parameter(torch.rand(5, 1) + 0.5)"
@@ -248,6 +264,53 @@ def test_a_nan_stays_in_its_row_and_a_row_of_minus_infinity_is_none(compare):
             text = reference(forward)
             pairs = [{"name": forward, "source": written(text, family)[0], "reference": text, "nan": True}]
             right(compare(pairs), pairs)
+
+
+RANKS = [  # published, and what the same kernel is called with as well
+    ("torch.softmax(x, dim=-1)", "torch.randn(4, 37)", "torch.randn(2, 3, 5)"),
+    ("x / torch.norm(x, dim=-1, keepdim=True)", "torch.randn(4, 5, 37)", "torch.randn(7)"),
+    ("F.layer_norm(x, (37,))", "torch.randn(4, 5, 37)", "torch.randn(3, 37)"),
+    ("x.sum()", "torch.randn(4, 37)", "torch.randn(2, 3, 5)"),
+    ("F.mse_loss(x, 0.5 * x)", "torch.randn(4, 37)", "torch.randn(2, 3, 5)"),
+    ("torch.matmul(x, self.v)", "torch.randn(4, 5)", "torch.randn(2, 5, 5)"),
+    ("x.mean(dim=(1, 2))", "torch.randn(4, 5, 37)", "torch.randn(2, 3, 4, 5)"),
+    ("torch.softmax(x, 1) * self.w", "torch.randn(4, 5)", "torch.randn(1, 5)"),
+]
+
+
+def test_a_reduction_is_right_for_tensors_of_another_rank(compare):
+    """A dimension counted from the end stays one: softmax over dim=-1 of a matrix was one over the middle of a batch."""
+    pairs = []
+    for forward, published, other in RANKS:
+        one, two = (
+            reference(
+                forward, inputs, init="self.v, self.w = nn.Parameter(torch.randn(5)), nn.Parameter(torch.randn(4, 1))"
+            )
+            for inputs in (published, other)
+        )
+        pairs += [{"name": forward, "source": written(one, f)[0], "reference": two} for f in ROW_FAMILIES]
+    right(compare(pairs), pairs)
+
+
+@pytest.mark.parametrize(
+    ("forward", "x", "y"),
+    [
+        ("torch.softmax(x, 1) * y", "4, 1", "4, 5"),
+        ("torch.softmax(x, 1) * y", "4, 5", "2, 4, 1"),
+        ("x.sum(1, keepdim=True) * y", "4, 5", "4, 5"),
+    ],
+)
+def test_a_tensor_that_would_make_rows_longer_is_refused(compare, forward, x, y):
+    one = reference(forward, "torch.randn(4, 37), torch.randn(4, 1)", "x, y")
+    two = reference(forward, f"torch.randn({x}), torch.randn({y})", "x, y")
+    (answer,) = compare([{"source": written(one)[0], "reference": two, "refused": True}])
+    assert "do not fit" in answer["refused"]
+
+
+def test_what_an_operator_overwrites_is_read_as_it_is_then(compare):
+    text = reference("F.relu(x, inplace=True) + x")
+    pairs = [{"source": written(text)[0], "reference": text}]
+    right(compare(pairs), pairs)
 
 
 PRODUCTS = [
@@ -276,6 +339,24 @@ def test_every_product_is_right_whole_and_in_parts(compare):
             pairs.append({"name": f"{forward} {parts}", "source": source, "reference": text})
     half = reference("A @ B", "torch.randn(33, 50).half(), torch.randn(50, 18).half()", "A, B")
     pairs.append({"source": written(half)[0], "reference": half, "floor": 5e-4})
+    right(compare(pairs), pairs)
+
+
+def test_a_product_is_right_where_parts_or_sums_are_empty(compare):
+    """35 blocks of K in 8 parts of 5: the last part begins where K ends, and read beyond it."""
+    published = reference("A @ B", "torch.randn(5, 2000), torch.randn(2000, 18)", "A, B")
+    source, _ = written(published, TILE.format("ieee", 8))
+    others = ["torch.randn(5, 560), torch.randn(560, 18)", "torch.randn(5, 0), torch.randn(0, 18)"]
+    pairs = [{"name": inputs, "source": source, "reference": reference("A @ B", inputs, "A, B")} for inputs in others]
+    right(compare(pairs), pairs)
+
+
+def test_more_products_than_a_grid_counts_are_several_launches(compare):
+    """70001 products were refused; here a launch takes two in place of 2**15."""
+    text = reference("A @ B + C", "torch.randn(5, 3, 9), torch.randn(5, 9, 4), torch.randn(5, 3, 4)", "A, B, C")
+    source, _ = written(text, TILE.format("ieee", 1))
+    assert source.count("2**15") == 2
+    pairs = [{"source": source.replace("2**15", "2"), "reference": text}]
     right(compare(pairs), pairs)
 
 
@@ -332,14 +413,37 @@ def test_convolutions_are_right_mirrored_and_gathered(compare, kind):
             r"line \d+, `return torch.softmax.*`: matrix product, max over dimension 1",
         ),
         ("x > 0", "is not read"),
+        ("x * self.k", "`self.k` is a tensor that is no part of the state_dict"),
+        ("x * self.m", "`self.m` is assigned nowhere to self"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line(forward, says):
     inputs = "torch.randn(3, 5, 5)" if "(0, 2)" in forward else "torch.randn(5, 5)"
-    text = reference(forward, inputs, init="self.l, self.p = nn.Linear(5, 5), nn.MaxPool1d(5)")
+    made = "self.l, self.p, self.k = nn.Linear(5, 5), nn.MaxPool1d(5), torch.ones(5)"
+    text = reference(forward, inputs, init=f"{made}; self.register_buffer('m', torch.ones(5), persistent=False)")
     with pytest.raises(NothingToPropose, match=says) as refused:
         written(text)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+@pytest.mark.parametrize(
+    ("forward", "inputs", "says"),
+    [
+        ("torch.softmax(self.w, dim=0) * x", "torch.randn(1, 5)", "more dimensions than what is reduced"),
+        ("x.mean()", "torch.randn(())", "reduces a single number"),
+        ("F.softmax(x)", "torch.randn(4, 5)", "softmax without a dimension"),
+        ("x.sum()", "torch.empty(3, 1 << 30, device='meta')", "than 32 bits count"),
+        ("torch.relu(x)", "torch.randn(0, 5)", "no elements"),
+        ("self.c(x)", "torch.randn(2, 3, 9)", "pads convolutions with zeros, not by 'reflect'"),
+    ],
+)
+def test_what_no_kernel_serves_is_refused_with_the_reason(forward, inputs, says):
+    made = "self.w, self.c = nn.Parameter(torch.randn(5)), None"
+    if "self.c" in forward:
+        made = "self.c = nn.Conv1d(3, 4, 3, padding=1, padding_mode='reflect')"
+    with pytest.raises(NothingToPropose, match=says):
+        written(reference(forward, inputs, init=made))
 
 
 @pytest.mark.parametrize("held", ["torch.rand(5, 37) > 0.5", "torch.arange(37)", "torch.rand(37).half()"])

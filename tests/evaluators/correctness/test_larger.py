@@ -5,6 +5,7 @@ import pytest
 from evaluators.evaluation import Check
 from evaluators.judge import examination
 from evaluators.judge.constants import hoisted, module_constants
+from evaluators.judge.geometry import geometries_of
 from evaluators.judge.larger import INTERPRETED, LITTLE, ONE_AXIS, Cost, affordable, larger_of, parts_of
 from evaluators.judge.reference import Reference
 from evaluators.problem import Problem
@@ -85,6 +86,54 @@ def test_every_axis_exceeds_its_published_size_in_some_geometry(key):
             (x,) = tried[axis].draw(0)
             assert x.shape[position] > published[position]
             assert x.numel() <= ONE_AXIS.elements
+
+
+FRINGE_CUT_OFF = """
+import torch
+
+
+class Model(torch.nn.Module):
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.layer = torch.nn.ConvTranspose2d(in_channels, out_channels, 3, padding=2)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def get_inputs():
+    return [torch.rand(6, 24, 17, 11)]
+
+
+def get_init_inputs():
+    return [24, 40]
+"""
+
+
+def test_sizes_are_those_that_the_reference_takes():
+    """Meta tensors accept a convolution without outputs, and the run ended with an error of the reference."""
+    larger = larger_of(Reference(Problem(key="t", title="", source=FRINGE_CUT_OFF)), INTERPRETED)
+    tried = [geometry for axis in larger.axes if (geometry := larger.in_one(axis))]
+    assert tried and all(output.numel() for geometry in tried for output in geometry.outputs())
+
+
+def test_sizes_that_stand_in_the_model_stay():
+    """`nn.Conv2d(24, 40, 3)` inside Model takes 24 channels; the run ended with an error of the reference."""
+    own = FRINGE_CUT_OFF.replace("(in_channels, out_channels, 3", "(24, 40, 3").replace("[24, 40]", "[9, 10]")
+    reference = Reference(Problem(key="t", title="", source=own))
+    larger = larger_of(reference, INTERPRETED)
+    tried = [geometry for axis in larger.axes if (geometry := larger.in_one(axis))]
+    shapes = [geometry.draw(0)[0].shape for geometry in (*tried, geometries_of(reference).reduced)]
+    assert tried and all(shape[1] == 24 for shape in shapes)
+
+
+@pytest.mark.timeout(60)
+def test_a_geometry_that_is_too_large_is_never_run():
+    """33 to 39 positions on four axes of this convolution are 40 TFLOP on the CPU; the first attempt never ended."""
+    own = FRINGE_CUT_OFF.replace("ConvTranspose2d(in_channels, out_channels, 3", "ConvTranspose3d(24, 40, 3, stride=2")
+    own = own.replace("torch.rand(6, 24, 17, 11)", "torch.rand(16, 24, 16, 32, 32)").replace("[24, 40]", "[9, 10]")
+    geometries = geometries_of(Reference(Problem(key="t", title="", source=own)))
+    assert geometries.general == () and geometries.reduced.draw(0)[0].numel() < 10_000
 
 
 def test_sizes_are_drawn_anew(beyond):

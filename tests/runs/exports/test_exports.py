@@ -47,6 +47,11 @@ def test_a_standalone_file_carries_a_card_and_its_kernel_verbatim(winner):
     assert code_sha256(kernel_code(text)) == card.code_sha256
 
 
+def test_only_a_file_that_can_be_imported_is_said_to_be(winner):
+    assert standalone.loading(winner, Path("my_kernel.py")).endswith("from my_kernel import ModelNew")
+    assert standalone.loading(winner, Path("out/my-kernel.py")) == "check it: python out/my-kernel.py"
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

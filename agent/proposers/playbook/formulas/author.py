@@ -12,7 +12,7 @@ from typing import Any
 from agent.proposers.playbook.configuration import Configuration
 from agent.proposers.playbook.emission import head_of
 from agent.proposers.playbook.family import Choice, Family
-from agent.proposers.playbook.formulas.formula import COUNT, Node, Number, of_kind
+from agent.proposers.playbook.formulas.formula import COUNT, Node, Number, Reduction, of_kind
 from agent.proposers.playbook.formulas.workload import FormulaShape
 from agent.proposers.playbook.reference import ModelText
 from prompts.cards import built_in_card
@@ -76,7 +76,8 @@ def formula_source(configuration: Configuration, family: FormulaFamily, shape: F
 
 
 def _names_in(formula: Node) -> frozenset[str]:
-    """Names that the numbers of a formula use: constants of the reference's module among them."""
+    """Names that the numbers and dimensions of a formula use: constants of the reference's module among them."""
     texts = [number.text for number in of_kind(formula, Number) if number != COUNT]
+    texts += [reduction.dims.text for reduction in of_kind(formula, Reduction)]
     trees = (ast.walk(ast.parse(text, mode="eval")) for text in texts)
     return frozenset(node.id for tree in trees for node in tree if isinstance(node, ast.Name)) - {"self", "torch"}

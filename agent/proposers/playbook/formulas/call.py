@@ -59,11 +59,11 @@ class Call:
         given, rank = self.bound[name], len(part.shape)
         published = self.values.published.value(given)
         if published is None or published == ():
-            return Dims(str(tuple(range(rank))), tuple(range(rank)))
+            return Dims("None", tuple(range(rank)))
         several = published if isinstance(published, tuple) else (published,)
         numbers = tuple(sorted(number % rank for number in several))
         is_literal = not any(isinstance(inner, ast.Name | ast.Attribute) for inner in ast.walk(given))
-        return Dims(str(numbers) if is_literal else ast.unparse(given), numbers)
+        return Dims(str(tuple(several)) if is_literal else ast.unparse(given), numbers)
 
     def refuse_unless_default(self, *names: str) -> None:
         """Raise NotKnown where one of these is given."""

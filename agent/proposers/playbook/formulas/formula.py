@@ -79,7 +79,8 @@ class Pointwise(_Tree):
 
 @dataclass(frozen=True)
 class Dims:
-    """The dimensions a reduction runs over: `text` for forward, `published` as numbers from 0 on."""
+    """The dimensions a reduction runs over: `text` for forward, which may be called with a tensor of another rank (-1
+    stays -1, None is all), `published` as numbers from 0 on."""
 
     text: str
     published: tuple[int, ...]

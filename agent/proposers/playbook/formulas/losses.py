@@ -40,7 +40,7 @@ def _reduced(call: Call, distance: Node) -> Node:
     how, dims = call.constant("reduction"), tuple(range(len(distance.shape)))
     if how == "none":
         return distance
-    total = Reduction("sum", distance, Dims(str(dims), dims), keeps_dims=False)
+    total = Reduction("sum", distance, Dims("None", dims), keeps_dims=False)
     if how == "sum":
         return total
     if how == "batchmean":

@@ -66,6 +66,15 @@ class Published:
         made = self._assigned(expression)
         return (self._source.path(made.func) or "") if isinstance(made, ast.Call) else ""
 
+    def option(self, layer: str, name: str) -> Any:
+        """A keyword of the call that made `self.LAYER`; None where there is none, or its value is unknown."""
+        made = self._assigned(ast.Attribute(ast.Name("self"), layer))
+        keywords = made.keywords if isinstance(made, ast.Call) else []
+        try:
+            return next((self.value(keyword.value) for keyword in keywords if keyword.arg == name), None)
+        except UnknownValue:
+            return None
+
     def _attribute(self, expression: ast.Attribute) -> Any:
         """`self.NAME` as it was assigned, or `self.LAYER.NAME` as the layer was constructed."""
         layer = self.layer(expression.value)

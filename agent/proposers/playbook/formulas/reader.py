@@ -161,9 +161,8 @@ class Reader:
         dotted = ast.unparse(expression)
         if dotted in self.tensors:
             return Tensor(dotted, self.tensors[dotted])
-        if dotted.startswith(("self.", "math.")):
-            if self.published.layer(expression) is not None:
-                raise NotKnown(f"`{dotted}` is a layer")
+        if dotted.startswith(("self.", "math.")) and ast.unparse(expression.value) not in self.tensors:
+            self._refuse_no_number(expression)
             return Number(dotted)
         value = self._value(expression.value)
         if isinstance(value, tuple) and expression.attr == "values":
@@ -173,6 +172,17 @@ class Reader:
         if isinstance(value, Tensor) and expression.attr in ("T", "mT") and len(value.shape) == 2:
             return value.turned(0, 1)
         raise NotKnown(f"`{dotted}` is not read")
+
+    def _refuse_no_number(self, expression: ast.Attribute) -> None:
+        """Raise NotKnown for `self.NAME` where that is a layer, a tensor, or nothing that the constructor made."""
+        dotted = ast.unparse(expression)
+        if self.published.layer(expression) is not None:
+            raise NotKnown(f"`{dotted}` is a layer")
+        if self.published.made_by(expression).startswith("torch."):
+            raise NotKnown(f"`{dotted}` is a tensor that is no part of the state_dict")
+        is_own = isinstance(expression.value, ast.Name) and expression.value.id == "self"
+        if is_own and expression.attr not in self.source.attributes:
+            raise NotKnown(f"`{dotted}` is assigned nowhere to self")
 
     def _call(self, expression: ast.Call) -> Value:
         named = {keyword.arg: keyword.value for keyword in expression.keywords if keyword.arg}
@@ -214,7 +224,17 @@ class Reader:
         return self._build(name, [function.value, *given], named)
 
     def _build(self, function: str, given: list[ast.expr], named: dict[str, ast.expr]) -> Value:
-        return build(Call(function, FUNCTIONS[function].bind(given, named), self))
+        call = Call(function, FUNCTIONS[function].bind(given, named), self)
+        result = build(call)
+        if "inplace" in call.bound and call.constant("inplace") and not isinstance(result, tuple):
+            self._overwrite(call.node(), result)
+        return result
+
+    def _overwrite(self, node: Node, result: Node) -> None:
+        """From here on every name of this tensor stands for what was written into it."""
+        known = {name: Tensor(name, shape) for name, shape in self.tensors.items()} | self.names
+        same = (name for name, value in known.items() if value is node or (value == node and isinstance(node, Tensor)))
+        self.names |= dict.fromkeys(same, result)
 
     def _number_of(self, expression: ast.Call) -> Number:
         parts = [self.node(argument) for argument in expression.args]

@@ -24,6 +24,8 @@ def _exponentials(call: Call, part: Node) -> tuple[Node, Node, Node]:
     """(part - its maximum, the maximum, the sum of the exponentials of the difference)."""
     if "dtype" in call.bound:
         call.refuse_unless_default("dtype")
+    if is_none(call.bound["dim"]) or call.constant("dim") is None:
+        raise NotKnown(f"{call.function} without a dimension")
     dims = call.dims(part)
     top = Reduction("top", part, dims)
     return _sub(part, top), top, Reduction("exp_sum", part, dims)
@@ -124,8 +126,8 @@ def _trailing(call: Call, part: Node) -> Dims:
     text, rank = ast.unparse(call.bound["normalized_shape"]), len(part.shape)
     published = call.constant("normalized_shape")
     count = len(published) if isinstance(published, tuple) else 1
-    numbers = tuple(range(rank - count, rank))
-    return Dims(f"tuple(range(-len({text}), 0))" if text.startswith("self.") else str(numbers), numbers)
+    last = f"tuple(range(-len({text}), 0))" if text.startswith("self.") else str(tuple(range(-count, 0)))
+    return Dims(last, tuple(range(rank - count, rank)))
 
 
 def _layer_norm(call: Call) -> Node:

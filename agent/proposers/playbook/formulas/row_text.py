@@ -10,7 +10,7 @@ Limits: text. Sums are made in fp32, lane by lane and then across the lanes.
 from functools import lru_cache
 
 from agent.proposers.playbook.formulas.evaluation import Evaluation, Operands, indented, operands_of
-from agent.proposers.playbook.formulas.formula import Node, Pointwise, Reduction, of_kind
+from agent.proposers.playbook.formulas.formula import Node, Pointwise, Reduction, Tensor, broadcast, of_kind
 from agent.proposers.playbook.formulas.host_text import CHECKED
 from agent.proposers.playbook.formulas.pointwise import FUNCTIONS, functions_for
 from agent.proposers.playbook.formulas.workload import FormulaShape, RowShape, is_column, is_of_the_row, level_of
@@ -58,13 +58,14 @@ def tiles_of(COUNT, INNER, rows):
 
 def computed(tensors, columns, numbers, dims):
     """The formula over the rows that the dimensions `dims` of the tensors are."""
-    tensors = checked(tensors, columns)
-    x = tensors[0]
-    reduced = sorted({{d % x.dim() for d in (dims if isinstance(dims, (tuple, list)) else (dims,))}})
+    wholes = checked(tensors, columns)
+    x = wholes[0]
+    given = range(x.dim()) if dims is None else dims if isinstance(dims, (tuple, list)) else (dims,)
+    reduced = sorted({{d % x.dim() for d in given}})
     first, last = reduced[0], reduced[-1] + 1
     if last - first != len(reduced):
         raise ValueError(f"the reduced dimensions {{reduced}} are not neighbours")
-    R, INNER = math.prod(x.shape[first:last]), math.prod(x.shape[last:])
+{beside}    R, INNER = math.prod(x.shape[first:last]), math.prod(x.shape[last:])
     COUNT = math.prod(x.shape[:first]) * INNER
     columns = [c.reshape(-1) for c in columns]
     if any(c.numel() != R for c in columns):
@@ -73,22 +74,45 @@ def computed(tensors, columns, numbers, dims):
         raise ValueError("more rows or values of a row than 32 bits count")
     y = torch.empty({shape}, device=x.device, dtype=x.dtype)
     if y.numel():
-        launch([*tensors, *columns], y, [float(s) for s in numbers], COUNT, R, INNER)
+        launch([*wholes, *columns], y, [float(s) for s in numbers], COUNT, R, INNER)
     return y
 '''
+_BESIDE = """\
+    rows = torch.broadcast_shapes(*(tensors[i].shape for i in ({reduced},)))
+    beside = torch.broadcast_shapes(*(tensors[i].shape for i in ({others},)))
+    beside = (1,) * (x.dim() - len(beside)) + tuple(beside)
+    if len(rows) != x.dim() or {lengths}:
+        raise ValueError(f"rows in {{tuple(rows)}} do not fit tensors of {{beside}} that are not reduced")
+"""
+_LENGTHS = ("any(size != 1 for size in beside[first:last])", "rows[first:last] != x.shape[first:last]")
 _KEPT = "(*x.shape[:first], *[1 for _ in reduced], *x.shape[last:])"
 _DROPPED = "(*x.shape[:first], *x.shape[last:])"
 
 
 def row_operands(shape: RowShape) -> Operands:
-    """The operands of a formula over rows."""
-    return operands_of(shape.formula, lambda tensor: is_column(tensor.shape, shape))
+    """The operands of a formula over rows; no tensor is a column where the others alone have no whole rows."""
+    found = operands_of(shape.formula, lambda tensor: is_column(tensor.shape, shape))
+    reach = broadcast([tensor.shape for tensor in found.wholes])
+    aligned = (1,) * (len(shape.domain) - len(reach)) + reach
+    is_whole = all(aligned[dim] == shape.domain[dim] for dim in shape.dims.published)
+    return found if is_whole else operands_of(shape.formula, lambda tensor: False)
 
 
 def host_text(shape: RowShape, kernels: str) -> str:
     """Everything around `kernels`, which define `launch`."""
     sizes = "x.shape" if shape.is_full else _KEPT if len(shape.formula.shape) == len(shape.domain) else _DROPPED
-    return "\n".join((functions_for(kernels, FUNCTIONS | _FUNCTIONS), kernels, CHECKED, HOST.format(shape=sizes)))
+    host = HOST.format(shape=sizes, beside=_beside(shape))
+    return "\n".join((functions_for(kernels, FUNCTIONS | _FUNCTIONS), kernels, CHECKED, host))
+
+
+def _beside(shape: RowShape) -> str:
+    """A check that tensors which are not reduced themselves do not make the rows longer, nor move their dimensions."""
+    found = {tensor for reduction in of_kind(shape.formula, Reduction) for tensor in of_kind(reduction, Tensor)}
+    places: tuple[list[str], list[str]] = [], []
+    for index, tensor in enumerate(row_operands(shape).wholes):
+        places[tensor in found].append(str(index))
+    others, reduced = map(", ".join, places)
+    return _BESIDE.format(others=others, reduced=reduced, lengths=_LENGTHS[shape.is_full]) if others else ""
 
 
 def row_call(shape: FormulaShape) -> str:

@@ -33,6 +33,7 @@ from agent.proposers.playbook.formulas.formula import (
 from agent.proposers.playbook.shape import ConvShape
 
 _ONE = (1, 1, 1)
+MOST_COUNTED = 2**31 - 2**22  # rows, and values of a row; row_text.py refuses as many
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _with_columns_reduced(formula: Node) -> Node:
         return formula
     rank = len(left.shape)
     vector = right if len(right.shape) == 1 else right.turned(0, 1)
-    dims = Dims(str((rank - 1,)), (rank - 1,))
+    dims = Dims("(-1,)", (rank - 1,))
     return Reduction("sum", Pointwise("mul", (left, vector)), dims, keeps_dims=len(right.shape) == 2)
 
 
@@ -196,9 +197,13 @@ def _product(formula: Node, product: Product, dtype: str) -> ProductShape:
 
 def _rows(formula: Node, reductions: list[Reduction], dtype: str) -> RowShape:
     dims, domain = reductions[0].dims, reductions[0].part.shape
-    if any(reduction.dims != dims for reduction in reductions):
+    if any(reduction.dims.published != dims.published for reduction in reductions):
         raise NothingToPropose("the reference reduces over different dimensions; give a --model")
     domain = max((r.part.shape for r in reductions), key=elements)
+    if not dims.published:
+        raise NothingToPropose("the reference reduces a single number; give a --model")
+    if any(len(tensor.shape) > len(domain) for tensor in of_kind(formula, Tensor)):
+        raise NothingToPropose("a tensor has more dimensions than what is reduced; give a --model")
     if dims.published != tuple(range(dims.published[0], dims.published[-1] + 1)):
         raise NothingToPropose("the reduced dimensions are not neighbours; give a --model")
     _refuse_lost_dims(formula)
@@ -212,7 +217,10 @@ def _rows(formula: Node, reductions: list[Reduction], dtype: str) -> RowShape:
         batch=math.prod(domain[:first]),
         in_channels=math.prod(domain[first:last]),
     )
-    return RowShape(**sizes, formula=formula, domain=domain, dims=dims)
+    shape = RowShape(**sizes, formula=formula, domain=domain, dims=dims)
+    if max(shape.length, shape.rows) >= MOST_COUNTED:
+        raise NothingToPropose("more rows or values of a row than 32 bits count; give a --model")
+    return shape
 
 
 def _refuse_lost_dims(formula: Node) -> None:

@@ -88,9 +88,9 @@ def add_parts(q_ptr, {pointers}y_ptr, {scalars}TOTAL, N, PARTS, BLOCK: tl.conste
 def flat(left, right):
     """(left, right) as [batch, M, K] and [batch, K, N] views, batch 1 where the right one serves all rows alike."""
     if right.dim() == 2:
-        return left.reshape(1, -1, left.shape[-1]), right.unsqueeze(0)
+        return left.reshape(1, math.prod(left.shape[:-1]), left.shape[-1]), right.unsqueeze(0)
     batch = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    return (t.expand(*batch, *t.shape[-2:]).reshape(-1, *t.shape[-2:]) for t in (left, right))
+    return (t.expand(*batch, *t.shape[-2:]).reshape(math.prod(batch), *t.shape[-2:]) for t in (left, right))
 
 
 def computed(left, right, tensors, columns, numbers):
@@ -104,17 +104,20 @@ def computed(left, right, tensors, columns, numbers):
     lead = left.shape[:-2] if right.dim() == 2 else torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     y = torch.empty((*lead, left.shape[-2], N), device=left.device, dtype=left.dtype)
     columns = [c.reshape(-1).expand(N).contiguous() for c in columns]
-    tensors = [*checked([y, *tensors], columns)[1:], *columns]
-    if max(M, N, K) >= 2**31 - 2**16 or G >= 2**16:
-        raise ValueError("more rows, columns or products than the grid counts")
-    if y.numel():
-        launch(a, b, tensors, [float(s) for s in numbers], y, (G, M, N, K))
+    tensors = checked([y, *tensors], columns)[1:]
+    if max(M, N, K) >= 2**31 - 2**16:
+        raise ValueError("more rows or columns than the grid counts")
+    wholes = [t.view(G, M, N) for t in tensors]
+    for g in range(0, G if y.numel() else 0, 2**15):  # the grid counts up to 2**16 products
+        some = slice(g, g + 2**15)
+        operands = [*(t[some] for t in wholes), *columns]
+        launch(a[some], b[some], operands, [float(s) for s in numbers], y.view(G, M, N)[some])
     return y
 
 
-def launch(a, b, tensors, numbers, y, sizes):
+def launch(a, b, tensors, numbers, y):
     """Tiles x products x parts of K; the parts, where there are several, are added up by a second launch."""
-    G, M, N, K = sizes
+    (G, M, K), N = a.shape, b.shape[2]
     blocks = triton.cdiv(K, BLOCK_K)
     parts = max(1, min(SPLIT_K, blocks // 4))
     steps = max(1, triton.cdiv(blocks, parts))
@@ -123,7 +126,7 @@ def launch(a, b, tensors, numbers, y, sizes):
     reach = max((M + BLOCK_M) * a.stride(1), (N + BLOCK_N) * b.stride(2), BLOCK_K * a.stride(2), BLOCK_K * b.stride(1))
     matrix_product[(rows * cols, G, parts)](
         a, b, *tensors, target, *numbers, rows, cols, M, N, K, steps, *a.stride(), *b.stride(),
-        EVEN_K=K % (BLOCK_K * steps) == 0, WIDE=reach >= 2**31, DIVIDED=parts > 1, PRECISION=PRECISION,
+        EVEN_K=K == parts * steps * BLOCK_K, WIDE=reach >= 2**31, DIVIDED=parts > 1, PRECISION=PRECISION,
         GROUP_M=GROUP_M, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K, num_warps=NUM_WARPS, num_stages=NUM_STAGES)
     if parts > 1:
         add_parts[(triton.cdiv(y.numel(), 1024),)](
