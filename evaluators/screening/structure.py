@@ -37,7 +37,7 @@ def extension_calls(source: Source) -> list[ast.Call]:
 def reachable(source: Source) -> set[ast.AST]:
     """Top-level statements that run on import or that ModelNew can reach by name; the rest is never judged."""
     definitions = {n.name: n for n in source.tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    seen: set[ast.AST] = {n for n in source.tree.body if n not in definitions.values() and not is_main_block(n)}
+    seen: set[ast.AST] = {n for n in source.tree.body if n not in definitions.values()}
     todo = [*seen, *(node for name, node in definitions.items() if name == "ModelNew")]
     seen.update(todo)
     while todo:
@@ -76,13 +76,6 @@ def _bases_only(reached: set[ast.AST]) -> set[str]:
     every = [part for node in reached for part in ast.walk(node) if isinstance(part, ast.Name)]
     names = {base.id for base in as_base}
     return names - {part.id for part in every if part not in as_base}
-
-
-def is_main_block(node: ast.AST) -> bool:
-    """`if __name__ == ...:` at the top level."""
-    return isinstance(node, ast.If) and any(
-        isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
-    )
 
 
 def check(source: Source, _: Problem) -> Iterator[Violation]:

@@ -246,6 +246,39 @@ def test_rule_is_broken(parts: dict[str, str], rule: str) -> None:
     assert any(check.status == "failed" for check in found.checks)
 
 
+SELF_TEST = """
+
+if __name__ == "__main__":
+    import time
+
+    import numpy as np
+
+    begun = time.time()
+    print(np.abs(ModelNew(3)(torch.rand(3).cuda()).cpu().numpy()).max(), F.relu(torch.rand(3)), time.time() - begun)
+"""
+RUN_ON_IMPORT = {
+    "another test": ('__name__ == "__main__"', '__name__ != "__main__"'),
+    "another name": ('__name__ == "__main__"', '__name__ == "candidate"'),
+    "more than the name": ('__name__ == "__main__"', '__name__ == "__main__" or launch'),
+    "else": ("    import time\n", "    pass\nelse:\n    import time\n"),
+    "name given": ("\n\nif", '\n__name__ = "__main__"\nif'),
+    "name given by an import": ("\n\nif", "\nimport math as __name__\nif"),
+}
+
+
+def test_a_self_test_that_no_import_runs_is_not_judged() -> None:
+    assert screen(candidate() + SELF_TEST, PROBLEM).failure is None
+
+
+@pytest.mark.parametrize(("old", "new"), RUN_ON_IMPORT.values(), ids=RUN_ON_IMPORT.keys())
+def test_what_runs_on_import_is_judged_whatever_stands_before_it(old: str, new: str) -> None:
+    changed = SELF_TEST.replace(old, new, 1)
+    assert changed != SELF_TEST
+    found = screen(candidate() + changed, PROBLEM)
+    assert "[imports]" in found.failure.message
+    assert "[library_call]" in found.failure.message
+
+
 def test_module_call_method_is_forward() -> None:
     found = screen(candidate().replace("def forward", "def __call__"), PROBLEM)
     assert "define forward" in found.failure.message
