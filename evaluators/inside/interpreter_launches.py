@@ -105,6 +105,7 @@ class Recorder:
         message: dict[str, Any] = {
             "launches": [[n.name[:200], n.grid, n.programs, n.completed] for n in self.launches[:LISTED_MAX]],
             "arguments": [launch.scalars for launch in self.launches[:LISTED_MAX]],
+            "accesses": self.memory.accesses,
             "launched": sum(launch.completed for launch in self.launches),
             "failed_launches": [n.name[:200] for n in self.launches if not n.completed][:LISTED_MAX],
             "out_of_bounds": [text[:500] for text in self.out_of_bounds[:5]],

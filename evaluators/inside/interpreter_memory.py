@@ -54,8 +54,9 @@ class Memory:
         self.has_atomics = False
 
     def forget(self) -> None:
-        """A new call begins: nothing is unfinished."""
+        """A new call begins: nothing is unfinished, nothing was touched."""
         self._unfinished: set[int] = set()
+        self.accesses = {"load": 0, "store": 0, "atomic": 0}  # active lanes of all launches
 
     def mark_unfinished(self) -> None:
         """What this launch wrote is not what all its programs would have written."""
@@ -104,6 +105,7 @@ class Memory:
         active = pointers[mask] if mask is not None and not mask.all() else pointers.ravel()
         if active.size == 0:
             return active, -1
+        self.accesses[what] += active.size
         low, high = int(active.min()), int(active.max()) + size
         where = bisect.bisect_right(self._starts, low) - 1
         is_one = where >= 0 and high <= self._ends[where]

@@ -14,7 +14,7 @@ import torch
 from evaluators.judge.compare import Expected, compare
 from evaluators.judge.conversation import Answer, Conversation
 from evaluators.judge.diagnosis import hint_for
-from evaluators.judge.expectation import expect, fresh_weights, in_tf32, with_weights
+from evaluators.judge.expectation import buffers_changed, expect, fresh_weights, in_tf32, with_weights
 from evaluators.judge.geometry import Geometry, Sitting
 from evaluators.judge.own_arithmetic import require_lawful
 from evaluators.judge.tally import Tally
@@ -75,9 +75,12 @@ class Calls:
             hint = hint_for(sitting.model, inputs, got, want.exact)
             raise Wrong(sitting.geometry.name, "incorrect_numerical", wrong_values(where, result, hint))
 
-    def _require_weights_intact(self, sitting: Sitting) -> None:
-        if not self._talk.weights_intact(sitting.weights):
-            raise Wrong("parameters_unchanged", "rejected", "forward changes parameters; they are read-only")
+    def _require_weights_intact(self, sitting: Sitting, inputs: list[Any]) -> None:
+        """What the reference itself keeps, as running statistics, a candidate may keep too."""
+        changed = self._talk.weights_changed(sitting.weights)
+        if changed and (wrong := changed - buffers_changed(sitting.model, inputs, self._key)):
+            said = f"forward changes {', '.join(sorted(wrong)[:5])}; parameters are read-only"
+            raise Wrong("parameters_unchanged", "rejected", said)
 
     def _give(self, sitting: Sitting, weights: dict[str, torch.Tensor], how: str) -> None:
         sitting.weights = weights

@@ -175,7 +175,7 @@ class Examination(Walks):
         try:
             sitting = self.sit(geometry)
             met = sitting, inputs, self.call(sitting, inputs, said)
-            self._require_weights_intact(sitting)
+            self._require_weights_intact(sitting, inputs)
             return met
         except CandidateFault as fault:
             if fault.unsupported:

@@ -32,6 +32,14 @@ def run_unseeded(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> lis
         return flatten_outputs(copy.deepcopy(model)(*[_copied(value) for value in inputs]), key)
 
 
+def buffers_changed(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> set[str]:
+    """Names of the buffers that one call of a reference changes; the model given is left unchanged. Raises BadProblem."""
+    before, called = model.state_dict(), copy.deepcopy(model)
+    with seeded(0), blaming(f"{key}: reference not runnable on CPU"), torch.no_grad():
+        called(*[_copied(value) for value in inputs])
+    return {name for name, value in called.named_buffers() if name in before and not torch.equal(value, before[name])}
+
+
 def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: Tolerance) -> list[Expected]:
     """The outputs an answer is held to."""
     with _Arithmetic() as seen:

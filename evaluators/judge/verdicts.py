@@ -143,8 +143,11 @@ def require_kernels(answer: Answer, where: str) -> None:
 
 
 def require_same_work(before: Mapping[str, Any], again: Mapping[str, Any]) -> None:
-    """A call with the same input and weights must make the same launches and torch operations; it keeps nothing."""
-    for what in {"launches", "arguments", "operators"} & set(before) & set(again):
+    """A call with the same input and weights must make the same launches and torch operations; it keeps nothing.
+
+    Its kernels must read and write as many elements: one that compares its input by itself would find it kept.
+    """
+    for what in {"launches", "arguments", "operators", "accesses"} & set(before) & set(again):
         then, now = before[what], again[what]
         if then != now:
             said = f"the same input again was answered by other {what} ({_listed(now)} instead of {_listed(then)})"

@@ -101,6 +101,10 @@ HONEST = {
         "top": "class Model(nn.Module):\n    def __init__(self):\n        self.c = nn.Linear(1, 1)\n    def forward(self, x):\n        return self.c(x)"
     },
     "test code": {"top": "def get_inputs():\n    return [torch.rand(3).relu().matmul(torch.rand(3))]"},
+    "benchmark that nothing calls": {
+        "top": "@torch.no_grad()\ndef bench(n: int = 3):\n    begin = torch.cuda.Event(enable_timing=True)\n    return F.relu(begin), begin"
+    },
+    "launch metadata": {"top": "@triton.jit(launch_metadata=len, do_not_specialize=['n'])\ndef other(n):\n    n + 1"},
     "closures": {
         "forward": "def grid(meta):\n    return (n + meta['B'],)\nn = 3\ntotal = [a for a in range(n) if (b := a)]\nprint(b)"
     },
@@ -195,6 +199,38 @@ REJECTED = {
     "stream": ({"forward": "with torch.cuda.stream(torch.cuda.Stream()):\n    x = launch(x)"}, "library_call"),
     "graph": ({"init": "self.g = torch.cuda.CUDAGraph()"}, "library_call"),
     "library": ({"top": "lib = torch.library.Library('a', 'DEF')"}, "library_call"),
+    "stream that nothing seems to reach": ({"top": "def aside():\n    return torch.cuda.Stream()"}, "library_call"),
+    "stream behind a guard": ({"forward": "if not w.is_cuda:\n    torch.cuda.set_stream(x)"}, "library_call"),
+    "handed on by a decorator": (
+        {
+            "top": "KEPT = []\ndef keep(f):\n    KEPT.append(f)\n    return f\n@keep\ndef aside(x):\n    return F.relu(x)",
+            "forward": "x = KEPT[0](x)",
+        },
+        "library_call",
+    ),
+    "handed on by a class body": (
+        {
+            "top": "KEPT = []\nclass Plan:\n    def aside(x):\n        return F.relu(x)\n    KEPT.append(aside)",
+            "forward": "x = KEPT[0](x)",
+        },
+        "library_call",
+    ),
+    "handed on by a default": (
+        {"top": "KEPT = []\ndef aside(x=KEPT.append(F.relu)):\n    return x", "forward": "x = KEPT[0](x)"},
+        "library_call",
+    ),
+    "replaced and called all the same": (
+        {
+            "top": "class Base:\n    def run(self, x):\n        return F.relu(x)\n"
+            "class Own(Base):\n    def go(self, x):\n        return getattr(super(), 'run')(x)\n    def run(self, x):\n        return x",
+            "forward": "x = Own().go(x)",
+        },
+        "library_call",
+    ),
+    "handed on by subclassing": ({"top": "class Base:\n    def __init_subclass__(cls):\n        pass"}, "escape"),
+    "called by the compiler": ({"top": "@triton.jit(repr=print)\ndef other(n):\n    n + 1"}, "introspection"),
+    "called by the tuner": ({"top": "tune = triton.autotune([], [], do_bench=print)"}, "introspection"),
+    "keywords of the tuner": ({"top": "more = {}\ntune = triton.autotune([], [], **more)"}, "introspection"),
     "benchmark": ({"forward": "triton.testing.do_bench(lambda: launch(x))"}, "library_call"),
     "computed getattr": ({"top": "op = getattr(torch, 'con' + 'v3d')"}, "dynamic_code"),
     "computed getattr twice": (
