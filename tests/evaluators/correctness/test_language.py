@@ -27,6 +27,25 @@ def test_another_operator_in_full(check, matmul):
     assert status_of(found)["full_size_values"] == "passed"
 
 
+SHAPES = "(M, K), N = a.shape, b.shape[1]\n"
+
+
+def test_who_serves_rows_of_whole_descriptors_only_passes_and_it_is_said(check, matmul, replaced):
+    problem, candidate = matmul
+    found = check(
+        replaced(candidate, SHAPES, f"{SHAPES}        assert K % 4 == N % 4 == 0, 'rows of 16 bytes'\n"), problem
+    )
+    assert (found.failure, found.unverified) == (None, "")
+    assert status_of(found)["aligned"] == "passed"
+    assert found.scope[0].startswith("reduced geometry") and "rows of 16 bytes" in found.scope[0]
+
+
+def test_who_serves_one_size_only_fails_with_its_own_words(check, matmul, replaced):
+    problem, candidate = matmul
+    found = check(replaced(candidate, SHAPES, f"{SHAPES}        assert M > 48, 'one size'\n"), problem)
+    assert (found.failure.kind, "AssertionError: one size" in found.failure.message) == ("runtime_error", True)
+
+
 def test_tf32_by_default_is_too_coarse_for_a_matrix_product(check, matmul, replaced):
     problem, candidate = matmul
     found = check(replaced(candidate, ', input_precision="ieee"', ""), problem)
