@@ -61,6 +61,7 @@ class Recorder:
         self.memory.is_dry = bool(options.get("dry"))
         self.config_index = int(options.get("config", 0))
         self.memory.forget()
+        self.memory.is_sampled = "sample" in options
         self._sampler = Sampler(Sampling(**options["sample"]), self.memory) if "sample" in options else None
         self._last_written: dict[int, bytes] = {}
 

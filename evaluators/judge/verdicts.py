@@ -126,11 +126,10 @@ def wrong_values(where: str, c: Comparison, hint: str) -> str:
 
 
 def require_in_bounds(report: Mapping[str, Any], where: str) -> None:
-    """An access outside every tensor fails the candidate even where it went on."""
+    """An access outside every tensor, or of what another program writes, fails the candidate even where it went on."""
     if seen := report.get("out_of_bounds"):
-        raise Wrong(
-            "bounds", "runtime_error", f"{where}: {str(seen[0])[:500] if isinstance(seen, list) else 'out of bounds'}"
-        )
+        said = str(seen[0])[:500] if isinstance(seen, list) else "out of bounds"
+        raise Wrong("races" if ": race: " in said else "bounds", "runtime_error", f"{where}: {said}")
 
 
 def require_kernels(answer: Answer, where: str) -> None:

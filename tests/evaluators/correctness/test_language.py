@@ -224,3 +224,30 @@ def test_what_gluon_leaves_to_be_interpreted_is_interpreted(check, scaled, strid
     assert status["correctness"] == "not_checked" and "reduced" not in status
     wrong = check(replaced(mixed, "acc += xv * wv", "acc += 2 * xv * wv"), stride_one)
     assert wrong.failure.kind == "incorrect_numerical"
+
+
+HALVES = """
+@triton.jit
+def scaled(x_ptr, s_ptr, y_ptr, h_ptr, n, width, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    live = at < n
+    tl.store(h_ptr + tl.program_id(0), tl.program_id(0).to(tl.float16))
+    factor = 1 + 0 * tl.load(h_ptr + READ).to(tl.float32)
+    tl.store(y_ptr + at, factor * tl.load(x_ptr + at, mask=live) * tl.load(s_ptr + at % width, mask=live), mask=live)
+"""
+BESIDE = """
+y, grid = torch.empty_like(x), triton.cdiv(x.numel(), 64)
+h = torch.zeros(grid, dtype=torch.float16, device=x.device)
+scaled[(grid,)](x, self.scale, y, h, x.numel(), x.shape[1], BLOCK=64)
+return y
+"""
+
+
+@pytest.mark.parametrize(("read", "races"), [("tl.program_id(0)", False), ("tl.program_id(0) // 2", True)])
+def test_what_another_program_wrote_is_not_read(check, scaled, replaced, read, races):
+    found = check(scaled(kernel=replaced(HALVES, "READ", read), forward=BESIDE))
+    if races:
+        assert (found.failure.kind, status_of(found)["races"]) == ("runtime_error", "failed")
+        assert "reads from h_ptr what another program of this launch wrote" in found.failure.message
+    else:
+        assert (found.failure, found.unverified) == (None, "")
