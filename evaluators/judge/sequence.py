@@ -43,6 +43,7 @@ def steps_of(tolerance: Tolerance, rng: random.Random) -> list[Step]:
         *(Step("scaled_inputs", f"inputs times {s:g}", change=_scaled(s)) for s in scales),
         Step("uneven_inputs", "batch items of very different size", change=_uneven),
         Step("negated_inputs", "inputs of the other sign", change=_negated, is_aside=True),
+        Step("zero_element", "one element of every input zero", change=_one_zero, is_aside=True),
         Step("changed_weights", "weights changed by load_state_dict", weights="load_state_dict"),
         # twice: a rounded sum as the key of a cache falls on another side of its boundary once in about a hundred swaps
         *(
@@ -111,6 +112,15 @@ def _scaled(scale: float) -> Change:
 def _uneven(inputs: list[Any], rng: random.Random) -> list[Any]:
     generator = torch.Generator().manual_seed(rng.getrandbits(62))
     return [_renewed(v, generator) * _steep(v) if _is_float(v) and v.dim() else v for v in inputs]
+
+
+def _one_zero(inputs: list[Any], rng: random.Random) -> list[Any]:
+    """Random numbers are never zero, where a quotient or a logarithm by the way gives no number."""
+    changed = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs]
+    for v in changed:
+        if _is_float(v) and v.numel():
+            v.view(-1)[rng.randrange(v.numel())] = 0
+    return changed
 
 
 def _negated(inputs: list[Any], rng: random.Random) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What a call leaves in parameters and buffers: only what the reference's own call changes may change."""
+"""Parameters and buffers: what a call may leave in them, and weights that are taken before they are given."""
 
 import pytest
 
@@ -38,3 +38,11 @@ def test_a_buffer_that_the_reference_leaves_alone_is_read_only(check, stateful, 
         "rejected",
         "forward changes seen; parameters are read-only",
     )
+
+
+def test_weights_taken_when_the_module_is_built_are_named_as_the_cause(check, scaled, scaled_problem, replaced):
+    forward = "y = torch.empty_like(x)\nn = x.numel()\nscaled[(triton.cdiv(n, 1024),)](x, WEIGHT, y, n, x.shape[1], BLOCK=1024)\nreturn y"
+    kept = scaled(init="self.kept = self.scale.detach().clone()", forward=replaced(forward, "WEIGHT", "self.kept"))
+    assert "rearrange weights in forward" in check(kept, scaled_problem).failure.message
+    wrong = scaled(forward=replaced(forward, "WEIGHT", "self.scale.flip(0)"))
+    assert "rearrange weights in forward" not in check(wrong, scaled_problem).failure.message

@@ -1,4 +1,4 @@
-"""Inputs that are published with one sign: what is wrong for the other one, and references that have no other one."""
+"""Inputs that are published with one sign: what is wrong for the other one or for zero, and references without."""
 
 import pytest
 
@@ -29,6 +29,13 @@ def test_an_honest_kernel_is_right_for_both_signs(check, uniform, computing):
     found = check(computing("tl.maximum(x, 0.0)"), uniform("torch.relu(x)"))
     assert (found.failure, found.unverified) == (None, "")
     assert next(c for c in found.checks if c.name == NEGATED).status == "passed"
+
+
+@pytest.mark.parametrize("expression", ["x * x / tl.abs(x)", "tl.exp(tl.log(x))"])
+def test_what_is_no_number_at_zero_is_wrong(check, uniform, computing, expression):
+    found = check(computing(expression), uniform("torch.abs(x)"))
+    assert found.failure.kind == "incorrect_numerical"
+    assert {c.name for c in found.checks if c.status == "failed"} <= {"zero_element", NEGATED}
 
 
 REFUSED = "torch.sqrt(x if bool((x >= 0).all()) else x.view(-7))"
