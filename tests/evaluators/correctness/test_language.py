@@ -54,6 +54,14 @@ def test_tf32_by_default_is_too_coarse_for_a_matrix_product(check, matmul, repla
     assert status_of(found)["tf32_rounding"] == "failed"
 
 
+@pytest.mark.parametrize(("precision", "is_exact"), [("bf16x3", False), ("bf16x6", True), ("tf32x3", True)])
+def test_products_of_split_operands_are_as_exact_as_their_terms(check, matmul, replaced, precision, is_exact):
+    problem, candidate = matmul
+    found = check(replaced(candidate, '"ieee"', f'"{precision}"'), problem)
+    assert (found.failure is None, found.unverified) == (is_exact, "")
+    assert is_exact or found.failure.kind == "incorrect_numerical"
+
+
 def test_bfloat16_operands_are_multiplied_as_numbers_and_are_too_coarse(check, matmul, replaced):
     problem, candidate = matmul
     found = check(replaced(candidate, "tl.dot(a, b, acc", "tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), acc"), problem)
