@@ -26,6 +26,13 @@ from evaluators.screening.structure import jit_functions, overridden, reachable
 INSTEAD = "compute it in your own kernel; torch may allocate, view, permute, copy, pad and query"
 LAYER = "a layer may hold parameters; pass its weight and bias to your kernel instead of calling it"
 GRAPHS = "issue all work on the caller's current stream, with no private streams, graphs or deferred work"
+PROCESS = "it changes the process outside the module, and settings are the judge's"
+NO_CALLS = {
+    "torch.manual_seed": PROCESS,
+    "torch.set_": PROCESS,
+    "torch.use_deterministic": PROCESS,
+    "torch.library.": "call the function that launches your kernel as it is",
+}
 INIT_FUNCTIONS = ("__init__", "reset_parameters", "init_weights", "_init_weights", "extra_repr")
 MAX_STEPS = 8  # from a loop variable to the container it runs over
 TOLERATED = "tolerated because ordinary CUDA float32 input does not reach it ({})"
@@ -75,6 +82,9 @@ def _reference_message(source: Source, node: ast.AST) -> str | None:
         return None
     if path.startswith("torch.cuda.") or _is_of_streams(source, node):
         return f"`{path}` is not allowed: {GRAPHS}"
+    for prefix, instead in NO_CALLS.items():
+        if path.startswith(prefix):
+            return f"`{path}` is not allowed: {instead}"
     return None if _is_namespace(source, node, path) else f"`{path}` is a library call: {INSTEAD}"
 
 

@@ -104,6 +104,9 @@ HONEST = {
     "benchmark that nothing calls": {
         "top": "@torch.no_grad()\ndef bench(n: int = 3):\n    begin = torch.cuda.Event(enable_timing=True)\n    return F.relu(begin), begin"
     },
+    "asked of constants": {
+        "top": "NEW = int(triton.__version__.split('.')[0]) >= 3 and torch.__version__ > '2'\nBYTES = torch.float32.itemsize"
+    },
     "launch metadata": {"top": "@triton.jit(launch_metadata=len, do_not_specialize=['n'])\ndef other(n):\n    n + 1"},
     "closures": {
         "forward": "def grid(meta):\n    return (n + meta['B'],)\nn = 3\ntotal = [a for a in range(n) if (b := a)]\nprint(b)"
@@ -313,6 +316,19 @@ def test_what_runs_on_import_is_judged_whatever_stands_before_it(old: str, new: 
     found = screen(candidate() + changed, PROBLEM)
     assert "[imports]" in found.failure.message
     assert "[library_call]" in found.failure.message
+
+
+@pytest.mark.parametrize(
+    ("top", "said"),
+    [
+        ("torch.manual_seed(0)", "`torch.manual_seed` is not allowed: it changes the process"),
+        ("torch.set_float32_matmul_precision('high')", "it changes the process outside the module"),
+        ("op = torch.library.custom_op('a::b', launch)", "call the function that launches your kernel"),
+    ],
+)
+def test_what_is_no_arithmetic_is_not_called_so(top: str, said: str) -> None:
+    message = screen(candidate(top=top), PROBLEM).failure.message
+    assert said in message and "compute it" not in message
 
 
 def test_module_call_method_is_forward() -> None:
