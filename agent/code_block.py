@@ -11,7 +11,7 @@ from typing import Any
 
 from evaluators.problem import Problem
 from evaluators.screening import placeholder, structure
-from evaluators.screening.source import Source
+from evaluators.screening.source import Source, main_blocks
 
 MODEL = re.compile(r"^[ \t]*class[ \t]+ModelNew\b", re.MULTILINE)
 FIRST_CODE = re.compile(r"^[ \t]*(?:import|from)[ \t]+\w+", re.MULTILINE)
@@ -108,12 +108,12 @@ def _strings(value: Any) -> list[str]:
 
 
 def without_harness(text: str) -> str:
-    """The source without `if __name__` blocks and get_inputs / get_init_inputs that nothing else uses."""
+    """The source without `__main__` blocks and get_inputs / get_init_inputs that nothing else uses."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return text
-    dropped = [node for node in tree.body if structure.is_main_block(node) or _is_harness(node)]
+    dropped = [*main_blocks(tree), *(node for node in tree.body if _is_harness(node))]
     kept = [node for node in tree.body if node not in dropped]
     used = {part.id for node in kept for part in ast.walk(node) if isinstance(part, ast.Name)}
     removable = [node for node in dropped if getattr(node, "name", "") not in used and _stands_alone(node, kept)]

@@ -61,6 +61,7 @@ class Recorder:
         self.memory.is_dry = bool(options.get("dry"))
         self.config_index = int(options.get("config", 0))
         self.memory.forget()
+        self.memory.is_sampled = "sample" in options
         self._sampler = Sampler(Sampling(**options["sample"]), self.memory) if "sample" in options else None
         self._last_written: dict[int, bytes] = {}
 
@@ -105,6 +106,7 @@ class Recorder:
         message: dict[str, Any] = {
             "launches": [[n.name[:200], n.grid, n.programs, n.completed] for n in self.launches[:LISTED_MAX]],
             "arguments": [launch.scalars for launch in self.launches[:LISTED_MAX]],
+            "accesses": self.memory.accesses,
             "launched": sum(launch.completed for launch in self.launches),
             "failed_launches": [n.name[:200] for n in self.launches if not n.completed][:LISTED_MAX],
             "out_of_bounds": [text[:500] for text in self.out_of_bounds[:5]],
@@ -191,9 +193,17 @@ def _run_autotuned(recorder: Recorder, tuner: Any, args: tuple[Any, ...], kwargs
 
 def _install_tf32(recorder: Recorder) -> None:
     exact_dot = interpreter.InterpreterBuilder.create_dot
+    options = interpreter.interpreter_builder.options
+    allowed = (*options.allowed_dot_input_precisions, "bf16x3", "bf16x6")  # those of the compiler for a GPU
+    interpreter.interpreter_builder.options = dataclasses.replace(options, allowed_dot_input_precisions=allowed)
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, precision: Any, accumulated: Any) -> Any:
         a, b = _widened(a), _widened(b)
+        if a.data.dtype == np.float32 and (parts := _BF16_PARTS.get(precision.name)):
+            halves = [_parts(handle, parts) for handle in (a, b)]
+            for i, j in sorted(np.ndindex(parts, parts), key=sum, reverse=True):
+                d = exact_dot(self, halves[0][i], halves[1][j], d, precision, accumulated) if i + j < parts else d
+            return d
         if a.data.dtype == np.float32 and str(precision).upper().endswith("TF32"):
             recorder.tf32_dots += 1
             if recorder.emulates_tf32:
@@ -202,6 +212,22 @@ def _install_tf32(recorder: Recorder) -> None:
         return exact_dot(self, a, b, d, precision, accumulated)
 
     interpreter.InterpreterBuilder.create_dot = create_dot
+
+
+_BF16_PARTS = {"BF16x3": 2, "BF16x6": 3}  # terms of each operand; products of more than that many in all are left out
+
+
+def _parts(handle: Any, count: int) -> list[Any]:
+    """A float32 operand as a sum of bfloat16 terms."""
+    left, terms = np.ascontiguousarray(handle.data), []
+    for _ in range(count):
+        bits = left.view(np.uint32)
+        term = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)).view(
+            np.float32
+        )
+        terms.append(interpreter.TensorHandle(term, handle.dtype))
+        left = left - term
+    return terms
 
 
 def _widened(handle: Any) -> Any:

@@ -1,6 +1,8 @@
 """Bounds of every access: each active lane of a load, store or atomic must lie, aligned, inside a tensor of the launch.
 
 A GPU would read a neighbour's memory or fault; the interpreter alone would read on silently.
+What one program of a launch reads, no other one may have written: they run in no order, and without atomics
+nothing makes one wait.
 Limits: whole storages are the bounds, so a view may be left towards the rest of its own storage; memory a kernel
 reaches by no argument is out of bounds.
 """
@@ -19,8 +21,15 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 Array = np.ndarray[Any, Any]
 
 
+_ORDER = "programs run in no order, so add with tl.atomic_add or read in a launch of its own"
+
+
 class OutOfBounds(IndexError):
     """A kernel touched memory outside its arguments."""
+
+
+class Race(OutOfBounds):
+    """A program read what another one of the same launch wrote."""
 
 
 class Memory:
@@ -34,6 +43,7 @@ class Memory:
         self._tensors: list[tuple[str, torch.Tensor]] = []
         self._stores: list[Array] = []
         self._flat: dict[tuple[int, np.dtype[Any]], Array] = {}  # storages of the present launch as it has read them
+        self.is_sampled = False  # not every program of a launch runs
         self.stored_elements = 0  # by the present launch
         self.read_unfinished = False  # the present launch has read what an earlier one wrote in part
         self.forget()
@@ -49,13 +59,15 @@ class Memory:
         self._ends = [by_start[start][0] for start in self._starts]
         self._tensors = [(by_start[start][1], by_start[start][2]) for start in self._starts]
         self._stores, self._flat = [], {}
+        self._writers: dict[tuple[int, int], Array] = {}  # by storage and element size: who of the launch wrote each
         self.stored_elements = 0
         self.read_unfinished = False
         self.has_atomics = False
 
     def forget(self) -> None:
-        """A new call begins: nothing is unfinished."""
+        """A new call begins: nothing is unfinished, nothing was touched."""
         self._unfinished: set[int] = set()
+        self.accesses = {"load": 0, "store": 0, "atomic": 0}  # active lanes of all launches
 
     def mark_unfinished(self) -> None:
         """What this launch wrote is not what all its programs would have written."""
@@ -104,6 +116,7 @@ class Memory:
         active = pointers[mask] if mask is not None and not mask.all() else pointers.ravel()
         if active.size == 0:
             return active, -1
+        self.accesses[what] += active.size
         low, high = int(active.min()), int(active.max()) + size
         where = bisect.bisect_right(self._starts, low) - 1
         is_one = where >= 0 and high <= self._ends[where]
@@ -115,11 +128,29 @@ class Memory:
             )
         if self._unfinished and what != "store":
             self.read_unfinished |= self._starts[where] in self._unfinished
+        if is_one and not self.is_sampled:
+            self._note_writer(what, active, where, size)
         if what != "load":
             self._stores.append(active)
             self.stored_elements += active.size
             self.has_atomics |= what == "atomic"
         return active, where if is_one else -1
+
+    def _note_writer(self, what: str, active: Array, where: int, size: int) -> None:
+        """Raises Race. Programs that use atomics may wait for each other, which this does not follow."""
+        start, end = self._starts[where], self._ends[where]
+        if self.has_atomics or (what == "load" and (start, size) not in self._writers):
+            return
+        if (start, size) not in self._writers:
+            self._writers[start, size] = np.zeros((end - start) // size, np.int64)
+        writers, at = self._writers[start, size], (active - np.uint64(start)) // np.uint64(size)
+        x, y, z = program = interpreter.interpreter_builder.grid_idx
+        own = 1 + x + ((y + (z << 16)) << 31)  # as large as grids may be
+        if what == "store":
+            writers[at] = own
+        elif bool(((writers[at] != 0) & (writers[at] != own)).any()):
+            said = f"program {program} reads from {self._tensors[where][0]} what another program of this launch wrote"
+            raise Race(f"race: {said}: {_ORDER}")
 
     def _check_lanes(self, what: str, active: Array, size: int) -> None:
         starts = np.array(self._starts, dtype=np.uint64)

@@ -14,12 +14,17 @@ import torch
 from evaluators.judge.compare import Expected, compare
 from evaluators.judge.conversation import Answer, Conversation
 from evaluators.judge.diagnosis import hint_for
-from evaluators.judge.expectation import expect, fresh_weights, in_tf32, with_weights
+from evaluators.judge.expectation import buffers_changed, expect, fresh_weights, in_tf32, run, with_weights
 from evaluators.judge.geometry import Geometry, Sitting
 from evaluators.judge.own_arithmetic import require_lawful
 from evaluators.judge.tally import Tally
 from evaluators.judge.verdicts import Wrong, require_same_parameters, wrong_values
 from evaluators.problem import Tolerance
+
+WEIGHTS_OF_INIT = (
+    "this is the result of the weights that __init__ made, not of those loaded since: rearrange weights in forward, "
+    "when `weight._version` or `data_ptr()` has changed"
+)
 
 
 class Calls:
@@ -72,12 +77,26 @@ class Calls:
             result = compare(got, replace(want, coarse=coarse))
         self.tally.note(result, sitting.geometry.name)
         if not result.passed:
-            hint = hint_for(sitting.model, inputs, got, want.exact)
+            hint = hint_for(sitting.model, inputs, got, want.exact) or self._hint_of_weights(got, want, case)
             raise Wrong(sitting.geometry.name, "incorrect_numerical", wrong_values(where, result, hint))
 
-    def _require_weights_intact(self, sitting: Sitting) -> None:
-        if not self._talk.weights_intact(sitting.weights):
-            raise Wrong("parameters_unchanged", "rejected", "forward changes parameters; they are read-only")
+    def _hint_of_weights(self, got: torch.Tensor, want: Expected, case: tuple[Sitting, list[Any], int]) -> str:
+        """Whether this is what a module gives that rearranges its weights when built: all of them, or matrices."""
+        sitting, inputs, index = case
+        first = sitting.geometry.build(0).state_dict()
+        for kept in (0, 1):
+            mixed = {name: first[name] if value.dim() > kept else value for name, value in sitting.weights.items()}
+            then = run(with_weights(sitting.model, mixed), inputs, self._key)[index]
+            if mixed and compare(got, replace(want, exact=then.double(), own=then)).passed:
+                return WEIGHTS_OF_INIT
+        return ""
+
+    def _require_weights_intact(self, sitting: Sitting, inputs: list[Any]) -> None:
+        """What the reference itself keeps, as running statistics, a candidate may keep too."""
+        changed = self._talk.weights_changed(sitting.weights)
+        if changed and (wrong := changed - buffers_changed(sitting.model, inputs, self._key)):
+            said = f"forward changes {', '.join(sorted(wrong)[:5])}; parameters are read-only"
+            raise Wrong("parameters_unchanged", "rejected", said)
 
     def _give(self, sitting: Sitting, weights: dict[str, torch.Tensor], how: str) -> None:
         sitting.weights = weights

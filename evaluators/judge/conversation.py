@@ -163,15 +163,15 @@ class Conversation:
         self.ask({"do": "reread", "call": call, "outputs": [spec for spec, _ in self._regions]})
         return [view.clone().cpu() for _, view in self._regions]
 
-    def weights_intact(self, weights: Mapping[str, torch.Tensor]) -> bool:
-        """Whether the candidate's parameters still hold what the judge gave them."""
+    def weights_changed(self, weights: Mapping[str, torch.Tensor]) -> set[str]:
+        """Names of the candidate's parameters that no longer hold what the judge gave them."""
         if not self._weights:
-            return True
+            return set()
         for _, view in self._weights.values():
             poison(view)
         listed = [{"name": name, **self._weights[name][0]} for name in weights]
         self.ask({"do": "read_weights", "tensors": listed})
-        return all(same_bytes(self._weights[name][1], value) for name, value in weights.items())
+        return {name for name, value in weights.items() if not same_bytes(self._weights[name][1], value)}
 
     def arena(self) -> Arena:
         """The memory behind the weights, poisoned, for the regions of the next call."""

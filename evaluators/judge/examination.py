@@ -151,13 +151,12 @@ class Examination(Walks):
         return "refused by raising" if len(self.scope) > refusals else f"on this machine: {self._limits.pop()}"
 
     def _own_geometry(self, geometries: Geometries) -> Sitting | None:
-        """The problem's own hyperparameters; with the published channels where the candidate refuses fewer.
+        """The problem's own hyperparameters; with the published channels, or aligned, where it refuses others.
 
         None where they cannot be run here.
         """
-        for geometry in (geometries.reduced, geometries.unshrunk):
-            met = self._meet(geometry, "") if geometry else None
-            if met:
+        for geometry in geometries.own:
+            if met := self._meet(geometry, ""):
                 sitting, _, self._last = met
                 self._reweighed |= set(sitting.weights)
                 self.launches, self.direct = self._last.launched, self._last.report.get("direct") is True
@@ -175,7 +174,7 @@ class Examination(Walks):
         try:
             sitting = self.sit(geometry)
             met = sitting, inputs, self.call(sitting, inputs, said)
-            self._require_weights_intact(sitting)
+            self._require_weights_intact(sitting, inputs)
             return met
         except CandidateFault as fault:
             if fault.unsupported:

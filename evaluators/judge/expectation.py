@@ -32,6 +32,14 @@ def run_unseeded(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> lis
         return flatten_outputs(copy.deepcopy(model)(*[_copied(value) for value in inputs]), key)
 
 
+def buffers_changed(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> set[str]:
+    """Names of the buffers that one call of a reference changes; the model given is left as it is."""
+    before, called = model.state_dict(), copy.deepcopy(model)
+    with seeded(0), blaming(f"{key}: reference not runnable on CPU"), torch.no_grad():
+        called(*[_copied(value) for value in inputs])
+    return {name for name, value in called.named_buffers() if name in before and not torch.equal(value, before[name])}
+
+
 def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: Tolerance) -> list[Expected]:
     """The outputs an answer is held to."""
     with _Arithmetic() as seen:
@@ -45,17 +53,22 @@ def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: T
     ]
 
 
-def in_tf32(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[torch.Tensor]:
-    """The outputs in float64 of operands rounded to TF32, as tensor cores take them."""
-    rounded = copy.deepcopy(model)
-    rounded.load_state_dict({name: _rounded(value) for name, value in rounded.state_dict().items()})
-    return run(rounded.double(), [_doubled(_rounded(value)) for value in inputs], key)
+def in_tf32(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[tuple[torch.Tensor, ...]]:
+    """Each output in float64 of operands rounded to TF32, and of truncated ones, as tensor cores take them."""
+    both = [_with_operands(model, inputs, key, added) for added in (0x1000, 0)]
+    return list(zip(*both, strict=True))
 
 
-def _rounded(value: Any) -> Any:
+def _with_operands(model: torch.nn.Module, inputs: Sequence[Any], key: str, added: int) -> list[torch.Tensor]:
+    coarse = copy.deepcopy(model)
+    coarse.load_state_dict({name: _without_low_bits(value, added) for name, value in coarse.state_dict().items()})
+    return run(coarse.double(), [_doubled(_without_low_bits(value, added)) for value in inputs], key)
+
+
+def _without_low_bits(value: Any, added: int) -> Any:
     if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
         return value
-    bits = (value.contiguous().view(torch.int32) + 0x1000) & -0x2000
+    bits = (value.contiguous().view(torch.int32) + added) & -0x2000
     return torch.where(value.isfinite(), bits.view(torch.float32), value)
 
 

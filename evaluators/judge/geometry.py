@@ -25,14 +25,9 @@ from evaluators.judge.reference import Reference, Workload, flatten_outputs, lit
 SMALL_ELEMENTS = 200_000  # outputs of a small geometry; the interpreter needs about 1 us per element and tap
 
 _GROWTHS = (*range(6), 8, 16, 32)  # three taps a dilation of 4 apart reach over 9 positions
-_REFUSALS = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    IndexError,
-    AssertionError,
-    ArithmeticError,
-)  # of sizes or meta tensors
+ALIGNED = 16
+# Of sizes, or of meta tensors.
+_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ArithmeticError)
 UNSHRUNK_PARAMETERS = 16_000_000  # a model with more is not built at its own width for a small input
 
 
@@ -68,12 +63,21 @@ class Sitting:
 
 @dataclass(frozen=True)
 class Geometries:
-    """`reduced` and `smallest` keep the problem's hyperparameters, `unshrunk` its channels too; `general` differ."""
+    """`reduced` and `smallest` keep the problem's hyperparameters, `unshrunk` its channels too; `general` differ.
+
+    `aligned` has multiples of 16 on every axis: rows of other lengths have no tensor descriptor.
+    """
 
     reduced: Geometry
     smallest: Geometry
     general: tuple[Geometry, ...]
     unshrunk: Geometry | None
+    aligned: Geometry | None = None
+
+    @property
+    def own(self) -> tuple[Geometry, ...]:
+        """Those a candidate may serve first, the smallest ones before those that few refuse."""
+        return tuple(g for g in (self.reduced, self.unshrunk, self.aligned) if g)
 
 
 @lru_cache(maxsize=8)
@@ -86,17 +90,24 @@ def geometries_of(reference: Reference) -> Geometries:
         run(reference.published.build(), reference.published.draw(0), key)  # says why, where it can
         raise BadProblem(f"{key}: no small version of the reference runs on CPU")
     general = tuple(_general(reference, reduced))
-    if not general and (odd := _first_running(reference, "odd", (13, 19), 33)):
-        general = (odd,)  # blocks of 16 and 32 have tails on every axis
+    aligned = None
+    if not general:
+        odd = _first_running(reference, "odd", (13, 19), 33)
+        general = (odd,) if odd else ()  # blocks of 16 and 32 have tails on every axis
+        aligned = _first_running(reference, "aligned", (ALIGNED, 2 * ALIGNED), ALIGNED, step=ALIGNED)
     fits = sum(math.prod(fact.shape) for fact in reference.parameter_facts) <= UNSHRUNK_PARAMETERS
-    return Geometries(reduced, smallest, general, _first_running(reference, "unshrunk", None, 2) if fits else None)
+    return Geometries(
+        reduced, smallest, general, _first_running(reference, "unshrunk", None, 2) if fits else None, aligned
+    )
 
 
-def _first_running(reference: Reference, name: str, channels: tuple[int, int] | None, size: int) -> Geometry | None:
+def _first_running(
+    reference: Reference, name: str, channels: tuple[int, int] | None, size: int, *, step: int = 0
+) -> Geometry | None:
     """The smallest legal version: sizes grow until the reference accepts them; at last the sizes as they are."""
     for growth in _GROWTHS:
         for source in reference.resizable_sources:
-            constants = shrunk(source, channels, size + growth)
+            constants = shrunk(source, channels, size + growth, step=step)
             of_model = names_used_by(source, "get_init_inputs")
             for kept in (constants, {n: v for n, v in constants.items() if n not in of_model}):
                 if geometry := _running(name, reference, (source, kept)):
@@ -146,8 +157,9 @@ def published_geometry(reference: Reference) -> Geometry:
     )
 
 
-def shrunk(source: str, channels: tuple[int, int] | None, size: int) -> dict[str, int]:
+def shrunk(source: str, channels: tuple[int, int] | None, size: int, *, step: int = 0) -> dict[str, int]:
     """New values of the constants: sizes all different, channels small different multiples of what divides them."""
+    step = step or (1 if size < 8 else 2)
     constants = module_constants(source)
     of_model = names_used_by(source, "get_init_inputs")
     of_data = names_used_by(source, "get_inputs") - of_model
@@ -155,7 +167,7 @@ def shrunk(source: str, channels: tuple[int, int] | None, size: int) -> dict[str
     for name in constants:
         if name in of_data:
             before = sum("batch" not in other.lower() for other in chosen)
-            chosen[name] = 2 if "batch" in name.lower() else size + before * (1 if size < 8 else 2)
+            chosen[name] = 2 if "batch" in name.lower() else size + before * step
     if channels:
         chosen |= _small_channels(constants, of_model, channels)
     return chosen

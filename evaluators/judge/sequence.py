@@ -31,6 +31,7 @@ class Step:
     weights: str = ""  # how new weights are given: copy | load_state_dict
     change: Change | None = None  # of the last inputs; None draws fresh ones
     reweigh: Reweigh | None = None  # of the last weights; None draws fresh ones
+    is_aside: bool = False  # made where the reference gives numbers; the step after starts from the inputs before
 
 
 def scales_of(tolerance: Tolerance, inputs: list[Any]) -> list[float]:
@@ -47,6 +48,8 @@ def steps_of(tolerance: Tolerance, rng: random.Random, inputs: list[Any]) -> lis
         Step("changed_weights", "weights changed in place by copy_", weights="copy"),
         *(Step("scaled_inputs", f"inputs times {s:g}", change=_scaled(s)) for s in scales_of(tolerance, inputs)),
         Step("uneven_inputs", "batch items of very different size", change=_uneven),
+        Step("negated_inputs", "inputs of the other sign", change=_negated, is_aside=True),
+        Step("zero_element", "one element of every input zero", change=_one_zero, is_aside=True),
         Step("changed_weights", "weights changed by load_state_dict", weights="load_state_dict"),
         # twice: a rounded sum as the key of a cache falls on another side of its boundary once in about a hundred swaps
         *(
@@ -115,6 +118,28 @@ def _scaled(scale: float) -> Change:
 def _uneven(inputs: list[Any], rng: random.Random) -> list[Any]:
     generator = torch.Generator().manual_seed(rng.getrandbits(62))
     return [_renewed(v, generator) * _steep(v) if _is_float(v) and v.dim() else v for v in inputs]
+
+
+def _one_zero(inputs: list[Any], rng: random.Random) -> list[Any]:
+    """Random numbers are never zero, where a quotient or a logarithm by the way gives no number."""
+    changed = [v.clone() if isinstance(v, torch.Tensor) else v for v in inputs]
+    for v in changed:
+        if _is_float(v) and v.numel():
+            v.view(-1)[rng.randrange(v.numel())] = 0
+    return changed
+
+
+def _negated(inputs: list[Any], rng: random.Random) -> list[Any]:
+    """The same list where no input keeps to one sign; a drawn one of those that do is negated.
+
+    Uniform inputs are never negative: relu does nothing to them and a maximum may begin at zero. All of a tensor
+    changes its sign, so that no sum cancels that did not before.
+    """
+    positive = [at for at, v in enumerate(inputs) if _is_float(v) and v.numel() and bool((v >= 0).all())]
+    if not positive:
+        return inputs
+    chosen = rng.choice(positive)
+    return [-v if at == chosen else v for at, v in enumerate(inputs)]
 
 
 def _steep(v: torch.Tensor) -> torch.Tensor:

@@ -126,11 +126,10 @@ def wrong_values(where: str, c: Comparison, hint: str) -> str:
 
 
 def require_in_bounds(report: Mapping[str, Any], where: str) -> None:
-    """An access outside every tensor fails the candidate even where it went on."""
+    """An access outside every tensor, or of what another program writes, fails the candidate even where it went on."""
     if seen := report.get("out_of_bounds"):
-        raise Wrong(
-            "bounds", "runtime_error", f"{where}: {str(seen[0])[:500] if isinstance(seen, list) else 'out of bounds'}"
-        )
+        said = str(seen[0])[:500] if isinstance(seen, list) else "out of bounds"
+        raise Wrong("races" if ": race: " in said else "bounds", "runtime_error", f"{where}: {said}")
 
 
 def require_kernels(answer: Answer, where: str) -> None:
@@ -143,8 +142,11 @@ def require_kernels(answer: Answer, where: str) -> None:
 
 
 def require_same_work(before: Mapping[str, Any], again: Mapping[str, Any]) -> None:
-    """A call with the same input and weights must make the same launches and torch operations; it keeps nothing."""
-    for what in {"launches", "arguments", "operators"} & set(before) & set(again):
+    """A call with the same input and weights must make the same launches and torch operations; it keeps nothing.
+
+    Its kernels must read and write as many elements: one that compares its input by itself would find it kept.
+    """
+    for what in {"launches", "arguments", "operators", "accesses"} & set(before) & set(again):
         then, now = before[what], again[what]
         if then != now:
             said = f"the same input again was answered by other {what} ({_listed(now)} instead of {_listed(then)})"

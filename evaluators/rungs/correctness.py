@@ -142,9 +142,7 @@ def examined(examination: Examination, ask: Callable[[], None]) -> Findings:
 def bytes_needed(geometries: Geometries) -> int:
     """Shared memory for the largest small geometry: weights, inputs, outputs."""
     most = 0
-    for geometry in (geometries.reduced, geometries.smallest, geometries.unshrunk, *geometries.general):
-        if geometry is None:
-            continue
+    for geometry in (geometries.smallest, *geometries.own, *geometries.general):
         model, inputs = geometry.build(0), geometry.draw(0)
         tensors = [*model.state_dict().values(), *(v for v in inputs if hasattr(v, "element_size"))]
         most = max(most, shared_bytes_for([*tensors, *geometry.outputs()]))

@@ -10,14 +10,19 @@ def _under(prefix: str, names: str) -> frozenset[str]:
     return frozenset(f"{prefix}.{name}" for name in names.split())
 
 
+# values: what is asked of one is no call of the library (`torch.float32.itemsize`, `triton.__version__.split(".")`)
+CONSTANTS = _under(
+    "torch",
+    "float float16 float32 float64 half double bfloat16 int int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
+    "long short bool cfloat complex64 complex128 float8_e4m3fn float8_e5m2 float8_e4m3fnuz "
+    "float8_e5m2fnuz float8_e8m0fnu __version__",
+) | {"triton.__version__"}
 TORCH = (
-    _under(
+    CONSTANTS
+    | _under(
         "torch",
         # types and constants
         "Tensor FloatTensor HalfTensor device dtype Size layout memory_format finfo iinfo Generator Type "
-        "float float16 float32 float64 half double bfloat16 int int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
-        "long short bool cfloat complex64 complex128 float8_e4m3fn float8_e5m2 float8_e4m3fnuz "
-        "float8_e5m2fnuz float8_e8m0fnu "
         "strided contiguous_format channels_last channels_last_3d preserve_format pi inf nan e "
         # allocation
         "empty empty_like empty_strided zeros zeros_like ones ones_like full full_like tensor as_tensor "
@@ -31,7 +36,7 @@ TORCH = (
         "constant_pad_nd "
         # queries
         "is_tensor is_floating_point is_complex numel is_grad_enabled get_default_dtype result_type promote_types "
-        "can_cast is_autocast_enabled version __version__ _assert "
+        "can_cast is_autocast_enabled version _assert "
         # comparison and digests to one number: how a cache of rearranged weights notices a change
         "equal eq ne sum any all amax amin hash_tensor "
         # gradient mode
@@ -81,6 +86,8 @@ TENSOR_METHODS = words(
 
 def is_allowed(path: str) -> bool:
     """Whether a torch or triton name may be used outside a kernel (`torch.nn.Conv3d` only holds parameters)."""
+    if path.rpartition(".")[0] in CONSTANTS:
+        return True
     if path.startswith("triton."):
         return path in TRITON or path.startswith(TRITON_PREFIXES)
     return path in TORCH or path.startswith(TORCH_PREFIXES) or is_layer(path)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from evaluators.problem import Problem
 from evaluators.screening.rule import Violation
 from evaluators.screening.source import Source, words
-from evaluators.screening.structure import jit_functions
+from evaluators.screening.structure import JIT, jit_functions
 
 BANNED_BUILTINS = {
     "exec": "write the code out",
@@ -43,6 +43,8 @@ def check(source: Source, _: Problem) -> Iterator[Violation]:
     for node in source.walk(ast.Call):
         yield from _check_call(source, node)
     yield from _check_kernels(source)
+    for node in source.walk(ast.Call):
+        yield from _check_decorator(source, node)
 
 
 def _check_kernels(source: Source) -> Iterator[Violation]:
@@ -61,6 +63,22 @@ def _check_kernels(source: Source) -> Iterator[Violation]:
             yield Violation("introspection", call.lineno, f"`{ast.unparse(call)[:60]}` asks about a kernel: {ASKED}")
 
 
+def _check_decorator(source: Source, call: ast.Call) -> Iterator[Violation]:
+    """Functions handed to Triton that only a compiler or a card calls would tell Python how the code is run."""
+    path = source.path(call.func)
+    refused = CALLED_BY_COMPILER if path in JIT else CALLED_BY_TUNER if path == "triton.autotune" else None
+    for keyword in call.keywords if refused else ():
+        if keyword.arg is None:
+            yield Violation("introspection", call.lineno, f"write the keywords of `{path}` out")
+        elif refused and keyword.arg in refused:
+            yield Violation("introspection", call.lineno, f"`{keyword.arg}=` of `{path}` is not allowed: {ASKED}")
+    if path == "triton.autotune" and len(call.args) > AUTOTUNE_BY_POSITION:
+        yield Violation("introspection", call.lineno, f"write the keywords of `{path}` out")
+
+
+CALLED_BY_COMPILER = frozenset({"repr"})
+CALLED_BY_TUNER = frozenset({"post_hook", "do_bench"})
+AUTOTUNE_BY_POSITION = 6  # configs, key, prune_configs_by, reset_to_zero, restore_value, pre_hook
 ASKED = "what is compiled and what is checked must be the same code"
 QUESTIONS = frozenset(
     f"builtins.{name}" for name in ("isinstance", "hasattr", "getattr", "type", "callable", "dir", "repr", "str", "id")

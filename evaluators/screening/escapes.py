@@ -17,6 +17,8 @@ SPECIAL_METHODS = {
     "__getattribute__": "use plain attributes",
     "__reduce__": "nothing of a candidate is pickled",
     "__reduce_ex__": "nothing of a candidate is pickled",
+    "__init_subclass__": "write out what a class does",
+    "__set_name__": "write out what a class does",
     "__del__": "leave nothing to run after forward returns",
     "__array__": "return a plain torch.Tensor",
     "__dlpack__": "return a plain torch.Tensor",

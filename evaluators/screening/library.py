@@ -26,6 +26,13 @@ from evaluators.screening.structure import jit_functions, overridden, reachable
 INSTEAD = "compute it in your own kernel; torch may allocate, view, permute, copy, pad and query"
 LAYER = "a layer may hold parameters; pass its weight and bias to your kernel instead of calling it"
 GRAPHS = "issue all work on the caller's current stream, with no private streams, graphs or deferred work"
+PROCESS = "it changes the process outside the module, and settings are the judge's"
+NO_CALLS = {
+    "torch.manual_seed": PROCESS,
+    "torch.set_": PROCESS,
+    "torch.use_deterministic": PROCESS,
+    "torch.library.": "call the function that launches your kernel as it is",
+}
 INIT_FUNCTIONS = ("__init__", "reset_parameters", "init_weights", "_init_weights", "extra_repr")
 MAX_STEPS = 8  # from a loop variable to the container it runs over
 TOLERATED = "tolerated because ordinary CUDA float32 input does not reach it ({})"
@@ -39,11 +46,19 @@ def check(source: Source, problem: Problem) -> Iterator[Violation]:
     # a kernel body may not name torch either, but `@` and method calls are Triton's own there
     kernels = {node for kernel in jit_functions(source) for node in ast.walk(kernel)}
     for node in source.walk(ast.Name, ast.Attribute, ast.Call, ast.BinOp):
-        if node in unreached or (node in kernels and isinstance(node, ast.Call | ast.BinOp)):
+        if node in kernels and isinstance(node, ast.Call | ast.BinOp):
             continue
         message = _message(source, node)
-        if message and not is_library_op(_name(source, node), problem.library_ops):
+        if message and _is_of_streams(source, node):
+            yield Violation("library_call", node.lineno, message)
+        elif message and node not in unreached and not is_library_op(_name(source, node), problem.library_ops):
             yield _judged(source, node, message)
+
+
+def _is_of_streams(source: Source, node: ast.AST) -> bool:
+    """Streams and graphs: no record shows them, so they may stand nowhere, whatever seems to reach them."""
+    path = (source.path(node) or "").lower()
+    return isinstance(node, ast.Name | ast.Attribute) and ("stream" in path or "graph" in path)
 
 
 def _message(source: Source, node: ast.AST) -> str | None:
@@ -65,8 +80,11 @@ def _reference_message(source: Source, node: ast.AST) -> str | None:
         return None
     if path in INIT_MATHS and _is_called_at_init(source, node):
         return None
-    if path.startswith("torch.cuda."):
+    if path.startswith("torch.cuda.") or _is_of_streams(source, node):
         return f"`{path}` is not allowed: {GRAPHS}"
+    for prefix, instead in NO_CALLS.items():
+        if path.startswith(prefix):
+            return f"`{path}` is not allowed: {instead}"
     return None if _is_namespace(source, node, path) else f"`{path}` is a library call: {INSTEAD}"
 
 

@@ -4,6 +4,8 @@
 `scatter = F.conv3d; scatter` is `torch.nn.functional.conv3d`, and `self.conv` after `self.conv = nn.Conv3d(...)` is
 `torch.nn.Conv3d()` (a call is written with its parentheses, an element with brackets).
 
+`if __name__ == "__main__":` is left out of the tree: who imports the file does not run it.
+
 Limits: flow-insensitive; a name bound twice stands for the first binding that resolves.
 """
 
@@ -54,6 +56,8 @@ class Source:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tree = ast.parse(text)
+        left_out = main_blocks(self.tree)
+        self.tree.body = [node for node in self.tree.body if node not in left_out]
         self.parents: dict[ast.AST, ast.AST] = {}
         self.scopes: dict[ast.AST, Scope] = {}
         self.attributes: dict[str, list[ast.expr]] = {}  # what is assigned to self.NAME anywhere in the file
@@ -168,6 +172,22 @@ class Source:
         elif isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List):
             for one, its in zip(target.elts, value.elts, strict=False):
                 self._bind_target(one, its, scope)
+
+
+def main_blocks(tree: ast.Module) -> list[ast.stmt]:
+    """Every `if __name__ == "__main__":` at the top level; none where the rest may give `__name__` another value."""
+    found = [node for node in tree.body if _is_main_block(node)]
+    rest = (part for statement in tree.body if statement not in found for part in ast.walk(statement))
+    return [] if any(_rebinds_name(part) for part in rest) else found
+
+
+def _is_main_block(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and not node.orelse and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+def _rebinds_name(node: ast.AST) -> bool:
+    is_read = isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
+    return not is_read and any(value == "__name__" for _, value in ast.iter_fields(node))
 
 
 def element_of(iterable: ast.expr) -> ast.expr:

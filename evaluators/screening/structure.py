@@ -11,6 +11,8 @@ from evaluators.screening.rule import Violation
 from evaluators.screening.source import Source, decorators_of
 
 JIT = frozenset({"triton.jit", "triton.experimental.gluon.jit", "triton.runtime.jit", "triton.language.jit"})
+# decorators that keep what they decorate to themselves
+INERT = ("torch.", "triton.", "dataclasses.", "functools.cache", "functools.lru_cache", "builtins.")
 EXTENSION = "torch.utils.cpp_extension.load_inline"
 
 
@@ -37,7 +39,8 @@ def extension_calls(source: Source) -> list[ast.Call]:
 def reachable(source: Source) -> set[ast.AST]:
     """Top-level statements that run on import or that ModelNew can reach by name; the rest is never judged."""
     definitions = {n.name: n for n in source.tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    seen: set[ast.AST] = {n for n in source.tree.body if n not in definitions.values() and not is_main_block(n)}
+    waiting = [node for node in definitions.values() if _only_defines(source, node)]
+    seen: set[ast.AST] = {n for n in source.tree.body if n not in waiting}
     todo = [*seen, *(node for name, node in definitions.items() if name == "ModelNew")]
     seen.update(todo)
     while todo:
@@ -49,6 +52,22 @@ def reachable(source: Source) -> set[ast.AST]:
     return seen
 
 
+def _only_defines(source: Source, node: ast.stmt) -> bool:
+    """Whether nothing else happens when a definition is read: no decorator or statement that would hand it on."""
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        is_plain = isinstance(node, ast.Pass | ast.Expr | ast.AnnAssign | ast.Assign) and not _calls(node)
+        return is_plain and all(isinstance(target, ast.Name) for target in getattr(node, "targets", ()))
+    if not all((source.path(mark) or "").startswith(INERT) for mark in decorators_of(node)):
+        return False
+    if isinstance(node, ast.ClassDef):
+        return not node.keywords and all(_only_defines(source, item) for item in node.body)
+    return not _calls(node.args) and (node.returns is None or not _calls(node.returns))
+
+
+def _calls(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
+
+
 def overridden(source: Source, reached: set[ast.AST]) -> set[ast.AST]:
     """Methods of a class that serves as a base only, replaced in the class built on it and not called through super().
 
@@ -56,11 +75,11 @@ def overridden(source: Source, reached: set[ast.AST]) -> set[ast.AST]:
     """
     classes = [node for node in reached if isinstance(node, ast.ClassDef)]
     bases_only = _bases_only(reached)
-    through_super = {
-        node.attr
-        for node in source.walk(ast.Attribute)
-        if isinstance(node.value, ast.Call) and source.path(node.value.func) == "builtins.super"
-    }
+    supers = [call for call in source.walk(ast.Call) if source.path(call.func) == "builtins.super"]
+    around = [source.parents[call] for call in supers]
+    through_super = {parent.attr for parent in around if isinstance(parent, ast.Attribute)}
+    if not all(isinstance(parent, ast.Attribute) for parent in around):
+        return set()  # which method is meant cannot be read
     found: set[ast.AST] = set()
     for derived in classes:
         replaced = {getattr(item, "name", "") for item in derived.body} - through_super
@@ -76,13 +95,6 @@ def _bases_only(reached: set[ast.AST]) -> set[str]:
     every = [part for node in reached for part in ast.walk(node) if isinstance(part, ast.Name)]
     names = {base.id for base in as_base}
     return names - {part.id for part in every if part not in as_base}
-
-
-def is_main_block(node: ast.AST) -> bool:
-    """`if __name__ == ...:` at the top level."""
-    return isinstance(node, ast.If) and any(
-        isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
-    )
 
 
 def check(source: Source, _: Problem) -> Iterator[Violation]:

@@ -20,6 +20,7 @@ from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
 from evaluators.frozen import Frozen
 from evaluators.measurement import Baselines, Duel, Timing
+from evaluators.screening.source import main_blocks
 from runs.exports.winner import Winner
 from runs.inert import one_line
 from runs.measured import timing_of
@@ -149,10 +150,12 @@ def _is_all_there_is(code: str, text: str) -> bool:
     kernel, whole = _parsed(code), _parsed(text)
     if kernel is None:
         return True  # its verdict cannot be passed
-    if whole is None or _rebinds_name(kernel):
-        return False
-    around, inside = ([ast.dump(node) for node in tree.body if not _is_program_part(node)] for tree in (whole, kernel))
-    return around == inside
+    return whole is not None and _on_import(whole) == _on_import(kernel)
+
+
+def _on_import(tree: ast.Module) -> list[str]:
+    left_out = main_blocks(tree)
+    return [ast.dump(node) for node in tree.body if node not in left_out]
 
 
 def _parsed(text: str) -> ast.Module | None:
@@ -160,21 +163,6 @@ def _parsed(text: str) -> ast.Module | None:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
         return None
-
-
-def _is_program_part(node: ast.stmt) -> bool:
-    """Whether it is `if __name__ == "__main__":` without an else."""
-    return isinstance(node, ast.If) and not node.orelse and ast.unparse(node.test) == "__name__ == '__main__'"
-
-
-def _rebinds_name(tree: ast.Module) -> bool:
-    """Whether something may give `__name__` another value, so that a program part runs on import."""
-    return any(
-        value == "__name__"
-        for node in ast.walk(tree)
-        for _, value in ast.iter_fields(node)
-        if not (isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load))
-    )
 
 
 def code_sha256(source: str) -> str:

@@ -48,7 +48,7 @@ class DeviceExamination(Examination):
 
     def many_calls(self, geometries: Geometries) -> None:
         """The sequence of calls on one model."""
-        self._sequence((geometries.smallest, geometries.reduced, geometries.unshrunk), None)
+        self._sequence((geometries.smallest, *geometries.own), None)
 
     def unpublished(self, geometry: Geometry) -> None:
         """A geometry that was never published; refusing it by raising limits the scope."""

@@ -27,12 +27,39 @@ def test_another_operator_in_full(check, matmul):
     assert status_of(found)["full_size_values"] == "passed"
 
 
+SHAPES = "(M, K), N = a.shape, b.shape[1]\n"
+
+
+def test_who_serves_rows_of_whole_descriptors_only_passes_and_it_is_said(check, matmul, replaced):
+    problem, candidate = matmul
+    found = check(
+        replaced(candidate, SHAPES, f"{SHAPES}        assert K % 4 == N % 4 == 0, 'rows of 16 bytes'\n"), problem
+    )
+    assert (found.failure, found.unverified) == (None, "")
+    assert status_of(found)["aligned"] == "passed"
+    assert found.scope[0].startswith("reduced geometry") and "rows of 16 bytes" in found.scope[0]
+
+
+def test_who_serves_one_size_only_fails_with_its_own_words(check, matmul, replaced):
+    problem, candidate = matmul
+    found = check(replaced(candidate, SHAPES, f"{SHAPES}        assert M > 48, 'one size'\n"), problem)
+    assert (found.failure.kind, "AssertionError: one size" in found.failure.message) == ("runtime_error", True)
+
+
 def test_tf32_by_default_is_too_coarse_for_a_matrix_product(check, matmul, replaced):
     problem, candidate = matmul
     found = check(replaced(candidate, ', input_precision="ieee"', ""), problem)
     assert found.failure.kind == "incorrect_numerical"
     assert "input_precision='ieee'" in found.failure.message
     assert status_of(found)["tf32_rounding"] == "failed"
+
+
+@pytest.mark.parametrize(("precision", "is_exact"), [("bf16x3", False), ("bf16x6", True), ("tf32x3", True)])
+def test_products_of_split_operands_are_as_exact_as_their_terms(check, matmul, replaced, precision, is_exact):
+    problem, candidate = matmul
+    found = check(replaced(candidate, '"ieee"', f'"{precision}"'), problem)
+    assert (found.failure is None, found.unverified) == (is_exact, "")
+    assert is_exact or found.failure.kind == "incorrect_numerical"
 
 
 def test_bfloat16_operands_are_multiplied_as_numbers_and_are_too_coarse(check, matmul, replaced):
@@ -205,3 +232,30 @@ def test_what_gluon_leaves_to_be_interpreted_is_interpreted(check, scaled, strid
     assert status["correctness"] == "not_checked" and "reduced" not in status
     wrong = check(replaced(mixed, "acc += xv * wv", "acc += 2 * xv * wv"), stride_one)
     assert wrong.failure.kind == "incorrect_numerical"
+
+
+HALVES = """
+@triton.jit
+def scaled(x_ptr, s_ptr, y_ptr, h_ptr, n, width, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    live = at < n
+    tl.store(h_ptr + tl.program_id(0), tl.program_id(0).to(tl.float16))
+    factor = 1 + 0 * tl.load(h_ptr + READ).to(tl.float32)
+    tl.store(y_ptr + at, factor * tl.load(x_ptr + at, mask=live) * tl.load(s_ptr + at % width, mask=live), mask=live)
+"""
+BESIDE = """
+y, grid = torch.empty_like(x), triton.cdiv(x.numel(), 64)
+h = torch.zeros(grid, dtype=torch.float16, device=x.device)
+scaled[(grid,)](x, self.scale, y, h, x.numel(), x.shape[1], BLOCK=64)
+return y
+"""
+
+
+@pytest.mark.parametrize(("read", "races"), [("tl.program_id(0)", False), ("tl.program_id(0) // 2", True)])
+def test_what_another_program_wrote_is_not_read(check, scaled, replaced, read, races):
+    found = check(scaled(kernel=replaced(HALVES, "READ", read), forward=BESIDE))
+    if races:
+        assert (found.failure.kind, status_of(found)["races"]) == ("runtime_error", "failed")
+        assert "reads from h_ptr what another program of this launch wrote" in found.failure.message
+    else:
+        assert (found.failure, found.unverified) == (None, "")

@@ -101,6 +101,13 @@ HONEST = {
         "top": "class Model(nn.Module):\n    def __init__(self):\n        self.c = nn.Linear(1, 1)\n    def forward(self, x):\n        return self.c(x)"
     },
     "test code": {"top": "def get_inputs():\n    return [torch.rand(3).relu().matmul(torch.rand(3))]"},
+    "benchmark that nothing calls": {
+        "top": "@torch.no_grad()\ndef bench(n: int = 3):\n    begin = torch.cuda.Event(enable_timing=True)\n    return F.relu(begin), begin"
+    },
+    "asked of constants": {
+        "top": "NEW = int(triton.__version__.split('.')[0]) >= 3 and torch.__version__ > '2'\nBYTES = torch.float32.itemsize"
+    },
+    "launch metadata": {"top": "@triton.jit(launch_metadata=len, do_not_specialize=['n'])\ndef other(n):\n    n + 1"},
     "closures": {
         "forward": "def grid(meta):\n    return (n + meta['B'],)\nn = 3\ntotal = [a for a in range(n) if (b := a)]\nprint(b)"
     },
@@ -195,6 +202,38 @@ REJECTED = {
     "stream": ({"forward": "with torch.cuda.stream(torch.cuda.Stream()):\n    x = launch(x)"}, "library_call"),
     "graph": ({"init": "self.g = torch.cuda.CUDAGraph()"}, "library_call"),
     "library": ({"top": "lib = torch.library.Library('a', 'DEF')"}, "library_call"),
+    "stream that nothing seems to reach": ({"top": "def aside():\n    return torch.cuda.Stream()"}, "library_call"),
+    "stream behind a guard": ({"forward": "if not w.is_cuda:\n    torch.cuda.set_stream(x)"}, "library_call"),
+    "handed on by a decorator": (
+        {
+            "top": "KEPT = []\ndef keep(f):\n    KEPT.append(f)\n    return f\n@keep\ndef aside(x):\n    return F.relu(x)",
+            "forward": "x = KEPT[0](x)",
+        },
+        "library_call",
+    ),
+    "handed on by a class body": (
+        {
+            "top": "KEPT = []\nclass Plan:\n    def aside(x):\n        return F.relu(x)\n    KEPT.append(aside)",
+            "forward": "x = KEPT[0](x)",
+        },
+        "library_call",
+    ),
+    "handed on by a default": (
+        {"top": "KEPT = []\ndef aside(x=KEPT.append(F.relu)):\n    return x", "forward": "x = KEPT[0](x)"},
+        "library_call",
+    ),
+    "replaced and called all the same": (
+        {
+            "top": "class Base:\n    def run(self, x):\n        return F.relu(x)\n"
+            "class Own(Base):\n    def go(self, x):\n        return getattr(super(), 'run')(x)\n    def run(self, x):\n        return x",
+            "forward": "x = Own().go(x)",
+        },
+        "library_call",
+    ),
+    "handed on by subclassing": ({"top": "class Base:\n    def __init_subclass__(cls):\n        pass"}, "escape"),
+    "called by the compiler": ({"top": "@triton.jit(repr=print)\ndef other(n):\n    n + 1"}, "introspection"),
+    "called by the tuner": ({"top": "tune = triton.autotune([], [], do_bench=print)"}, "introspection"),
+    "keywords of the tuner": ({"top": "more = {}\ntune = triton.autotune([], [], **more)"}, "introspection"),
     "benchmark": ({"forward": "triton.testing.do_bench(lambda: launch(x))"}, "library_call"),
     "computed getattr": ({"top": "op = getattr(torch, 'con' + 'v3d')"}, "dynamic_code"),
     "computed getattr twice": (
@@ -244,6 +283,52 @@ def test_rule_is_broken(parts: dict[str, str], rule: str) -> None:
     assert f"[{rule}]" in found.failure.message, found.failure.message
     assert re.match(r"line \d+: ", found.failure.message)
     assert any(check.status == "failed" for check in found.checks)
+
+
+SELF_TEST = """
+
+if __name__ == "__main__":
+    import time
+
+    import numpy as np
+
+    begun = time.time()
+    print(np.abs(ModelNew(3)(torch.rand(3).cuda()).cpu().numpy()).max(), F.relu(torch.rand(3)), time.time() - begun)
+"""
+RUN_ON_IMPORT = {
+    "another test": ('__name__ == "__main__"', '__name__ != "__main__"'),
+    "another name": ('__name__ == "__main__"', '__name__ == "candidate"'),
+    "more than the name": ('__name__ == "__main__"', '__name__ == "__main__" or launch'),
+    "else": ("    import time\n", "    pass\nelse:\n    import time\n"),
+    "name given": ("\n\nif", '\n__name__ = "__main__"\nif'),
+    "name given by an import": ("\n\nif", "\nimport math as __name__\nif"),
+}
+
+
+def test_a_self_test_that_no_import_runs_is_not_judged() -> None:
+    assert screen(candidate() + SELF_TEST, PROBLEM).failure is None
+
+
+@pytest.mark.parametrize(("old", "new"), RUN_ON_IMPORT.values(), ids=RUN_ON_IMPORT.keys())
+def test_what_runs_on_import_is_judged_whatever_stands_before_it(old: str, new: str) -> None:
+    changed = SELF_TEST.replace(old, new, 1)
+    assert changed != SELF_TEST
+    found = screen(candidate() + changed, PROBLEM)
+    assert "[imports]" in found.failure.message
+    assert "[library_call]" in found.failure.message
+
+
+@pytest.mark.parametrize(
+    ("top", "said"),
+    [
+        ("torch.manual_seed(0)", "`torch.manual_seed` is not allowed: it changes the process"),
+        ("torch.set_float32_matmul_precision('high')", "it changes the process outside the module"),
+        ("op = torch.library.custom_op('a::b', launch)", "call the function that launches your kernel"),
+    ],
+)
+def test_what_is_no_arithmetic_is_not_called_so(top: str, said: str) -> None:
+    message = screen(candidate(top=top), PROBLEM).failure.message
+    assert said in message and "compute it" not in message
 
 
 def test_module_call_method_is_forward() -> None:
