@@ -6,16 +6,18 @@ for it.
 
 import copy
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from evaluators.judge.compare import Expected
+from evaluators.judge.compare import Expected, has_few_values
 from evaluators.judge.reference import blaming, flatten_outputs, seeded
 from evaluators.problem import Tolerance
 
+_DRAWS = 8
 Weights = Mapping[str, torch.Tensor]
 SWITCHES = threading.RLock()  # whoever turns TF32 on or off for the whole process holds it, and so does who reads it
 
@@ -54,22 +56,48 @@ def expect(model: torch.nn.Module, inputs: Sequence[Any], key: str, tolerance: T
 
 
 def in_tf32(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[tuple[torch.Tensor, ...]]:
-    """Each output in float64 of operands rounded to TF32, and of truncated ones, as tensor cores take them."""
-    both = [_with_operands(model, inputs, key, added) for added in (0x1000, 0)]
-    return list(zip(*both, strict=True))
+    """Each output in float64 of operands rounded to TF32, and of truncated ones, as tensor cores take them.
+
+    Of an output of few values, which one rounding may leave as it is by luck, also of operands changed at random.
+    """
+    versions = [_with_operands(model, inputs, key, partial(_without_low_bits, added=bits)) for bits in (0x1000, 0)]
+    if any(has_few_values(output) for output in versions[0]):
+        versions.append(_with_random_operands(model, inputs, key))
+    return list(zip(*versions, strict=True))
 
 
-def _with_operands(model: torch.nn.Module, inputs: Sequence[Any], key: str, added: int) -> list[torch.Tensor]:
-    coarse = copy.deepcopy(model)
-    coarse.load_state_dict({name: _without_low_bits(value, added) for name, value in coarse.state_dict().items()})
-    return run(coarse.double(), [_doubled(_without_low_bits(value, added)) for value in inputs], key)
+def _with_random_operands(model: torch.nn.Module, inputs: Sequence[Any], key: str) -> list[torch.Tensor]:
+    """The root mean square of what several random changes make of the outputs, beside the outputs themselves."""
+    generator = torch.Generator().manual_seed(0)
+    nudged = partial(_nudged, generator=generator)
+    exact = _with_operands(model, inputs, key, lambda value: value)
+    drawn = zip(*(_with_operands(model, inputs, key, nudged) for _ in range(_DRAWS)), strict=True)
+    return [
+        y + (torch.stack(changed) - y).square().mean(0).sqrt() if y.is_floating_point() else y
+        for y, changed in zip(exact, drawn, strict=True)
+    ]
 
 
-def _without_low_bits(value: Any, added: int) -> Any:
-    if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
-        return value
+def _with_operands(
+    model: torch.nn.Module, inputs: Sequence[Any], key: str, changed: Callable[[torch.Tensor], torch.Tensor]
+) -> list[torch.Tensor]:
+    other = copy.deepcopy(model)
+    other.load_state_dict({name: _of_fp32(value, changed) for name, value in other.state_dict().items()})
+    return run(other.double(), [_doubled(_of_fp32(value, changed)) for value in inputs], key)
+
+
+def _of_fp32(value: Any, changed: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    return changed(value) if isinstance(value, torch.Tensor) and value.dtype == torch.float32 else value
+
+
+def _without_low_bits(value: torch.Tensor, added: int) -> torch.Tensor:
     bits = (value.contiguous().view(torch.int32) + added) & -0x2000
     return torch.where(value.isfinite(), bits.view(torch.float32), value)
+
+
+def _nudged(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Every value by up to half of TF32's last bit, up or down."""
+    return value * (1 + 2**-11 * (2 * torch.rand(value.shape, generator=generator) - 1))
 
 
 def strides_of(model: torch.nn.Module, inputs: Sequence[Any]) -> tuple[int, ...]:
