@@ -68,15 +68,15 @@ def multiplied(wv, xv, acc, SWAP: tl.constexpr, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def tile_at(operand, row, at, LENGTH: tl.constexpr, DESCRIBED: tl.constexpr, ROWS: tl.constexpr,
+def tile_at(operand, index, at, EVERY: tl.constexpr, LENGTH: tl.constexpr, DESCRIBED: tl.constexpr, ROWS: tl.constexpr,
             BLOCK_K: tl.constexpr):
-    """BLOCK_K values from `at` on in each of ROWS rows, which begin LENGTH values apart; by a descriptor or pointers. A
-    tile stays as it was loaded: one that is shaped anew becomes an operand in registers, see window_text.py."""
+    """BLOCK_K values from `at` on in each of ROWS rows of LENGTH values, the first of them `index` * EVERY; by a
+    descriptor or pointers. A tile stays as it was loaded: shaped anew it would be an operand in registers."""
     if DESCRIBED:
-        return operand.load([row, at])
+        return operand.load([index * EVERY, at])
     else:
         tile = (tl.arange(0, ROWS) * LENGTH)[:, None] + tl.arange(0, BLOCK_K)[None, :]
-        return tl.load(operand + tl.cast(row, tl.int64) * LENGTH + at + tile)
+        return tl.load(operand + tl.cast(index, tl.int64) * (EVERY * LENGTH) + at + tile)
 
 
 @triton.jit
@@ -91,21 +91,22 @@ def window_product(x, w, row, group, oc0, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD:
     core's own sums lose bits, and apart from them the products with the low parts."""
     CHUNKS: tl.constexpr = WIDTH // BLOCK_K
     count = step_count(rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, STEPS, ALL) * CHUNKS
-    TOP: tl.constexpr = BLOCK_M if SWAP else ROWS * BLOCK_O
-    acc = tl.zeros((TOP, ROWS * BLOCK_O * BLOCK_M // TOP), tl.float32)
+    TILE: tl.constexpr = ROWS * BLOCK_O  # rows of weights
+    TOP: tl.constexpr = BLOCK_M if SWAP else TILE
+    acc = tl.zeros((TOP, TILE * BLOCK_M // TOP), tl.float32)
     if SPLIT:
-        low = tl.zeros((TOP, ROWS * BLOCK_O * BLOCK_M // TOP), tl.float32)
+        low = tl.zeros((TOP, TILE * BLOCK_M // TOP), tl.float32)
         for i0 in range(0, count, PROMOTE):
-            part = tl.zeros((TOP, ROWS * BLOCK_O * BLOCK_M // TOP), tl.float32)
+            part = tl.zeros((TOP, TILE * BLOCK_M // TOP), tl.float32)
             for i in range(i0, tl.minimum(i0 + PROMOTE, count)):
                 step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D,
                                          A_H, STEPS_H, ALL)
                 x_row, x_at = row + (a_d * QH + a_h) * QW + A_W, chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
-                w_row, w_at = (group * STEPS + step) * ROWS * OCP + oc0 * ROWS, i % CHUNKS * BLOCK_K
-                xv = tile_at(x, x_row, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
-                xl = tile_at(x, x_row + LOW_X, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
-                wv = tile_at(w, w_row, w_at, WIDTH, DESCRIBED, ROWS * BLOCK_O, BLOCK_K)
-                wl = tile_at(w, w_row + LOW_W, w_at, WIDTH, DESCRIBED, ROWS * BLOCK_O, BLOCK_K)
+                w_tile, w_at = (group * STEPS + step) * (OCP // BLOCK_O) + oc0 // BLOCK_O, i % CHUNKS * BLOCK_K
+                xv = tile_at(x, x_row, x_at, 1, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+                xl = tile_at(x, x_row + LOW_X, x_at, 1, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+                wv = tile_at(w, w_tile, w_at, TILE, WIDTH, DESCRIBED, TILE, BLOCK_K)
+                wl = tile_at(w, w_tile + LOW_W, w_at, TILE, WIDTH, DESCRIBED, TILE, BLOCK_K)
                 part = multiplied(wv, xv, part, SWAP, "tf32")
                 low = multiplied(wv, xl, low, SWAP, "tf32")
                 low = multiplied(wl, xv, low, SWAP, "tf32")
@@ -116,9 +117,9 @@ def window_product(x, w, row, group, oc0, rd, rh, LOW_X, LOW_W, OCP, QH, QW, KD:
             step, a_d, a_h = step_at(i // CHUNKS, rd, rh, KD, KH, SD, SH, PD, PH, DD, DH, STEP_D, STEP_H, A_D, A_H,
                                      STEPS_H, ALL)
             x_row, x_at = row + (a_d * QH + a_h) * QW + A_W, chunk_at(i % CHUNKS, STEP_W, CHANNELS, BLOCK_K)
-            w_row, w_at = (group * STEPS + step) * ROWS * OCP + oc0 * ROWS, i % CHUNKS * BLOCK_K
-            xv = tile_at(x, x_row, x_at, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
-            wv = tile_at(w, w_row, w_at, WIDTH, DESCRIBED, ROWS * BLOCK_O, BLOCK_K)
+            w_tile, w_at = (group * STEPS + step) * (OCP // BLOCK_O) + oc0 // BLOCK_O, i % CHUNKS * BLOCK_K
+            xv = tile_at(x, x_row, x_at, 1, CHANNELS, DESCRIBED, BLOCK_M, BLOCK_K)
+            wv = tile_at(w, w_tile, w_at, TILE, WIDTH, DESCRIBED, TILE, BLOCK_K)
             acc = multiplied(wv, xv, acc, SWAP, PRECISION)
     if SWAP:
         acc = acc.T
@@ -203,7 +204,8 @@ def windows(x_shape, y_shape, layer, kind, join):
 def packing(v):
     """Shapes of what is packed and the arguments of the launch that packs it."""
     layout, filters, I, Q, copies = v["layout"], v["groups"] * v["OCP"], v["I"], v["Q"], 2 if v["split"] else 1
-    rows = layout["STEPS"] * layout["PHASES_D"] * layout["PHASES_H"] * layout["PHASES_W"] * filters
+    phases = layout["PHASES_D"] * layout["PHASES_H"] * layout["PHASES_W"]
+    rows, tile = layout["STEPS"] * phases * filters, phases * v["channels_out"]
     block_c = math.gcd(layout["CHANNELS"], 32)
     block_r = (2048 if v["split"] else 4096) // block_c
     span, blocks = math.prod(Q), triton.cdiv(math.prod(I), block_r)
@@ -216,7 +218,7 @@ def packing(v):
                  BLOCK_Z=ZERO_ROWS, num_warps=4)
     return dict(pack_grid=(filters + v["planes"] * blocks + v["rows"] // ZERO_ROWS,), pack_sizes=sizes,
                 pack_flags=flags, w_packed=(copies, rows, layout["WIDTH"]), filters=filters, described=described,
-                low=(v["rows"], rows), x_packed=(copies, v["rows"], layout["CHANNELS"]))
+                low=(v["rows"], rows // tile), x_packed=(copies, v["rows"], layout["CHANNELS"]))
 
 
 def packed_operands(x, w, v, call):
