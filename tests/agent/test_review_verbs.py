@@ -238,7 +238,7 @@ def test_evaluate_judges_exactly_the_kernel_of_an_export_and_an_altered_one_as_a
     assert "line 2: import of `os`" in inner.stdout and "`ast`" not in inner.stdout
     (tmp_path / "kernel.py").write_text(text + "\nModelNew = None\n")
     done = agent(recorded, "evaluate", str(tmp_path / "kernel.py"), "--problem", "convt3d-73")
-    assert done.returncode == 1 and "judged as a whole" in done.stderr and "import of `ast`" in done.stdout
+    assert done.returncode == 1 and "judged as a whole" in done.stderr and "defines no class ModelNew" in done.stdout
     verified = agent(recorded, "verify", str(tmp_path / "kernel.py"))
     assert verified.returncode == 2 and "changed outside its kernel" in verified.stderr
 
