@@ -68,10 +68,10 @@ def race_in(binaries: Iterable[tuple[str, bytes]], assembler: str) -> Failure | 
         for found in (one for code in _read(cubin) for one in overwritten(code)):
             return Failure(
                 "compile_error",
-                f"kernel {found.kernel}{configured}: {assembler} lets {found} while an asynchronous tensor-core "
+                f"kernel {found.kernel}: {assembler} lets {found} while an asynchronous tensor-core "
                 "product may still be reading there, so results would be wrong at rare moments (a fault of ptxas "
                 "before CUDA 13.3); keep the left operand of tl.dot as it was loaded (reshaped, cast or computed it "
-                "lies in the register file), make it the right one, or use num_stages=1",
+                "lies in the register file), make it the right one, or use num_stages=1" + configured,
             )
     return None
 
