@@ -10,8 +10,8 @@ import re
 import time
 from collections.abc import Sequence
 
-from evaluators.compiled.in_flight import race_in
 from evaluators.compiled.listings import sass_of
+from evaluators.compiled.register_race import race_in
 from evaluators.cuda.linking import Loadable
 from evaluators.cuda.on_card import builder_for
 from evaluators.cuda.recording import Recording, record

@@ -16,10 +16,10 @@ from evaluators.compiled import sass
 from evaluators.compiled.arithmetic_floor import too_little_work
 from evaluators.compiled.capturing import Capture, capture
 from evaluators.compiled.cubin import UnreadableCubin
-from evaluators.compiled.in_flight import race_in
 from evaluators.compiled.listings import listings_of
 from evaluators.compiled.messages import Output
 from evaluators.compiled.operator_audit import audit
+from evaluators.compiled.register_race import race_in
 from evaluators.compiled.resources import resources_of
 from evaluators.compiled.toolkit import assembler, assembler_version, triton_version
 from evaluators.evaluation import Check, KernelResources

@@ -11,7 +11,7 @@ where it is 1: LLVM would count positions in 16 bits, and ptxas 12.8 drops the c
 
 Rows of a tile of weights lie one after another, so that both operands are multiplied as they were loaded, from shared
 memory. Shaped anew, the left one lay in registers, which ptxas before CUDA 13.3 gives away while a product may still
-read them (evaluators/compiled/in_flight.py): on an H200 one call of 73 was wrong in 25,680 values.
+read them (evaluators/compiled/register_race.py): on an H200 one call of 73 was wrong in 25,680 values.
 
 Limits: text. A step has no masks and no index arithmetic beyond two shifts; LOADS says whether it reads by pointers or,
 from sm_90 on, by tensor descriptors.

@@ -19,6 +19,6 @@ def standard_error_ms(values: Sequence[float]) -> float:
     return float(np.median(draws, axis=1).std())
 
 
-def interval_ms(values: Sequence[float]) -> float:
+def half_interval_ms(values: Sequence[float]) -> float:
     """Half the 95 % interval of the median of samples in ms."""
     return _HALF_OF_95 * standard_error_ms(values)

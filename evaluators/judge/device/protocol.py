@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from evaluators.judge.device.bench import Bench, Seat
-from evaluators.judge.device.medians import interval_ms
+from evaluators.judge.device.medians import half_interval_ms
 
 KNOWN_MS = 0.05  # the cost, to either side
 LEAST_SAMPLES, MOST_SAMPLES = 9, 60
@@ -49,7 +49,7 @@ def protocol_of(bench: Bench, calls: int) -> Protocol:
             seat.sit(is_null=True)
             null = np.median(list(islice(_costs(bench, seat, calls), LEAST_SAMPLES)))
         low, cost, high = np.percentile(costs, [20, 50, 80])
-        known[calls] = Protocol(float(cost), interval_ms(costs), float(high - low) / 2, float(null))
+        known[calls] = Protocol(float(cost), half_interval_ms(costs), float(high - low) / 2, float(null))
     return known[calls]
 
 
@@ -57,7 +57,7 @@ def until_known(costs: Iterator[float]) -> list[float]:
     """As many of them as it takes to know their median to `KNOWN_MS`; fewer where there is no time for more."""
     deadline = time.monotonic() + _BUDGET_S
     taken = list(islice(costs, LEAST_SAMPLES))
-    while interval_ms(taken) > KNOWN_MS and len(taken) < MOST_SAMPLES and time.monotonic() < deadline:
+    while half_interval_ms(taken) > KNOWN_MS and len(taken) < MOST_SAMPLES and time.monotonic() < deadline:
         taken.append(next(costs))
     return taken
 

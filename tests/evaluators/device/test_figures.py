@@ -8,7 +8,7 @@ import pytest
 from evaluators.floor import floor_of
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judge.device.duel import duel_of, is_lost
-from evaluators.judge.device.medians import interval_ms
+from evaluators.judge.device.medians import half_interval_ms
 from evaluators.judge.device.protocol import KNOWN_MS, LEAST_SAMPLES, MOST_SAMPLES, Protocol, until_known
 from evaluators.judge.device.sampling import Samples
 from evaluators.measurement import Baseline, Baselines, Latency
@@ -71,13 +71,13 @@ def test_a_steady_cost_of_the_protocol_is_known_at_once():
 def test_a_cost_that_scatters_is_sampled_until_it_is_known():
     taken = until_known(costs_ms(0.12))
     assert LEAST_SAMPLES < len(taken) < MOST_SAMPLES
-    assert interval_ms(taken) <= KNOWN_MS < interval_ms(taken[:-1])
+    assert half_interval_ms(taken) <= KNOWN_MS < half_interval_ms(taken[:-1])
 
 
 def test_a_cost_that_is_never_known_ends_with_its_error_told():
     taken = until_known(costs_ms(3.0))
     assert len(taken) == MOST_SAMPLES
-    assert interval_ms(taken) > KNOWN_MS
+    assert half_interval_ms(taken) > KNOWN_MS
 
 
 def test_sampling_goes_on_while_the_median_is_unsure():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluators.compiled.in_flight import overwritten
+from evaluators.compiled.register_race import overwritten
 from evaluators.compiled.sass import parse
 
 LOOP = """
