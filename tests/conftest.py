@@ -3,12 +3,16 @@
 Long forms and tests that need a cluster run only when their marker is asked for: `make slow`, `make soak`, `make ray`.
 """
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from evaluators.judge.zygotes import Zygotes
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that put us in the background; children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ASKED_FOR = ("soak", "ray", "slow")
 # These take 10 to 35 s each; begun last, one of them would leave the other workers idle at the end.

@@ -3,6 +3,7 @@
     python3 tests/gpu_runs.py --directory OUT                        # seven problems in 530 s, in the reference's own class
     python3 tests/gpu_runs.py --directory OUT --classes fp32         # the same asked for fp32
     python3 tests/gpu_runs.py --directory OUT --problems 68 73 --seconds 200 --max-attempts 20
+    python3 tests/gpu_runs.py --directory OUT --problems drawn/*.py       # files, such as tests/random_geometries.py writes
     python3 tests/gpu_runs.py --directory OUT --gpu h100 --device cpu --problems 73 --max-attempts 2    # no GPU: no times
 
 Every problem gets an equal share of what is left of --seconds, less what confirming and verifying took so far. Figures come
@@ -66,6 +67,16 @@ class Sitting:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def option(self) -> str:
+        """The problem as the command line takes it."""
+        return f"convt3d-{self.problem}" if self.problem.isdecimal() else self.problem
+
+    @property
+    def name(self) -> str:
+        """The problem as the table shows it."""
+        return Path(self.problem).stem
+
+    @property
     def state(self) -> RunState | None:
         """The fold of the run's journal; None where no run was begun."""
         paths = run_paths(self.folder) if self.folder.is_dir() else []
@@ -102,7 +113,7 @@ def main() -> int:
                 print(f"no time for {', '.join(f'{p} ({c})' for c, p in wanted[place:])}", flush=True)
                 break
             share_s = left_s / (len(wanted) - place)
-            sittings.append(Sitting(problem, precision, options.directory / precision / problem))
+            sittings.append(Sitting(problem, precision, options.directory / precision / Path(problem).stem))
             search_s = options.max_seconds or max(1.0, share_s - after_s)
             work_through(sittings[-1], search_s, ends_at, options)
             state = sittings[-1].state
@@ -122,7 +133,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directory", type=Path, required=True, help="runs, kernels and the table")
-    parser.add_argument("--problems", nargs="*", default=PROBLEMS, help="numbers of built-in problems")
+    parser.add_argument("--problems", nargs="*", default=PROBLEMS, help="numbers of built-in problems, or files")
     parser.add_argument("--classes", nargs="*", default=("reference",), choices=("reference", "tf32", "fp32"))
     parser.add_argument("--seconds", type=float, default=530, help="in all, verification included")
     parser.add_argument("--max-seconds", type=float, help="of each search; default: an equal share")
@@ -140,7 +151,7 @@ def work_through(sitting: Sitting, search_s: float, ends_at: float, options: arg
     print(f"\n== {sitting.problem}, class {sitting.asked}: {search_s:.0f} s to search", flush=True)
     try:
         code = agent(
-            *("optimize", "--problem", f"convt3d-{sitting.problem}", "--gpu", options.gpu, "--model", "playbook"),
+            *("optimize", "--problem", sitting.option, "--gpu", options.gpu, "--model", "playbook"),
             *("--max-seconds", f"{search_s:.0f}", "--max-attempts", str(options.max_attempts), "--plain"),
             *("--precision", sitting.asked, "--device", options.device, "--runs-dir", str(sitting.folder)),
             ends_at=ends_at,
@@ -160,7 +171,8 @@ def verify(sitting: Sitting, ends_at: float, options: argparse.Namespace) -> Non
     if code:
         sitting.verified = f"no export: exit code {code}"
         return
-    code, said = agent("verify", str(kernel), "--device", options.device, "--json", ends_at=ends_at, reads=True)
+    words = ("verify", str(kernel), "--problem", sitting.option, "--device", options.device, "--json")
+    code, said = agent(*words, ends_at=ends_at, reads=True)
     sitting.verified = verdict_of(code, said)
     print(f"verify: {sitting.verified}", flush=True)
 
@@ -228,7 +240,7 @@ def cells(sitting: Sitting) -> list[str]:
     error = evaluation.numeric_error if evaluation else None
     precision = timing.precision if timing else error.precision if error else "-"
     tail = [tried, f"{sitting.seconds:.0f}", sitting.verified]
-    return [sitting.problem, precision, *(measured(timing, sitting) if timing else ["-"] * 8), *tail]
+    return [sitting.name, precision, *(measured(timing, sitting) if timing else ["-"] * 8), *tail]
 
 
 def measured(timing: Timing, sitting: Sitting) -> list[str]:
@@ -263,11 +275,11 @@ def ending(sitting: Sitting) -> str:
     """How a run ended, what became of its attempts, and which kernel won."""
     state = sitting.state
     if state is None:
-        return f"{sitting.problem}: {'; '.join(sitting.notes) or 'no run'}"
+        return f"{sitting.name}: {'; '.join(sitting.notes) or 'no run'}"
     verdicts = [attempt.evaluation.verdict if attempt.evaluation else "not judged" for attempt in state.attempts]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
     plan = state.best.plan.removeprefix("Plan: ")[:200] if state.best else "no kernel"
-    said = f"{sitting.problem}: {counts or 'no attempt'}; ended: {state.finished or 'not at all'}; {plan}"
+    said = f"{sitting.name}: {counts or 'no attempt'}; ended: {state.finished or 'not at all'}; {plan}"
     return "; ".join([said, *sitting.notes])
 
 

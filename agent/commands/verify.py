@@ -1,9 +1,10 @@
 """`agent verify`: judge an exported kernel again and hold it against its card; made for CI.
 
 A regression is a verdict that got worse, other than for want of the card's GPU; a measured time beyond the card's
-interval and `TIME_RATIO`, on a device of the same name; or, with the same toolchain and GPU, an estimated bound more
-than `BOUND_RATIO` above that of the card. Speed that cannot be compared so is said to be not compared. What differs
-without being worse (environment, toolchain, registers, changed code, another reference) is named.
+interval and `TIME_RATIO`, on a device of the same name and by the same clock; or, with the same toolchain and GPU, an
+estimated bound more than `BOUND_RATIO` above that of the card. Speed that cannot be compared so is said to be not
+compared. What differs without being worse (environment, toolchain, registers, changed code, another reference) is
+named.
 
 Exit codes: 0 holds, 1 regression, 4 nothing got worse but the verdict is unverified.
 
@@ -117,8 +118,12 @@ def _times(card: Card, evaluation: Evaluation) -> tuple[bool, str]:
         return False, f"measured time: not compared, {who} holds none"
     if old.device != new.device:
         return False, f"measured time: not compared, the card's is of {one_line(old.device, 60)}, here {new.device}"
+    is_beyond = new.latency.p20_ms > TIME_RATIO * old.latency.p80_ms
+    if is_beyond and new.clock != old.clock:
+        words = f"{latency_text(new.latency)} by {new.clock}, the card says {latency_text(old.latency)} by {old.clock}"
+        return False, f"measured time: not compared, {words}"
     words = f"measured time on {new.device}: {latency_text(new.latency)}, the card says {latency_text(old.latency)}"
-    return new.latency.p20_ms > TIME_RATIO * old.latency.p80_ms, words
+    return is_beyond, words
 
 
 def _bounds(card: Card, evaluation: Evaluation) -> tuple[bool, str]:

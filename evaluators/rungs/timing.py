@@ -108,7 +108,7 @@ def _duel(task: Task, bench: Bench, samples: Samples) -> Duel | None:
     mine = samples.latency(samples.believed_ms).median_ms
     if incumbent is None or incumbent.candidate.id == task.candidate.id or mine > CLEAR_RATIO * incumbent.latency_ms:
         return None
-    theirs = seated(bench, incumbent.candidate, incumbent.latency_ms)
+    theirs = seated(bench, incumbent.candidate, incumbent.latency_ms, flushes=samples.protocol.flushes)
     rounds = CLEAR_ROUNDS if mine * CLEAR_RATIO < incumbent.latency_ms else ROUNDS
     return fight(bench, (bench.seat(task.candidate), samples), theirs, incumbent.candidate.id, rounds=rounds)
 

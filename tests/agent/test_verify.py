@@ -57,6 +57,17 @@ def test_times_of_two_devices_are_not_compared(judge):
     assert f"measured time: not compared, the card's is of {measured.TARGET}, here {measured.OTHER}" in finding.notes
 
 
+def test_a_time_by_another_clock_says_nothing_unless_it_holds(judge):
+    slower = measured.timing(50.0).model_copy(update={"clock": "judge's clock"})
+    finding = judge(timing=slower)
+    assert finding.regressions == []
+    assert "measured time: not compared, 50 ms" in words(finding) and "by judge's clock, the card says" in words(
+        finding
+    )
+    as_fast = measured.timing(2.5).model_copy(update={"clock": "judge's clock"})
+    assert "measured time on NVIDIA GeForce RTX 4090: 2.5 ms" in words(judge(timing=as_fast))
+
+
 def test_a_time_on_one_side_only_is_not_compared(judge):
     assert "measured time: not compared, this verdict holds none" in judge(timing=None).notes
     assert "measured time: not compared, the card holds none" in judge(card={"timing": None}).notes

@@ -40,6 +40,7 @@ QUICK = ("eager", "fp32_highest", "cudnn_benchmark", "channels_last")
 ALL = (*QUICK, "compile", "compile_max_autotune", "bf16")
 _SAMPLES, _BUDGET_MS = 15, 1500.0
 _LEAST_SAMPLES = 5
+_FORM = 2  # of what is kept: 1 measured errors on a single batch item, where the library may compute otherwise
 
 Run = Callable[[Sequence[Any]], Any]
 
@@ -163,7 +164,7 @@ def _benchmarking() -> Iterator[None]:
 
 def _path(problem: Problem, card: Card) -> Path:
     """Where the baselines of this problem on this machine are kept."""
-    key = json.dumps([problem.id, card.uuid, card.fingerprint], sort_keys=True)
+    key = json.dumps([_FORM, problem.id, card.uuid, card.fingerprint], sort_keys=True)
     home = Path(os.environ.get("HOME") or tempfile.gettempdir())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     return cache / "kernel-agent" / "baselines" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

@@ -1,26 +1,29 @@
 """What is made of samples once they are taken: no GPU needed."""
 
 import random
+from dataclasses import replace
 from itertools import repeat
 
 import pytest
 
 from evaluators.floor import floor_of
 from evaluators.gpu_catalog import load_gpu
+from evaluators.judge.batch import Fired
+from evaluators.judge.device.card import Clocks
 from evaluators.judge.device.duel import duel_of, is_lost
 from evaluators.judge.device.medians import half_interval_ms
 from evaluators.judge.device.protocol import KNOWN_MS, LEAST_SAMPLES, MOST_SAMPLES, Protocol, until_known
-from evaluators.judge.device.sampling import Samples
+from evaluators.judge.device.sampling import FLUSHES, Samples, take
 from evaluators.measurement import Baseline, Baselines, Latency
 from evaluators.problem import ProblemFacts, TensorFact
 
-COST = Protocol(cost_ms=2.5, error_ms=0.03, spread_ms=0.05, null_ms=2.2)
+COST = Protocol(cost_ms=2.5, error_ms=0.03, spread_ms=0.05, null_ms=2.2, quiet_ms=2.45)
 
 
-def sampled(inside_ms, outside_ms, calls=1, *, clocks=None, jitter=0.01, noise_ms=0.0):
+def sampled(inside_ms, outside_ms, calls=1, *, clocks=None, jitter=0.01, noise_ms=0.0, cost=COST):
     """Twelve samples; `noise_ms`: of a batch, in what the judge's clock says."""
     rng = random.Random(3)
-    samples = Samples(COST, calls)
+    samples = Samples(cost, calls)
     for number in range(12):
         shake = 1 + jitter * rng.uniform(-1, 1)
         noise = noise_ms * rng.uniform(-1, 1)
@@ -143,10 +146,10 @@ def test_the_best_baseline_is_as_exact_as_the_class():
 
 
 def test_where_the_protocols_drift_explains_the_difference_the_slower_clock_counts():
-    samples = sampled(0.017, 0.05, calls=16)
+    samples = sampled(0.017, 0.047, calls=16)
     assert not samples.is_corroborated
     assert not samples.contradiction()
-    assert samples.latency(samples.believed_ms).median_ms == pytest.approx(0.05, rel=0.05)
+    assert samples.latency(samples.believed_ms).median_ms == pytest.approx(0.047, rel=0.05)
     assert sampled(0.017, 0.12, calls=16).contradiction()
 
 
@@ -155,3 +158,81 @@ def test_a_duel_is_given_up_early_only_where_it_is_lost():
     assert is_lost([1.1, 1.2, 1.15, 1.12])
     assert not is_lost([1.1, 0.97, 1.02, 0.99])
     assert not is_lost([0.8, 0.81, 0.8, 0.82])
+
+
+def test_a_machine_that_disturbs_most_batches_leaves_the_clocks_in_agreement():
+    samples = Samples(COST, 16)
+    for number in range(12):
+        late_ms = 0.0 if number % 3 == 0 else 3.0
+        samples.add((0.02 * 16 + COST.quiet_ms + late_ms) / 1e3, [0.02] * 16)
+    assert samples.is_corroborated
+    assert samples.believed_ms is samples.inside_ms
+
+
+def test_a_lie_told_in_most_batches_is_found_all_the_same():
+    samples = Samples(COST, 1)
+    for number in range(12):
+        samples.add((5.0 + COST.cost_ms) / 1e3, [5.0 if number % 3 == 0 else 3.0])
+    assert samples.contradiction()
+
+
+def test_batches_that_scatter_wildly_hide_no_more_than_half_a_millisecond():
+    wild = replace(COST, spread_ms=2.0)
+    assert sampled(0.02, 0.045, calls=16, cost=wild).is_corroborated
+    assert not sampled(0.02, 0.06, calls=16, cost=wild).is_corroborated
+
+
+class LateHost:
+    """A seat whose host needs longer for a call than the device, unless there are more writes before each.
+
+    `hides_ms`: work of each call that its events do not show. As far as sampling asks a bench, this is one, too.
+    """
+
+    def __init__(self, host_ms, hides_ms=0.0):
+        self.host_ms, self.hides_ms = host_ms, hides_ms
+        self.card = self.published = self.talk = self
+        self.most_sets, self.free_bytes, self.call_limit_s, self.outputs = 16, 1 << 30, 0.0, []
+        self.protocols = {
+            (calls, flushes): Protocol(0.35 * calls * flushes + 1, 0.03, 0.02, 1.0, 0.35 * calls * flushes + 1, flushes)
+            for calls in (1, 16)
+            for flushes in FLUSHES
+        }
+        self.asked = []
+
+    def draw(self):
+        return []
+
+    def clocks(self):
+        return Clocks(sm_mhz=1980)
+
+    def verify(self, *_, **__):
+        return None
+
+    def timed(self, sets, *, flushes=1):
+        self.asked.append((len(sets), flushes))
+        device_ms = 0.35 * flushes + 0.02 + self.hides_ms
+        seconds = (1 + len(sets) * max(device_ms, self.host_ms)) / 1e3
+        report = {"inside_ms": [0.02] * len(sets), "host_ms": [self.host_ms] * len(sets)}
+        return Fired([[]] * len(sets), [[]] * len(sets), report, seconds)
+
+
+def test_a_host_that_is_late_is_given_more_time_and_the_events_are_believed():
+    seat = LateHost(host_ms=0.5)
+    samples = take(seat, seat)
+    assert samples.is_corroborated
+    assert samples.protocol.flushes == FLUSHES[-1]
+    assert samples.latency(samples.believed_ms).median_ms == pytest.approx(0.02)
+
+
+def test_a_host_in_time_is_asked_no_more_than_before():
+    seat = LateHost(host_ms=0.2)
+    samples = take(seat, seat)
+    assert samples.is_corroborated
+    assert {flushes for _, flushes in seat.asked} == {1}
+
+
+def test_work_that_hides_is_found_however_much_time_the_host_has():
+    seat = LateHost(host_ms=0.2, hides_ms=0.3)
+    samples = take(seat, seat)
+    assert {flushes for _, flushes in seat.asked} == set(FLUSHES)
+    assert samples.contradiction()

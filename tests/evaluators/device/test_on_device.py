@@ -111,6 +111,17 @@ def test_the_reference_through_the_same_protocol_takes_as_long_as_in_the_judge(j
     assert 0 < evaluation.timing.protocol_error_ms < evaluation.timing.protocol_ms
 
 
+def test_the_references_error_is_of_the_size_that_users_run(judge, problem):
+    """As a library chooses its algorithm by size: here fewer bits for many batch items than for a single one."""
+    rounded = problem.source.replace(
+        "return self.conv_transpose3d(x)",
+        "return self.conv_transpose3d(x.half().float() if len(x) > 1 else x)",
+    )
+    assert rounded != problem.source
+    found, _ = judge.baselines(problem.model_copy(update={"source": rounded}))
+    assert {b.name: b.error > 5e-5 for b in found.measured}["fp32_highest"]
+
+
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on this machine")
 def test_a_device_that_is_not_the_target_is_named(judge, problem):
     evaluation = judge.evaluate(
