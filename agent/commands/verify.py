@@ -1,10 +1,10 @@
 """`agent verify`: judge an exported kernel again and hold it against its card; made for CI.
 
 A regression is a verdict that got worse, other than for want of the card's GPU; a measured time beyond the card's
-interval and `TIME_RATIO`, on a device of the same name and by the same clock; or, with the same toolchain and GPU, an
-estimated bound more than `BOUND_RATIO` above that of the card. Speed that cannot be compared so is said to be not
-compared. What differs without being worse (environment, toolchain, registers, changed code, another reference) is
-named.
+interval and `TIME_RATIO`, on a device of the same name (where the figures are by two clocks, both by the judge's, and
+`LATE_MS` more); or, with the same toolchain and GPU, an estimated bound more than `BOUND_RATIO` above that of the
+card. Speed that cannot be compared so is said to be not compared. What differs without being worse (environment,
+toolchain, registers, changed code, another reference) is named.
 
 Exit codes: 0 holds, 1 regression, 4 nothing got worse but the verdict is unverified.
 
@@ -33,6 +33,7 @@ from runs.verdict_text import verdict_text
 
 BOUND_RATIO = 1.01  # the same code and toolchain give the same bound
 TIME_RATIO = 1.05  # between the two intervals: another sitting has other clocks and temperatures
+LATE_MS = 0.1  # a call, by the judge's clock, where a slow host is late with its launches (one H200)
 _RANK = {"passed": 2, "unverified": 1, "not judged": 0, "failed": 0}
 
 
@@ -118,12 +119,11 @@ def _times(card: Card, evaluation: Evaluation) -> tuple[bool, str]:
         return False, f"measured time: not compared, {who} holds none"
     if old.device != new.device:
         return False, f"measured time: not compared, the card's is of {one_line(old.device, 60)}, here {new.device}"
-    is_beyond = new.latency.p20_ms > TIME_RATIO * old.latency.p80_ms
-    if is_beyond and new.clock != old.clock:
-        words = f"{latency_text(new.latency)} by {new.clock}, the card says {latency_text(old.latency)} by {old.clock}"
-        return False, f"measured time: not compared, {words}"
     words = f"measured time on {new.device}: {latency_text(new.latency)}, the card says {latency_text(old.latency)}"
-    return is_beyond, words
+    if new.clock == old.clock:
+        return new.latency.p20_ms > TIME_RATIO * old.latency.p80_ms, words
+    is_worse = new.outside.p20_ms > TIME_RATIO * old.outside.p80_ms + LATE_MS  # the one clock that both have
+    return is_worse, f"{words}; the one by {new.clock}, the other by {old.clock}"
 
 
 def _bounds(card: Card, evaluation: Evaluation) -> tuple[bool, str]:

@@ -61,8 +61,8 @@ class _Part:
 class DeviceHarness:
     """Runs `forward` as it is.
 
-    In a call with the option `clock` every run of the model lies between two device events, behind `flushes` writes of
-    `flush_mb` that empty the L2 cache and keep the device busy while the host catches up.
+    In a call with the option `clock` every run of the model lies between two device events, behind a write of
+    `flush_mb` that empties the L2 cache and keeps the device busy while the host catches up.
     """
 
     def __init__(self, extensions: "CardExtensions | None" = None) -> None:
@@ -80,7 +80,7 @@ class DeviceHarness:
         self._laps: list[tuple[Any, Any]] = []
         self._host_ms: list[float] = []
         self._clock = time.perf_counter
-        self._scratch, self._flushes = torch.empty(0), 1
+        self._scratch = torch.empty(0)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -90,8 +90,7 @@ class DeviceHarness:
                 yield
                 return
             before, after = self._event(enable_timing=True), self._event(enable_timing=True)
-            for _ in range(self._flushes):
-                self._scratch.zero_()
+            self._scratch.zero_()
             before.record()
             started = self._clock()
             yield
@@ -116,7 +115,6 @@ class DeviceHarness:
         self._launched, self._laps, self._host_ms, self._refused = 0, [], [], {}
         self._operators.forget()
         flush_bytes = int(options.get("flush_mb", 0)) << 20
-        self._flushes = int(options.get("flushes", 1))
         if self._is_clocked and self._scratch.nbytes != flush_bytes:
             self._scratch = torch.empty(flush_bytes, dtype=torch.uint8, device="cuda")
         torch._C._set_deterministic_algorithms(self._is_audited, warn_only=True)  # uninitialised memory reads as NaN

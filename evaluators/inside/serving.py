@@ -167,7 +167,7 @@ class _Session:
         is_sampled = "sample" in request.get("options", {})  # then the harness itself refers to what was sampled
         kept = [False] * len(outputs) if is_sampled else is_kept(outputs)
         described = [self._describe(output, kept=is_one) for output, is_one in zip(outputs[:16], kept, strict=False)]
-        self._write_out(outputs, self._regions(request["outputs"]))
+        self._write_out(outputs, request["outputs"])
         plain = [output for output in outputs if type(output) is torch.Tensor]
         self._kept.append(plain)
         report, data = self._harness.report(plain)
@@ -181,9 +181,7 @@ class _Session:
 
     def calls(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
         """Run `forward` on several sets of inputs, one after another; each output goes out before the next call."""
-        sets = [
-            ([self._input(spec) for spec in each["inputs"]], self._regions(each["outputs"])) for each in request["sets"]
-        ]
+        sets = [([self._input(spec) for spec in each["inputs"]], each["outputs"]) for each in request["sets"]]
         self._harness.begin(request.get("options", {}))
         described = []
         for self._inputs, regions in sets:
@@ -197,7 +195,7 @@ class _Session:
 
     def reread(self, request: Message, payload: bytes) -> tuple[Message, bytes]:
         """Write the outputs of an earlier call out again."""
-        self._write_out(self._kept[request["call"]], self._regions(request["outputs"]))
+        self._write_out(self._kept[request["call"]], request["outputs"])
         self._memory.settle()
         return {"did": "reread"}, b""
 
@@ -245,16 +243,12 @@ class _Session:
             sparse[item["index"]] = self._view(part)
         return sparse
 
-    def _regions(self, specs: list[Message]) -> list[torch.Tensor]:
-        """Where outputs go; in a batch they are looked up before its calls, since that takes as long as a launch."""
-        return [self._view(spec) for spec in specs]
-
-    def _write_out(self, outputs: list[torch.Tensor], regions: list[torch.Tensor]) -> None:
+    def _write_out(self, outputs: list[torch.Tensor], regions: list[Message]) -> None:
         for output, region in zip(outputs, regions, strict=False):
             if type(output) is not torch.Tensor or output.device.type != self._memory.device_type:
                 continue
-            if output.dtype == region.dtype and output.shape == region.shape and output.numel():
-                region.copy_(output)
+            if _dtype(output) == region["dtype"] and list(output.shape) == region["shape"] and output.numel():
+                self._view(region).copy_(output)
 
     def _describe(self, output: Any, *, kept: bool) -> Message:
         if type(output) is not torch.Tensor:

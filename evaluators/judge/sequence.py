@@ -71,7 +71,8 @@ def same_again(inputs: list[Any], rng: random.Random) -> list[Any]:
 def _rearranged(order: Callable[[torch.Tensor, random.Random], torch.Tensor]) -> Reweigh:
     """A change that keeps every sum, shape and address: a hash of less than all values misses it.
 
-    A few are tried for one that leaves the rounded sum as it was, which may be the key of a cache.
+    Some are tried for one that leaves the rounded sum as it was, in the order in which torch adds here and on a GPU
+    that is in use: it may be the key of a cache.
     """
 
     def rearranged(weights: Weights, rng: random.Random) -> Weights:
@@ -79,12 +80,19 @@ def _rearranged(order: Callable[[torch.Tensor, random.Random], torch.Tensor]) ->
         for value in changed.values():
             if value.is_floating_point() and value.numel() > 1:
                 flat = value.clone().view(-1)
-                tries = (order(flat.clone(), rng) for _ in range(_ORDERS_TRIED))
-                found = next((tried for tried in tries if tried.sum() == flat.sum()), None)
-                value.copy_((order(flat.clone(), rng) if found is None else found).view_as(value))
+                tries = [order(flat.clone(), rng) for _ in range(_ORDERS_TRIED)]
+                tries = [tried for tried in tries if not torch.equal(tried, flat)] or tries
+                kept = (tried for tried in tries if _sums(tried) == _sums(flat))
+                value.copy_(next(kept, tries[0]).view_as(value))
         return changed
 
     return rearranged
+
+
+def _sums(flat: torch.Tensor) -> list[float]:
+    has_gpu: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    places = ("cpu", "cuda") if has_gpu else ("cpu",)
+    return [float(flat.to(place).sum()) for place in places]
 
 
 def _swapped(flat: torch.Tensor, rng: random.Random) -> torch.Tensor:

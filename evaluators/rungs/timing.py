@@ -52,6 +52,8 @@ def _timed(task: Task, bench: Bench) -> Findings:
     except IncumbentFailed as fault:
         said = f"the best so far failed when it was run again, so there was no duel: {fault}"
         duel, checks = None, (*checks, Check(name="duel", status="not_checked", detail=said))
+    if said := samples.contradiction():  # in the duel's batches
+        return replace(failed(CHECK, Failure("untrustworthy_timing", said)), timing=timing)
     return Findings(
         checks=checks,
         timing=timing,
@@ -108,7 +110,7 @@ def _duel(task: Task, bench: Bench, samples: Samples) -> Duel | None:
     mine = samples.latency(samples.believed_ms).median_ms
     if incumbent is None or incumbent.candidate.id == task.candidate.id or mine > CLEAR_RATIO * incumbent.latency_ms:
         return None
-    theirs = seated(bench, incumbent.candidate, incumbent.latency_ms, flushes=samples.protocol.flushes)
+    theirs = seated(bench, incumbent.candidate, incumbent.latency_ms)
     rounds = CLEAR_ROUNDS if mine * CLEAR_RATIO < incumbent.latency_ms else ROUNDS
     return fight(bench, (bench.seat(task.candidate), samples), theirs, incumbent.candidate.id, rounds=rounds)
 

@@ -163,6 +163,6 @@ class Seat:
             raise Wrong("inputs_unchanged", "rejected", said)
         return fired
 
-    def timed(self, sets: Sequence[Sequence[Any]], *, flushes: int = 1) -> Fired:
-        """One batch whose time counts; before every call the host may run ahead by so many writes."""
-        return self.run(sets, options={"clock": True, "flush_mb": self._card.flush_mb, "flushes": flushes})
+    def timed(self, sets: Sequence[Sequence[Any]]) -> Fired:
+        """One batch whose time counts."""
+        return self.run(sets, options={"clock": True, "flush_mb": self._card.flush_mb})

@@ -70,10 +70,10 @@ def duel_of(ratios: Sequence[float], incumbent_id: str) -> Duel:
     )
 
 
-def seated(bench: Bench, candidate: Candidate, latency_ms: float, *, flushes: int) -> tuple[Seat, Samples]:
-    """The incumbent, compiled and warm; `flushes` as of its challenger. Raises IncumbentFailed."""
+def seated(bench: Bench, candidate: Candidate, latency_ms: float) -> tuple[Seat, Samples]:
+    """The incumbent, compiled and warm. Raises IncumbentFailed."""
     calls = calls_for(bench, latency_ms)
-    theirs = Samples(protocol_of(bench, calls, flushes), calls)
+    theirs = Samples(protocol_of(bench, calls), calls)
     try:
         seat = bench.seat(candidate)
         seat.sit()

@@ -30,7 +30,7 @@ class Protocol:
     """Cost of one batch in ms: the median, how well it is known, how batches scatter, and that of the null candidate.
 
     error_ms: half the 95 % interval of the median. spread_ms: half the distance of the outer quintiles; quiet_ms: the
-    lower of them. flushes: writes before every call, during which the host runs ahead.
+    lower of them.
     """
 
     cost_ms: float
@@ -38,34 +38,21 @@ class Protocol:
     spread_ms: float
     null_ms: float
     quiet_ms: float
-    flushes: int = 1
 
 
-def protocol_of(bench: Bench, calls: int, flushes: int = 1) -> Protocol:
+def protocol_of(bench: Bench, calls: int) -> Protocol:
     """The cost of a batch of so many calls."""
-    known, key = bench.published.protocols, (calls, flushes)
-    if key not in known:
+    known = bench.published.protocols
+    if calls not in known:
         with bench.trusted(_reference(bench)) as seat:
             seat.sit()
-            costs = until_known(_costs(bench, seat, *key))
+            costs = until_known(_costs(bench, seat, calls))
         with bench.trusted(_null(bench.published.outputs)) as seat:
             seat.sit(is_null=True)
-            null_ms = float(np.median(list(islice(_costs(bench, seat, *key), LEAST_SAMPLES))))
-        known[key] = protocol_from(costs, null_ms, flushes)
-    return known[key]
-
-
-def protocol_from(costs: list[float], null_ms: float, flushes: int = 1) -> Protocol:
-    """What batches of the reference cost, put together."""
-    low, cost, high = (float(value) for value in np.percentile(costs, [20, 50, 80]))
-    return Protocol(
-        cost_ms=cost,
-        error_ms=half_interval_ms(costs),
-        spread_ms=(high - low) / 2,
-        null_ms=null_ms,
-        quiet_ms=low,
-        flushes=flushes,
-    )
+            null = np.median(list(islice(_costs(bench, seat, calls), LEAST_SAMPLES)))
+        low, cost, high = np.percentile(costs, [20, 50, 80])
+        known[calls] = Protocol(float(cost), half_interval_ms(costs), float(high - low) / 2, float(null), float(low))
+    return known[calls]
 
 
 def until_known(costs: Iterator[float]) -> list[float]:
@@ -77,13 +64,13 @@ def until_known(costs: Iterator[float]) -> list[float]:
     return taken
 
 
-def _costs(bench: Bench, seat: Seat, calls: int, flushes: int) -> Iterator[float]:
+def _costs(bench: Bench, seat: Seat, calls: int) -> Iterator[float]:
     """What the judge's clock says beyond the device events of the calls, ms a batch, without end."""
     sets = [bench.published.draw() for _ in range(calls)]
     for _ in range(_WARM):
-        seat.timed(sets, flushes=flushes)
+        seat.timed(sets)
     while True:
-        batch = seat.timed(sets, flushes=flushes)
+        batch = seat.timed(sets)
         yield 1e3 * batch.seconds - sum(batch.inside_ms)
 
 

@@ -46,7 +46,7 @@ class Published:
         self.model = model.cuda()
         self.double = copy.deepcopy(self.model).double()
         self.tolerance = tolerance
-        self.protocols: dict[tuple[int, int], Protocol] = {}  # by calls of a batch and writes before each
+        self.protocols: dict[int, Protocol] = {}  # by calls in a batch, as far as they were calibrated
 
     @property
     def init_literal(self) -> str:

@@ -1,11 +1,10 @@
 """Samples of a candidate's time until the median is known well enough, each one verified, two clocks side by side.
 
 A figure from device events inside the candidate's process counts only where the judge's own clock, less the protocol's
-cost, says the same; quiet batches are compared, since a busy machine can only make work seem longer. Where the clocks
-differ, the host may have been late with the launches of a short kernel: everything is sampled anew with more time for
-it, which changes nothing for work that hides. Where they still differ by no more than the protocol's cost drifts, the
-clock that says more counts; beyond that neither does.
-Limits: one candidate; work that hides less than `_SLACK` of the time or `_SLACK_MS` of a batch is not seen.
+cost, says the same. The lower quintiles are compared: a busy machine makes work seem longer, never shorter. Where they
+differ by no more than that cost drifts, the clock that says more counts; beyond that neither does.
+Limits: one candidate; work that hides less than `_SLACK` of the time or `_SLACK_MS` of a batch, three times that where
+batches scatter, is not seen, nor what another stream does while the cache is overwritten.
 """
 
 import time
@@ -27,13 +26,12 @@ SHORT_MS = 6.0  # a batch should take that long: candidates' costs differ from t
 RELATIVE_ERROR = 0.01  # of the median that counts, at which sampling stops
 LEAST_SAMPLES, MOST_SAMPLES = 7, 60
 BUDGET_S = 3.0
-FLUSHES = (1, 3)  # writes before every call: a slow host takes as long for a short call as the device for one of them
-_APART_SAMPLES = 14  # say whether the clocks differ, where there is another try
 CALL_LIMIT_S = 20.0  # of a batch; everything is compiled by then
 _SLACK = 0.1  # of the time, by which the two clocks may differ
-_SLACK_MS = 0.25  # per batch; up to as much again where batches scatter
+_SLACK_MS = 0.25  # per batch; up to twice as much again where batches scatter
 _CONFIRMING = 0.25  # of that difference, what the judge's own median may be off by
 _DRIFT = 0.08  # of the protocol's cost: 7.0 to 7.6 ms within seconds, in batches that leave the card idle (one H100)
+_TOO_SHORT = 4  # times as many calls make a batch worth sampling anew
 _STRICT_EVERY = 4
 _LEAK_BYTES = 512 << 20
 _SLOW_CLOCK = 0.8  # of the highest clock seen: a sample taken below was throttled
@@ -116,47 +114,50 @@ class Samples:
 
     @property
     def _difference_ms(self) -> float:
-        """Of a quiet batch's time less a quiet batch's cost, and of what the events say."""
-        quieter = (self.protocol.cost_ms - self.protocol.quiet_ms) / self.calls
-        return abs(float(np.percentile(self.outside_ms, 20)) + quieter - median(self.inside_ms))
+        return abs(self._quiet_outside_ms - self._quiet_ms(self.inside_ms))
 
     @property
     def _slack_ms(self) -> float:
-        longer = max(median(self.inside_ms), median(self.outside_ms))
-        return max(_SLACK * longer, (_SLACK_MS + min(2 * self.protocol.spread_ms, _SLACK_MS)) / self.calls)
+        longer = max(self._quiet_outside_ms, self._quiet_ms(self.inside_ms))
+        return max(_SLACK * longer, (_SLACK_MS + 2 * min(self.protocol.spread_ms, _SLACK_MS)) / self.calls)
+
+    @property
+    def _quiet_outside_ms(self) -> float:
+        """A quiet batch by the judge's clock, less what a quiet batch of the reference costs; ms a call."""
+        beyond_quiet = self.protocol.cost_ms - self.protocol.quiet_ms
+        return self._quiet_ms(self.outside_ms) + beyond_quiet / self.calls
+
+    def _quiet_ms(self, values: Sequence[float]) -> float:
+        """The lower quintile of the samples kept: no lie in the other four moves it, no median is below it."""
+        return float(np.percentile([values[i] for i in self.kept] or values, 20))
 
 
 def take(bench: Bench, seat: Seat) -> Samples:
     """Sample one seated candidate. Raises Wrong where a timed call is wrong."""
     seat.talk.call_limit_s = CALL_LIMIT_S
     calls = calls_for(bench, _latency_ms(bench, seat))
-    for flushes in FLUSHES:
-        samples = Samples(protocol_of(bench, calls, flushes), calls)
-        _sample(bench, seat, samples, may_give_up=flushes != FLUSHES[-1])
-        if samples.is_corroborated:
-            break
-    return samples
+    samples = _sampled(bench, seat, calls)
+    longer = calls_for(bench, samples.latency(samples.believed_ms).median_ms)
+    # slow in the first calls only: of a batch that short too little would be seen
+    return samples if longer < _TOO_SHORT * calls else _sampled(bench, seat, longer)
 
 
-def _sample(bench: Bench, seat: Seat, samples: Samples, *, may_give_up: bool) -> None:
-    """Until the median is known, the time is up, or (if it may) the clocks are seen to differ."""
-    calls = samples.calls
+def _sampled(bench: Bench, seat: Seat, calls: int) -> Samples:
+    samples = Samples(protocol_of(bench, calls), calls)
     deadline = time.monotonic() + BUDGET_S
     one(bench, seat, samples, [bench.published.draw() for _ in range(calls)])
     free_bytes = bench.card.free_bytes
     while len(samples.outside_ms) < MOST_SAMPLES and not samples.is_known():
-        taken = len(samples.outside_ms)
-        if taken >= LEAST_SAMPLES and time.monotonic() > deadline:
-            break
-        if may_give_up and taken >= _APART_SAMPLES and not samples.is_corroborated:
+        if time.monotonic() > deadline and len(samples.outside_ms) >= LEAST_SAMPLES:
             break
         one(bench, seat, samples, [bench.published.draw() for _ in range(calls)])
     _require_no_leak(bench, free_bytes, calls * (len(samples.outside_ms) - 1))
+    return samples
 
 
 def one(bench: Bench, seat: Seat, samples: Samples, sets: Sequence[Sequence[Any]]) -> None:
     """One batch: timed, then verified, every fourth one (and the first) against float64."""
-    fired = seat.timed(sets, flushes=samples.protocol.flushes)
+    fired = seat.timed(sets)
     clocks = bench.card.clocks()
     samples.clock_mhz.append(clocks.sm_mhz)
     samples.slowed.append(bool(clocks.slowed_by))
