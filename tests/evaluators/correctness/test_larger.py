@@ -122,9 +122,10 @@ def test_sizes_that_stand_in_the_model_stay():
     own = FRINGE_CUT_OFF.replace("(in_channels, out_channels, 3", "(24, 40, 3").replace("[24, 40]", "[9, 10]")
     reference = Reference(Problem(key="t", title="", source=own))
     larger = larger_of(reference, INTERPRETED)
-    tried = [geometry for axis in larger.axes if (geometry := larger.in_one(axis))]
+    # of the drawn sizes some are small enough for all at once
+    tried = [geometry for axis in larger.axes if (geometry := larger.in_one(axis))] or [larger.whole]
     shapes = [geometry.draw(0)[0].shape for geometry in (*tried, geometries_of(reference).reduced)]
-    assert tried and all(shape[1] == 24 for shape in shapes)
+    assert all(shape[1] == 24 for shape in shapes)
 
 
 @pytest.mark.timeout(60)
