@@ -12,7 +12,7 @@ cannot, 4 unverified.
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -50,9 +50,8 @@ from agent.options import (
     TuneOption,
 )
 from agent.review_cli import review_verbs
+from agent.usage import WRONG_USAGE, tell
 
-# click's UsageError; typer brings a click of its own in some versions and imports it in others
-_WRONG_USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 app = typer.Typer(
     name="agent",
     help="Propose, compile, judge and keep faster GPU kernels for a PyTorch reference module.",
@@ -277,11 +276,8 @@ def main() -> None:
 
     try:
         code = app(standalone_mode=False)
-    except _WRONG_USAGE as error:
-        error.show()
-        if "--resume" in sys.argv[2:] and sys.argv[1:2] == ["optimize"]:
-            print("to go on with a run: agent resume RUN, or agent resume last", file=sys.stderr)
-        _end(type(error).__name__, error.format_message(), 2)
+    except WRONG_USAGE as error:
+        _end(type(error).__name__, tell(error), 2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

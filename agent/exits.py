@@ -56,12 +56,12 @@ def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[s
     look = f"look at it: agent show {directory.id}, or open {directory.path / 'report.html'}"
     if reason == "interrupted" or reason.startswith(STOPPED):
         look += f"; go on: agent resume {directory.id}"
-    elif option := next((option for begins, option in MORE.items() if reason.startswith(begins)), None):
+    elif option := more_of(reason):
         look += f"; go on: agent resume {directory.id} {option} N"
     made = "1 attempt" if len(state.attempts) == 1 else f"{len(state.attempts)} attempts"
     words = [f"{ended_text(reason)}; {made}, {usage_text(state.usage)}"]
     if best is None or best.evaluation is None:
-        return [*words, f"no kernel found: {_why_none(state.attempts)}", look]
+        return [*words, f"no kernel found: {_why_none(state)}", look]
     open_ = [check.name for check in best.evaluation.checks if check.status == "not_checked"]
     return [
         *words,
@@ -192,8 +192,15 @@ def _floor_summary(directory: RunDirectory) -> dict[str, Any] | None:
     return {"kind": "estimated", "bytes_ms": roof.memory_ms, "flop_ms": flop_ms, "limiter": roof.limiter}
 
 
-def _why_none(attempts: tuple[Attempt, ...]) -> str:
-    if not attempts:
+def more_of(reason: str) -> str | None:
+    """The option that lets a run go on which ended for this reason, if one does."""
+    return next((option for begins, option in MORE.items() if reason.startswith(begins)), None)
+
+
+def _why_none(state: RunState) -> str:
+    if state.pending is not None:
+        return f"attempt {state.pending.number} was interrupted; it has its reply and is judged when the run goes on"
+    if not state.attempts:
         return "no attempt was made"
-    reasons = [attempt.reply_problem or attempt.reason for attempt in attempts]
+    reasons = [attempt.reply_problem or attempt.reason for attempt in state.attempts]
     return "; ".join(dict.fromkeys(reasons))

@@ -4,6 +4,7 @@ Every file is written beside its name and moved into place, so a reader never se
 folds of the journal; what is shown of them is show.py, what leaves the house is export.py.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -228,7 +229,8 @@ def _put(path: Path, text: str, *, is_awaited: bool) -> None:
 
 
 def _not_written(path: Path, error: OSError, option: str = "--runs-dir") -> RecordNotWritten:
-    return RecordNotWritten(f"cannot write {path}: {error.strerror}; free space or choose another {option}")
+    remedy = "free space or choose" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose"
+    return RecordNotWritten(f"cannot write {path}: {error.strerror}; {remedy} another {option}")
 
 
 def _fsync_directory(path: Path) -> None:

@@ -99,7 +99,7 @@ class Sitting:
 
 
 def main() -> int:
-    """Work through the problems; the table is printed whatever ends it. 130 where it was cut off."""
+    """Work through the problems; the table is printed whatever ends it. 130 where it was cut off, 1 without a run."""
     options = arguments()
     options.directory.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -126,7 +126,7 @@ def main() -> int:
         text = table(sittings)
         print(f"\n{text}", flush=True)
         (options.directory / "table.md").write_text(text + "\n")
-    return 0
+    return 0 if sittings and all(sitting.state for sitting in sittings) else 1
 
 
 def arguments() -> argparse.Namespace:

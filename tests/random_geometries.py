@@ -187,8 +187,8 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=10, help="problems to draw; default: 10")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
     parser.add_argument("--directory", type=Path, help="where the problem files go")
     parser.add_argument("--judge", metavar="GPU", help="judge the families' first kernels for this GPU")
     return parser.parse_args()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.budget import exhausted
 from agent.commands.source_text import reply_text
-from agent.exits import code_of
+from agent.exits import code_of, more_of
 from agent.loop import Loop
 from agent.opening import begin, planner_for, remember
 from agent.proposers import Proposal
@@ -112,7 +112,7 @@ def _refuse_unless_open(record: Record) -> None:
         raise UsageError(f"attempt {state.pending.number} has its reply and waits: agent evaluate --pending {run}")
     reason = exhausted(_budget(record.directory, record), state, elapsed_s=state.seconds)
     if reason is not None:
-        raise UsageError(f"{run}: {reason}; give it more: agent resume {run} --max-attempts N")
+        raise UsageError(f"{run}: {reason}; give it more: agent resume {run} {more_of(reason)} N")
 
 
 def _budget(directory: RunDirectory, record: Record) -> Budget:

@@ -38,6 +38,8 @@ def _numbers(directory: RunDirectory, first: int | None, second: int | None) -> 
     if first is not None and second is not None:
         return first, second
     best = directory.state().best
+    if not directory.state().attempts:
+        raise UsageError(f"{directory.id} has no attempt yet, so there is nothing to compare")
     if first is None and best is None:
         raise UsageError(f"{directory.id} has no best to compare; name two attempts: agent diff {directory.id} A B")
     attempt = _attempt(directory, first) if first is not None else best

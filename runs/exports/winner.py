@@ -73,6 +73,8 @@ def standing(winner: Winner) -> str:
 def _attempt(directory: RunDirectory, number: int | None) -> Attempt:
     state = directory.state()
     if number is None:
+        if not state.attempts:
+            raise UsageError(f"{directory.id} has no attempt yet, so there is nothing to export")
         if state.best is None:
             raise UsageError(f"{directory.id} has no best kernel to export; name one: --attempt N")
         return state.best

@@ -154,6 +154,15 @@ def test_the_end_of_a_run_says_how_it_goes_on(recorded):
     assert said("nothing left to propose: every kernel was tried") == ""
 
 
+def test_a_run_without_an_attempt_has_nothing_to_export_or_compare(recorded):
+    (recorded.path / "journal.jsonl").write_text("")
+    for verb in ("export", "diff"):
+        done = agent(recorded, verb, recorded.id)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert f"error: {recorded.id} has no attempt yet, so there is nothing to" in done.stderr
+    assert "no kernel found: no attempt was made" in final_words(recorded, recorded.state(), "time used up (0 of 0 s)")
+
+
 def test_the_end_of_a_run_names_what_this_machine_could_not_verify(recorded):
     state = recorded.state()
     other = next(a for a in state.attempts if a.evaluation and a.reused_from is None and a.number != state.best.number)

@@ -89,8 +89,11 @@ def _single_call(forward: ast.FunctionDef) -> tuple[str, str]:
         ]:
             if arguments == [owner, used]:
                 return layer, used
+    found = forward.body[-1]
+    code = " ".join(ast.unparse(found).split())
     raise NothingToPropose(
-        "the reference's forward is not one call of one layer; the playbook writes single operators, give a --model"
+        f"line {found.lineno} of the reference, `{code[:80]}`: of a convolution the playbook writes one call of its "
+        "layer on the input, and nothing beside it; give a --model"
     )
 
 
