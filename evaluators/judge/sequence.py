@@ -17,10 +17,12 @@ from evaluators.problem import Tolerance
 SLOW_CALL_S = 0.15  # then the sequence is shared out: eleven calls of a tiled product over 75 taps took 11 s
 OWN_STEPS = 4  # random ones; these stay on the problem's own hyperparameters whatever they cost
 _ORDERS_TRIED = 64  # of three swaps one changes the last bits of a sum of a thousand values, of ten shuffles nine do
+_VALUES_MOVED = 2_000_000  # by all tries; of an embedding of ten million a single one is made
 MOST_CONFIGURATIONS = 63  # beside the first; in random order, so that none is safe at the end of a list
 Change = Callable[[list[Any], random.Random], list[Any]]
 Weights = dict[str, torch.Tensor]
 Reweigh = Callable[[Weights, random.Random], Weights]
+Order = Callable[[torch.Tensor, random.Random], torch.Tensor]  # rearranges one dimension
 
 
 @dataclass(frozen=True)
@@ -68,25 +70,32 @@ def same_again(inputs: list[Any], rng: random.Random) -> list[Any]:
     return inputs
 
 
-def _rearranged(order: Callable[[torch.Tensor, random.Random], torch.Tensor]) -> Reweigh:
-    """A change that keeps every sum, shape and address: a hash of less than all values misses it.
-
-    Some are tried for one that leaves the rounded sum as it was, in the order in which torch adds here and on a GPU
-    that is in use: it may be the key of a cache.
-    """
+def _rearranged(order: Order) -> Reweigh:
+    """A change that keeps every sum, shape and address: a hash of less than all values misses it."""
 
     def rearranged(weights: Weights, rng: random.Random) -> Weights:
         changed = {name: value.clone() for name, value in weights.items()}
         for value in changed.values():
             if value.is_floating_point() and value.numel() > 1:
-                flat = value.clone().view(-1)
-                tries = [order(flat.clone(), rng) for _ in range(_ORDERS_TRIED)]
-                tries = [tried for tried in tries if not torch.equal(tried, flat)] or tries
-                kept = (tried for tried in tries if _sums(tried) == _sums(flat))
-                value.copy_(next(kept, tries[0]).view_as(value))
+                value.copy_(_with_the_same_sum(value.reshape(-1), order, rng).view_as(value))
         return changed
 
     return rearranged
+
+
+def _with_the_same_sum(flat: torch.Tensor, order: Order, rng: random.Random) -> torch.Tensor:
+    """Another order, if a few tries find one, whose rounded sum is as it was: it may be the key of a cache.
+
+    Rounded in the order in which torch adds here, and on a GPU that is in use.
+    """
+    sums, found = _sums(flat), flat
+    for _ in range(max(1, min(_ORDERS_TRIED, _VALUES_MOVED // len(flat)))):
+        tried = order(flat.clone(), rng)
+        if not torch.equal(tried, flat):
+            found = tried
+            if _sums(found) == sums:
+                break
+    return found
 
 
 def _sums(flat: torch.Tensor) -> list[float]:
