@@ -178,14 +178,14 @@ def verify(sitting: Sitting, ends_at: float, options: argparse.Namespace) -> Non
 
 
 def verdict_of(code: int, said: str) -> str:
-    """What `agent verify --json` found: holds, with its own time; what got worse; or why there is nothing."""
+    """What `agent verify --json` found: holds, with its own time and clock; what got worse; or why there is nothing."""
     try:
         found = json.loads(said)
         evaluation = evaluation_adapter.validate_python(found["evaluation"])
     except (ValueError, KeyError):
         return f"nothing: exit code {code}"
     timing = timing_of(evaluation)
-    took = f", {timing.latency.median_ms:.4g} ms" if timing else ""
+    took = f", {timing.latency.median_ms:.4g} ms by {timing.clock}" if timing else ""
     if found["regressions"]:
         return f"REGRESSION: {'; '.join(found['regressions'])[:200]}"
     return f"holds{took}" if code == 0 else f"{evaluation.verdict}, exit code {code}"

@@ -18,6 +18,8 @@ from runs.table import table
 from runs.terminal import coloured_difference, has_colour
 from runs.verdict_text import verdict_text
 
+NAME_CHARS = 100  # a kernel and the profiler's name of a metric
+
 
 def diff(run: str, named: tuple[int | None, int | None], *, runs_dir: Path | None, as_json: bool) -> None:
     """Print the comparison of two attempts; of one with its parent; of the best with its parent."""
@@ -80,18 +82,20 @@ def _heads(directory: RunDirectory, numbers: tuple[int, int]) -> list[str]:
 def _table(changed: list[Change]) -> list[str]:
     if not changed:
         return ["no figure that both have differs"]
+    judged_first = sorted(changed, key=lambda change: not change.after.better)  # where a direction is better; stable
     rows = [
         (
-            one_line(change.after.name, 60),
+            one_line(change.after.name, NAME_CHARS),
             change.before.text,
             change.after.text,
+            change.after.unit or "-",
             change.percent or "-",
             change.direction or "-",
             change.after.source,
         )
-        for change in changed
+        for change in judged_first
     ]
-    return table(("figure", "before", "after", "change", "is", "origin"), rows).split("\n")
+    return table(("figure", "before", "after", "unit", "change", "is", "origin"), rows).split("\n")
 
 
 def _as_json(run: str, numbers: tuple[int, int], changed: list[Change], lines: list[str]) -> dict[str, Any]:

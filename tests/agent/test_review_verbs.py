@@ -48,6 +48,20 @@ def test_diff_says_what_changed_in_code_and_figures(recorded):
     assert alone.returncode == 2 and "built on nothing earlier" in alone.stderr
 
 
+def test_the_figures_of_a_difference_have_units_and_what_can_be_better_comes_first():
+    """Of the run that the documents show, which was measured."""
+    command = [sys.executable, "-m", "agent", "diff", "convt3d-68-on-an-h100", "1", "3", "--runs-dir", "examples"]
+    lines = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("figure "))
+    rows = [line.split() for line in lines[head + 1 : lines.index("", head)]]
+    assert lines[head].split() == ["figure", "before", "after", "unit", "change", "is", "origin"]
+    units = {row[0]: row[3] for row in rows if len(row) > 3}
+    assert (units["time_ms"], units["shared_memory"], units["speedup_over_eager"]) == ("ms", "bytes", "x")
+    directions = [row[-2] for row in rows]
+    assert directions == sorted(directions, key="-".__eq__) and "worse" in directions and "-" in directions
+    assert len({" ".join(row[:2]) for row in rows}) == len(rows), "every name is whole"
+
+
 def test_stats_counts_what_the_journal_says(recorded):
     found = json.loads(agent(recorded, "stats", "--json").stdout)
     assert found["verdicts"] == {"failed": 1, "passed": 2, "none": 1}
