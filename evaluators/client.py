@@ -89,8 +89,7 @@ class JudgeClient:
 
     def facts(self, problem: Problem) -> ProblemFacts:
         """Shapes, FLOP, bytes and linter warnings of a problem. Raises BadProblem where it does not load or run."""
-        request = {"op": "facts", "problem": problem.model_dump(mode="json")}
-        return ProblemFacts.model_validate(self._ask_twice(request, lambda name: None)["facts"])
+        return ProblemFacts.model_validate(self._ask_about("facts", problem)["facts"])
 
     def evaluate(
         self,
@@ -131,8 +130,7 @@ class JudgeClient:
 
     def baselines(self, problem: Problem) -> tuple[Baselines, dict[str, str]]:
         """The library at its settings on this machine's GPU, and what figures depend on. Raises MachineError."""
-        request = {"op": "baselines", "problem": problem.model_dump(mode="json")}
-        answer = self._ask_twice(request, lambda name: None)
+        answer = self._ask_about("baselines", problem)
         return Baselines.model_validate(answer["baselines"]), dict(answer["environment"])
 
     def device_report(self) -> DeviceReport:
@@ -174,6 +172,15 @@ class JudgeClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _ask_about(self, operation: str, problem: Problem) -> dict[str, Any]:
+        """Of the problem alone: where the judge dies of it, that is the reference's doing."""
+        try:
+            return self._ask_twice({"op": operation, "problem": problem.model_dump(mode="json")}, lambda name: None)
+        except errors.JudgeDied as death:
+            where = problem.path or problem.key
+            words = f"the judge's process ended twice while this reference ran in it: {death}"
+            raise errors.JudgeDied(f"{where}: {words}") from None
 
     def _ask_twice(self, request: dict[str, Any], announce: Callable[[str], None]) -> dict[str, Any]:
         try:
@@ -238,6 +245,7 @@ class JudgeClient:
             and "KEY" not in name
             and "TOKEN" not in name
         }
+        environment["TMPDIR"] = tempfile.gettempdir()  # one that exists: the compilers' tools look for no other
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "evaluators.judge", *self._arguments, str(os.getpid())],
             stdin=subprocess.PIPE,

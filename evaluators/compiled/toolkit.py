@@ -28,9 +28,12 @@ def tool(name: str) -> Path:
 
 def run_tool(name: str, *arguments: str) -> str:
     """Standard output of one tool; raises `subprocess.SubprocessError` where it fails or takes too long."""
-    done = subprocess.run(
-        [str(tool(name)), *arguments], capture_output=True, text=True, check=True, timeout=TOOL_TIMEOUT_S
-    )
+    command = [str(tool(name)), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TOOL_TIMEOUT_S)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        last = said[-1] if said else "it said nothing"
+        raise subprocess.SubprocessError(f"{name} ended with exit status {done.returncode}: {last}")
     return done.stdout
 
 

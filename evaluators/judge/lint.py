@@ -102,7 +102,7 @@ def changed_state(problem: Problem, run: MetaRun) -> Iterator[str]:
 
 
 def uninformative_output(problem: Problem, run: MetaRun) -> Iterator[str]:
-    """Outputs that zeros or a constant would match within the customary tolerance. Runs the reference, where small."""
+    """Outputs that zeros, a constant or anything would match. Runs the reference, where small."""
     if run.failure or not _is_small(run):
         return
     try:
@@ -110,9 +110,13 @@ def uninformative_output(problem: Problem, run: MetaRun) -> Iterator[str]:
     except Exception as error:  # noqa: BLE001 - the reference is the user's code and may raise anything
         yield f"the reference does not run on this machine's CPU: {one_line(error, problem.path or problem.key)}"
         return
+    blank = [output.numel() > 0 and bool(output.isnan().all()) for output in outputs]
     for number, output in enumerate(outputs):
         values = output.double().flatten()
-        if values.numel() and values.abs().max() < _ABSOLUTE_TOLERANCE:
+        if blank[number]:
+            what = DOES_NOT_RUN if all(blank) else ""
+            yield f"{what}every element of output{number} is NaN, so nothing can be compared: change get_inputs"
+        elif values.numel() and values.abs().max() < _ABSOLUTE_TOLERANCE:
             yield f"every element of output{number} is below {_ABSOLUTE_TOLERANCE:g}: an absolute tolerance takes zeros"
         elif values.numel() > 1 and (values.max() - values.min()) == 0:
             yield f"output{number} is the constant {values[0].item():g}: a kernel that only writes it passes"

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from evaluators.judge.device.card import Card
 
 _LOADING_S = 60  # the largest built-in reference takes under a second
+_AGAIN_S = 5  # after it, where the reference itself caught the first word
 
 
 def run(fork_servers: Zygotes, *, is_warm: bool, device: str = "auto") -> None:
@@ -199,18 +200,26 @@ def reference_of(problem: Problem) -> Reference:
         return Reference(problem)
 
 
+class _TooLong(BaseException):
+    """Time is up. No Exception: what runs a reference to see whether it fails must not take it for its answer."""
+
+
 @contextmanager
 def _loading(problem: Problem) -> Iterator[None]:
-    """A reference that hangs at import or in its first call is a bad problem, not a stuck judge."""
+    """A reference that hangs or leaves at import or in its first calls is a bad problem, not a stuck judge."""
 
     def too_long(signum: int, frame: FrameType | None) -> None:
-        where = problem.path or problem.key
-        raise BadProblem(f"{where}: loading and running the reference did not end within {_LOADING_S} s")
+        raise _TooLong
 
+    where = problem.path or problem.key
     before = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(_LOADING_S)
+    signal.setitimer(signal.ITIMER_REAL, _LOADING_S, _AGAIN_S)
     try:
         yield
+    except _TooLong:
+        raise BadProblem(f"{where}: loading and running the reference did not end within {_LOADING_S} s") from None
+    except SystemExit as end:
+        raise BadProblem(f"{where}: the reference ends its process, sys.exit({end.code!r})") from None
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

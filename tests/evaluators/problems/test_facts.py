@@ -162,6 +162,7 @@ def test_a_reference_that_only_meta_tensors_accept():
         ("    def forward(self, x):\n        return x.mul_(2)\n", "changes input0 (mul_)"),
         ("    def forward(self, x):\n        return x * 1e-3\n", "every element of output0 is below 0.01"),
         ("    def forward(self, x):\n        return torch.full_like(x, 3.0)\n", "output0 is the constant 3"),
+        ("    def forward(self, x):\n        return x + 1, torch.log(x - 5)\n", "every element of output1 is NaN"),
         ("    def forward(self, x):\n        return x[:, :int(x.sum())]\n", "needs real values"),
         ("    def forward(self, x):\n        return x.new_tensor(x.numpy()) * 2\n", "needs real values"),
     ],
@@ -194,6 +195,10 @@ def test_a_sound_reference_has_no_warning():
         (
             reference("    def forward(self, x):\n        return x @ x\n"),
             "p: the reference does not run: RuntimeError",
+        ),
+        (
+            reference("    def forward(self, x):\n        return torch.log(x - 5)\n"),
+            "every element of output0 is NaN, so nothing can be compared: change get_inputs",
         ),
         (reference("    def forward(self, x):\n        return torch.rellu(x)\n"), "no attribute 'rellu' (line 7)"),
         ("Model = int\ndef get_inputs(): return []\ndef get_init_inputs(): return []\n", "not a torch.nn.Module"),
