@@ -194,7 +194,7 @@ def _rounded(bound_ms: float) -> int:
 
 def _tile_reason(move: Move, cost: Cost) -> str:
     loads = f"tiles load {cost.tile_bytes / 1e9:.3g} GB through L2, " if math.isfinite(cost.tile_bytes) else ""
-    expected = f"{loads}expected bound {cost.bound_ms:.3g} ms ({cost.limiter})"
+    expected = f"{loads}bound by the playbook's model {cost.bound_ms:.3g} ms ({cost.limiter})"
     return f"{move.reason}; {expected}" if move.reason else expected
 
 

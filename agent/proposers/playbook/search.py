@@ -9,6 +9,7 @@ Limits: one proposal from one context, no state. It stops when every neighbour o
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from agent.proposers.errors import NothingToPropose
 from agent.proposers.playbook.configuration import Configuration
@@ -24,27 +25,38 @@ _SURE_OF = 90  # the capability whose expectations were held against a clock: th
 _PATIENCE = 12  # a sweep of one tile, one place in the order, one depth and one number of warps
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a kernel takes, and where that figure comes from."""
+
+    ms: float
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.ms:.4g} ms ({self.origin})"
+
+
 def next_move(
     stage: str, current: Configuration | None, situation: Situation, record: Record, evidence: Evidence
 ) -> Move:
     """The next configuration worth an attempt. Raises NothingToPropose when there is none."""
-    incumbent_ms = None if record.is_unproved else _expected_ms(current, situation, evidence)
+    incumbent = None if record.is_unproved else _known(current, situation, evidence)
     untried = [family for family in fitting(situation) if family.name not in record.families]
-    better = _promising(untried, situation, incumbent_ms, _WORTH_A_FAMILY)
+    better = _promising(untried, situation, incumbent, _WORTH_A_FAMILY)
     if better is not None:
         return better
     family = family_of(current) if current else None
     if current is None or family is None:
         raise NothingToPropose(
             "no kernel that the playbook has for this problem held"
-            if incumbent_ms is None
+            if incumbent is None
             else "the playbook expects none of its kernels to beat the code the run starts from"
         )
     if record.fruitless >= _PATIENCE:
         raise NothingToPropose(
-            f"{record.fruitless} measured neighbours of {current} in a row gained nothing on {incumbent_ms:.4g} ms"
+            f"{record.fruitless} measured neighbours of {current} in a row gained nothing on {incumbent}"
         )
-    rival = _promising(untried, situation, incumbent_ms, 1 / _WORTH_A_FAMILY)
+    rival = _promising(untried, situation, incumbent, 1 / _WORTH_A_FAMILY)
     if stage == "algorithm" and rival is not None:
         return rival
     ours = _hopeful_first(_stage_moves(stage, Standing(current, family, situation, evidence)), current, situation)
@@ -79,19 +91,19 @@ def _second_line(current: Configuration, situation: Situation, record: Record) -
             yield from (Move(move.configuration, f"{said}: {move.reason}") for move in moves(stage, standing))
 
 
-def _promising(families: list[Family], situation: Situation, incumbent_ms: float | None, gain: float) -> Move | None:
+def _promising(families: list[Family], situation: Situation, incumbent: Known | None, gain: float) -> Move | None:
     """The family with the least expected time, if it is so much less than the current code's; where nothing is known of
     that, for transposed convolutions the plainest, for the rest, where all are plain, still the one with the least."""
     if not families:
         return None
-    if incumbent_ms is None and not situation.shape.kind and situation.gpu.capability != _SURE_OF:
+    if incumbent is None and not situation.shape.kind and situation.gpu.capability != _SURE_OF:
         return Move(families[0].start(situation), f"{families[0].idea}; pays with {families[0].pays_when}")
     move, expected_ms = _quickest(families, situation)
-    if incumbent_ms is None:
+    if incumbent is None:
         return move
-    if expected_ms * gain > incumbent_ms:
+    if expected_ms * gain > incumbent.ms:
         return None
-    return Move(move.configuration, f"{move.reason}, {incumbent_ms:.3g} ms for the current code")
+    return Move(move.configuration, f"{move.reason}; the current code takes {incumbent}")
 
 
 def best_guess(situation: Situation) -> Move:
@@ -103,7 +115,7 @@ def _quickest(families: list[Family], situation: Situation) -> tuple[Move, float
     starts = [(family, family.start(situation)) for family in families]
     family, start = min(starts, key=lambda pair: pair[0].expected_ms(pair[1], situation))
     expected_ms, limiter = family.expected_ms(start, situation), family.cost(start, situation).limiter
-    return Move(start, f"{family.idea}; expected {expected_ms:.3g} ms ({limiter})"), expected_ms
+    return Move(start, f"{family.idea}; by the playbook's model {expected_ms:.3g} ms ({limiter})"), expected_ms
 
 
 def fitting(situation: Situation) -> list[Family]:
@@ -111,12 +123,13 @@ def fitting(situation: Situation) -> list[Family]:
     return [family for family in known_families(situation.shape.kind) if not family.misfit(situation)]
 
 
-def _expected_ms(current: Configuration | None, situation: Situation, evidence: Evidence) -> float | None:
+def _known(current: Configuration | None, situation: Situation, evidence: Evidence) -> Known | None:
     """What the current code costs: as measured, else in the playbook's own model, or for other code by its estimate."""
     if evidence.measured_ms is not None:
-        return evidence.measured_ms
-    family = family_of(current) if current else None
-    return family.expected_ms(current, situation) if current and family else evidence.estimate_ms
+        return Known(evidence.measured_ms, "measured")
+    if current and (family := family_of(current)):
+        return Known(family.expected_ms(current, situation), "by the playbook's model")
+    return None if evidence.estimate_ms is None else Known(evidence.estimate_ms, "estimated")
 
 
 def _stage_moves(stage: str, standing: Standing) -> Iterator[Move]:

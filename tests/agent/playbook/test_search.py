@@ -68,7 +68,7 @@ def test_an_unverified_slab_does_not_stop_the_search(search):
     search.gpu = load_gpu("h200")
     for family in ("slab_winograd", "slab"):
         slab, plan = search.propose()
-        assert slab.family == family and "expected" in plan
+        assert slab.family == family and "by the playbook's model" in plan
         search.leave_unverified(slab)
     window = search.propose()[0]
     assert window.family == "phase_window", "one that a machine without a GPU can verify"
@@ -79,8 +79,8 @@ def test_an_unverified_slab_does_not_stop_the_search(search):
 
 def test_a_reason_names_only_the_loads_that_are_known(search):
     move = Move(search.propose()[0], "more rows")
-    assert _tile_reason(move, Cost(2.0, "memory")) == "more rows; expected bound 2 ms (memory)"
-    assert "tiles load 3 GB through L2, expected" in _tile_reason(move, Cost(2.0, "memory", tile_bytes=3e9))
+    assert _tile_reason(move, Cost(2.0, "memory")) == "more rows; bound by the playbook's model 2 ms (memory)"
+    assert "tiles load 3 GB through L2, bound by" in _tile_reason(move, Cost(2.0, "memory", tile_bytes=3e9))
 
 
 def test_a_clock_overrules_the_expectations(search):
@@ -88,7 +88,8 @@ def test_a_clock_overrules_the_expectations(search):
     lattice = search.propose()[0]
     search.keep_measured(lattice, 5.0)  # far from what was expected of it
     rival, plan = search.propose()
-    assert rival.family == "phase_window" and "5 ms for the current code" in plan
+    assert rival.family == "phase_window" and "by the playbook's model " in plan
+    assert plan.endswith("; the current code takes 5 ms (measured)")
     search.keep_measured(rival, 4.5)
     search.stage = "tuning"
     seen = [search.propose()[0]]
