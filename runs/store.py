@@ -207,6 +207,8 @@ def write_all_durably(
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in (*copies.items(), *texts.items()):
             path = folder / name
+            if not path.name:  # `.` or `/`, which no file beside it could be moved to
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             _put(path, text, is_awaited=name in texts)
         _fsync_directory(folder)
     except OSError as error:

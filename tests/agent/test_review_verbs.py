@@ -81,6 +81,14 @@ def test_report_names_its_file_and_takes_a_damaged_run(recorded, tmp_path):
     assert agent(recorded, "report", "nothing").returncode == 2
 
 
+@pytest.mark.parametrize("verb", [("export", "last"), ("report", "last"), ("export-run", "last", "--to", "otel")])
+def test_a_folder_in_the_place_of_the_output_is_one_line(recorded, verb, tmp_path):
+    for output, named in ((".", "."), ("/", "/"), ("", "."), (str(tmp_path), str(tmp_path))):
+        done = agent(recorded, *verb, "-o", output)
+        assert done.stderr == f"error: cannot write {named}: Is a directory; choose another -o\n", output
+        assert done.returncode == 3 and not list(tmp_path.glob(".*.part"))
+
+
 def on_a_terminal(recorded, *arguments, **environment):
     """stdout of the program where it is a terminal."""
     master, slave = pty.openpty()
