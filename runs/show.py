@@ -124,17 +124,18 @@ def _standing(directory: RunDirectory, state: RunState) -> list[str]:
         lines.append(usage_text(usage))
     if state.pending:
         step = "evaluate --pending" if directory.run.config.model == "manual" else "resume"
-        lines.append(f"attempt {state.pending.number} has its reply and waits: agent {step} {directory.id}")
-    lines.append(ended_text(state.finished) if state.finished else "not ended")
+        lines.append(f"attempt {state.pending.number} has its reply and waits: agent {step} {directory.argument}")
+    lines.append(ended_text(directory, state.finished) if state.finished else "not ended")
     if best:
-        lines.append(f"best: attempt {best.number}; see it: agent show {directory.id} --attempt {best.number}")
+        lines.append(f"best: attempt {best.number}; see it: agent show {directory.argument} --attempt {best.number}")
     return lines
 
 
-def ended_text(reason: str) -> str:
+def ended_text(directory: RunDirectory, reason: str) -> str:
     """How a run stands: it ended, or waits for somebody's reply."""
-    said = one_line(reason, _REASON_CHARS)
-    return said if reason.startswith(AWAITED) else f"ended: {said}"
+    if reason.startswith(AWAITED):
+        return f"{AWAITED}: agent ask {directory.argument}"
+    return f"ended: {one_line(reason, _REASON_CHARS)}"
 
 
 def _measured_legend(measured: Sequence[Column]) -> list[str]:

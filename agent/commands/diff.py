@@ -43,13 +43,13 @@ def _numbers(directory: RunDirectory, first: int | None, second: int | None) -> 
     if not directory.state().attempts:
         raise UsageError(f"{directory.id} has no attempt yet, so there is nothing to compare")
     if first is None and best is None:
-        raise UsageError(f"{directory.id} has no best to compare; name two attempts: agent diff {directory.id} A B")
+        raise UsageError(f"{directory.id} has no best; name two attempts: agent diff {directory.argument} A B")
     attempt = _attempt(directory, first) if first is not None else best
     assert attempt is not None, "one of the two is there"
     if attempt.parent is None:
         raise UsageError(
             f"attempt {attempt.number} of {directory.id} was built on nothing earlier; "
-            f"name what to compare: agent diff {directory.id} A {attempt.number}"
+            f"name what to compare: agent diff {directory.argument} A {attempt.number}"
         )
     return attempt.parent, attempt.number
 

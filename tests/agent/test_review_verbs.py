@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pty
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from evaluators.problem import ProblemFacts, TensorFact
 from evaluators.problem_catalog import load_problem
 from runs.export import export_best
 from runs.exports.card import kernel_code, read_card
+from runs.state import AWAITED
+from runs.store import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("runs_conftest", ROOT / "tests" / "runs" / "conftest.py")
@@ -28,8 +31,8 @@ recorded = runs_conftest.recorded
 SMALL = ROOT / "tests" / "evaluators" / "data" / "reference_small.py"
 
 
-def agent(recorded, *arguments):
-    env = {**os.environ, "AGENT_RUNS_DIR": str(recorded.path.parent)}
+def agent(recorded, *arguments, **environment):
+    env = {**os.environ, "AGENT_RUNS_DIR": str(recorded.path.parent), **environment}
     command = [sys.executable, "-m", "agent", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=env, cwd=recorded.path.parent, check=False)
 
@@ -169,11 +172,37 @@ def test_the_end_of_a_run_says_how_it_goes_on(recorded):
     def said(reason):
         return final_words(recorded, recorded.state(), reason)[-1].partition("; go on: ")[2]
 
-    again = f"agent resume {recorded.id}"
+    again = f"agent resume {recorded.argument}"
     assert said("attempts used up (8)") == f"{again} --max-attempts N"
     assert said("time used up (4 of 3 s)") == f"{again} --max-seconds N"
     assert said("interrupted") == again
+    awaited = final_words(recorded, recorded.state(), f"{AWAITED}: agent ask {recorded.id}")[0]
+    assert awaited.startswith(f"{AWAITED}: agent ask {recorded.argument};")
     assert said("nothing left to propose: every kernel was tried") == ""
+
+
+def test_follow_up_commands_work_as_they_are_printed(recorded, tmp_path, monkeypatch):
+    """Also for a folder that a plain `agent` would not look in, with a name that a shell would split."""
+    usual, other = tmp_path / "usual", tmp_path / "my runs"
+    bench = other / "bench-1" / recorded.id
+    shutil.copytree(recorded.path, other / recorded.id)
+    shutil.copytree(recorded.path, bench)
+    monkeypatch.setenv("AGENT_RUNS_DIR", str(usual))
+    option = f"--runs-dir '{other}'"
+    for path in (other / recorded.id, bench):
+        found = RunDirectory(path)
+        assert found.argument == f"{found.id} {option}"
+        look = final_words(found, found.state(), "interrupted")[-1]
+        assert f"agent show {found.argument}, or" in look and look.endswith(f"agent resume {found.argument}")
+    shown = agent(recorded, "show", "last", "--runs-dir", str(other), AGENT_RUNS_DIR=str(usual)).stdout
+    command = shown.splitlines()[-1].partition("see it: agent ")[2]
+    assert agent(recorded, *shlex.split(command), AGENT_RUNS_DIR=str(usual)).returncode == 0, command
+    waits = agent(recorded, "ask", "last", "--runs-dir", str(other), AGENT_RUNS_DIR=str(usual))
+    assert waits.stderr.endswith(f"agent evaluate --pending {recorded.id} {option}\n")
+    unknown = agent(recorded, "show", "nosuch", "--runs-dir", str(other), AGENT_RUNS_DIR=str(usual))
+    assert f"(see `agent runs {option}`)" in unknown.stderr
+    monkeypatch.setenv("AGENT_RUNS_DIR", str(other))
+    assert RunDirectory(bench).argument == RunDirectory(other / recorded.id).argument == recorded.id
 
 
 def test_a_run_without_an_attempt_has_nothing_to_export_or_compare(recorded):
@@ -234,7 +263,7 @@ def test_what_nothing_here_ranks_is_left_to_the_user(recorded):
     other = state.best.model_copy(update={"number": 9, "evaluation": evaluation, "decision": "discard"})
     words = final_words(recorded, replace(state, attempts=(*state.attempts, other)), "done")
     (said,) = [line for line in words if line.startswith("passed as well, and not ranked against attempt 2 here")]
-    assert f"agent export {recorded.id} --attempt 9" in said
+    assert f"agent export {recorded.argument} --attempt 9" in said
 
 
 def test_export_run_without_its_extra_says_what_to_install(recorded):
