@@ -6,6 +6,7 @@ import os
 import pty
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +21,7 @@ from evaluators.problem import ProblemFacts, TensorFact
 from evaluators.problem_catalog import load_problem
 from runs.export import export_best
 from runs.exports.card import kernel_code, read_card
+from runs.memory import MemoryStore, Outcome
 from runs.state import AWAITED
 from runs.store import RunDirectory
 
@@ -90,6 +92,34 @@ def test_a_folder_in_the_place_of_the_output_is_one_line(recorded, verb, tmp_pat
         done = agent(recorded, *verb, "-o", output)
         assert done.stderr == f"error: cannot write {named}: Is a directory; choose another -o\n", output
         assert done.returncode == 3 and not list(tmp_path.glob(".*.part"))
+
+
+def test_a_report_that_cannot_be_written_is_given_another_output(recorded):
+    (recorded.path / "report.html").mkdir()
+    done = agent(recorded, "report", "last")
+    assert done.returncode == 3 and done.stderr.endswith("report.html: Is a directory; choose another -o\n")
+
+
+def test_a_typo_forgets_nothing_and_a_run_that_is_gone_can_be_forgotten(recorded):
+    store = MemoryStore(recorded.path.parent)
+    about = {"run": "gone", "attempt": 1, "at": "", "operator": "scale", "arch": "sm_89", "problem": "scale"}
+    fields = {"gpu": "rtx-4090", "stage": "grid", "change": "", "outcome": "gain", "decision": "keep", "origin": ""}
+    assert store.add([Outcome(**about, **fields)]) == 1
+    typo = agent(recorded, "memory", "--forget", "nosuchrun")
+    assert typo.returncode == 2 and len(typo.stderr.splitlines()) == 1, typo.stderr
+    assert "no run 'nosuchrun'" in typo.stderr and "nothing is remembered of it" in typo.stderr
+    assert not (store.path.parent / "memory.forgotten").exists() and store.outcomes()
+    assert "forgot 1 outcomes" in agent(recorded, "memory", "--forget", "gone").stderr
+    assert "forgot 0 outcomes" in agent(recorded, "memory", "--forget", recorded.id).stderr
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.7", "x" * 70 + ".com"])
+def test_a_host_that_is_not_here_is_given_another_host_and_a_taken_port_another_port(recorded, host):
+    done = agent(recorded, "view", "--host", host)
+    assert done.returncode == 3 and done.stderr.endswith("; choose another --host\n"), done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = agent(recorded, "view", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 3 and done.stderr.endswith("; choose another --port\n"), done.stderr
 
 
 def on_a_terminal(recorded, *arguments, **environment):
