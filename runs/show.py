@@ -29,6 +29,7 @@ __all__ = [
     "cost_text",
     "ended_text",
     "evaluation_lines",
+    "no_code_text",
     "run_json",
     "run_lines",
     "unread_knobs_text",
@@ -263,19 +264,28 @@ def _difference_section(
     directory: RunDirectory, attempt: Attempt, paint: Callable[[Sequence[str]], list[str]]
 ) -> list[str]:
     if directory.read(attempt.number, "kernel.py") is None:
-        return ["", "--- code: none was read from the reply"]
+        return ["", f"--- code: {no_code_text(attempt)}"]
     lines = _difference(directory, attempt)
     if not lines:
         return ["", "--- code: the same as its parent's"]
     return ["", f"--- code ({change_text(lines)})", *paint([harmless(line) for line in lines])]
 
 
+def no_code_text(attempt: Attempt) -> str:
+    """Why there is no code of an attempt to show: none was read, or what was read is lost."""
+    of = f"attempt {attempt.number}"
+    return f"kernel.py of {of} is missing" if attempt.candidate_id else f"none was read from the reply of {of}"
+
+
 def _difference(directory: RunDirectory, attempt: Attempt) -> list[str]:
-    """The diff to the parent's code, or to what the user brought, or to nothing."""
-    after = directory.read(attempt.number, "kernel.py") or ""
+    """The diff to the parent's code, or to what the user brought, or to nothing; empty where there is no code."""
+    after = directory.read(attempt.number, "kernel.py")
+    if after is None:
+        return []
     if attempt.parent is not None:
-        before, name = directory.read(attempt.parent, "kernel.py") or "", f"attempt {attempt.parent}"
+        before, name = directory.read(attempt.parent, "kernel.py"), f"attempt {attempt.parent}"
+        name = f"{name}, which has no kernel.py" if before is None else name
     else:
-        given = directory.run.config.seed_code
-        before, name = given or "", "given code" if given else "nothing"
-    return difference(before, after, (name, f"attempt {attempt.number}"))
+        before = directory.run.config.seed_code
+        name = "given code" if before else "nothing"
+    return difference(before or "", after, (name, f"attempt {attempt.number}"))

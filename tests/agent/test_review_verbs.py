@@ -53,6 +53,17 @@ def test_diff_says_what_changed_in_code_and_figures(recorded):
     assert alone.returncode == 2 and "built on nothing earlier" in alone.stderr
 
 
+def test_diff_says_whose_code_is_missing_and_still_compares_the_figures(recorded):
+    shutil.rmtree(recorded.attempt_file(2, ""))
+    for first, second in ("1", "2"), ("2", "4"):
+        done = agent(recorded, "diff", "last", first, second)
+        assert done.returncode == 0 and "code: kernel.py of attempt 2 is missing" in done.stdout
+        assert "attempt 2 (algorithm): passed" in done.stdout and " lines" not in done.stdout
+    found = json.loads(agent(recorded, "diff", "last", "1", "2", "--json").stdout)
+    assert found["difference"] is None
+    assert "code: none was read from the reply of attempt 3" in agent(recorded, "diff", "last", "3", "4").stdout
+
+
 def test_the_figures_of_a_difference_have_units_and_what_can_be_better_comes_first():
     """Of the run that the documents show, which was measured."""
     command = [sys.executable, "-m", "agent", "diff", "convt3d-68-on-an-h100", "1", "3", "--runs-dir", "examples"]
