@@ -316,6 +316,35 @@ def test_export_run_without_its_extra_says_what_to_install(recorded):
     assert json.loads(done.stdout)["resourceSpans"]
 
 
+def test_an_export_replaces_an_earlier_one_and_no_other_file(recorded, tmp_path):
+    own, export = tmp_path / "reference.py", tmp_path / "kernel.py"
+    own.write_text("import torch\n")
+    for output in (str(own), "/dev/null"):
+        for more in ((), ("--json",)):
+            done = agent(recorded, "export", "last", "-o", output, *more)
+            assert done.returncode == 2, output
+            assert done.stderr == f"error: {output} exists and is not an export; choose another -o\n"
+    assert own.read_text() == "import torch\n"
+    too_long = agent(recorded, "export", "last", "-o", "x" * 300)
+    assert too_long.returncode == 3 and too_long.stderr.endswith("File name too long; choose another -o\n")
+    export.touch()  # there is nothing to lose in it
+    for _ in range(2):
+        assert agent(recorded, "export", "last", "-o", str(export)).returncode == 0
+        assert read_card(export.read_text()).attempt == 2
+
+
+def test_a_card_of_a_newer_version_is_refused_in_one_line(recorded, tmp_path):
+    text = agent(recorded, "export", "last").stdout
+    assert '"schema_version": 1,' in text
+    newer = text.replace('"schema_version": 1,', '"schema_version": 2,\n#  "unknown_field": 3,', 1)
+    (tmp_path / "newer.py").write_text(newer)
+    done = agent(recorded, "verify", str(tmp_path / "newer.py"))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the kernel card was written by a newer agent (schema 2, this one reads 1): upgrade\n"
+    )
+
+
 def test_verify_wants_a_card(recorded, tmp_path):
     (tmp_path / "plain.py").write_text("import torch\n")
     done = agent(recorded, "verify", str(tmp_path / "plain.py"), "--problem", "convt3d")
