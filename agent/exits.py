@@ -7,6 +7,7 @@ Limits: numbers and words only; codes 2 and 3 come from the error tree in agent/
 """
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,13 +54,13 @@ def finish(directory: RunDirectory, reason: str, *, as_json: bool) -> NoReturn:
 def final_words(directory: RunDirectory, state: RunState, reason: str) -> list[str]:
     """The end of a run for a person: why it ended, what is best, where it is, what was not checked."""
     best = state.best
-    look = f"look at it: agent show {directory.id}, or open {directory.path / 'report.html'}"
+    look = f"look at it: agent show {directory.argument}, or open {directory.path / 'report.html'}"
     if reason == "interrupted" or reason.startswith(STOPPED):
-        look += f"; go on: agent resume {directory.id}"
+        look += f"; go on: agent resume {directory.argument}"
     elif option := more_of(reason):
-        look += f"; go on: agent resume {directory.id} {option} N"
+        look += f"; go on: agent resume {directory.argument} {option} N"
     made = "1 attempt" if len(state.attempts) == 1 else f"{len(state.attempts)} attempts"
-    words = [f"{ended_text(reason)}; {made}, {usage_text(state.usage)}"]
+    words = [f"{ended_text(directory, reason)}; {made}, {usage_text(state.usage)}"]
     if best is None or best.evaluation is None:
         return [*words, f"no kernel found: {_why_none(state)}", look]
     open_ = [check.name for check in best.evaluation.checks if check.status == "not_checked"]
@@ -80,7 +81,7 @@ def _exported_words(directory: RunDirectory, best: Attempt) -> str:
         return f"exported: {directory.path / 'best.py'}"
     return (
         f"not exported, because it did not pass; judge it on a machine with this GPU: {_judge_command(directory, best)}"
-        f"; or take it as it is: agent export {directory.id} --allow-unverified -o kernel.py"
+        f"; or take it as it is: agent export {directory.argument} --allow-unverified -o kernel.py"
     )
 
 
@@ -114,15 +115,15 @@ def _unranked_words(directory: RunDirectory, attempts: tuple[Attempt, ...], best
         return []
     return [
         f"passed as well, and not ranked against attempt {best.number} here (one of the two has no complete estimate): "
-        f"attempt {', '.join(others)}; registers, spills, occupancy: agent show {directory.id}; take one: "
-        f"agent export {directory.id} --attempt {others[0]}"
+        f"attempt {', '.join(others)}; registers, spills, occupancy: agent show {directory.argument}; take one: "
+        f"agent export {directory.argument} --attempt {others[0]}"
     ]
 
 
 def _judge_command(directory: RunDirectory, attempt: Attempt) -> str:
     config = directory.run.config
-    kernel = directory.attempt_file(attempt.number, "kernel.py")
-    return f"agent evaluate {kernel} --problem {problem_argument(config)} --gpu {config.gpu}"
+    kernel = shlex.quote(str(directory.attempt_file(attempt.number, "kernel.py")))
+    return f"agent evaluate {kernel} --problem {shlex.quote(problem_argument(config))} --gpu {config.gpu}"
 
 
 def problem_argument(config: RunConfig) -> str:

@@ -92,7 +92,8 @@ def _open_locked(path: Path) -> BinaryIO:
     try:
         file = path.open("a+b", buffering=0)
     except OSError as error:
-        raise RecordNotWritten(f"cannot open {path} for writing: {error.strerror}") from None
+        remedy = "make it writable, or copy the run to another folder and name that with --runs-dir"
+        raise RecordNotWritten(f"cannot open {path} for writing: {error.strerror}; {remedy}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -29,6 +29,7 @@ __all__ = [
     "cost_text",
     "ended_text",
     "evaluation_lines",
+    "no_code_text",
     "run_json",
     "run_lines",
     "unread_knobs_text",
@@ -124,17 +125,18 @@ def _standing(directory: RunDirectory, state: RunState) -> list[str]:
         lines.append(usage_text(usage))
     if state.pending:
         step = "evaluate --pending" if directory.run.config.model == "manual" else "resume"
-        lines.append(f"attempt {state.pending.number} has its reply and waits: agent {step} {directory.id}")
-    lines.append(ended_text(state.finished) if state.finished else "not ended")
+        lines.append(f"attempt {state.pending.number} has its reply and waits: agent {step} {directory.argument}")
+    lines.append(ended_text(directory, state.finished) if state.finished else "not ended")
     if best:
-        lines.append(f"best: attempt {best.number}; see it: agent show {directory.id} --attempt {best.number}")
+        lines.append(f"best: attempt {best.number}; see it: agent show {directory.argument} --attempt {best.number}")
     return lines
 
 
-def ended_text(reason: str) -> str:
+def ended_text(directory: RunDirectory, reason: str) -> str:
     """How a run stands: it ended, or waits for somebody's reply."""
-    said = one_line(reason, _REASON_CHARS)
-    return said if reason.startswith(AWAITED) else f"ended: {said}"
+    if reason.startswith(AWAITED):
+        return f"{AWAITED}: agent ask {directory.argument}"
+    return f"ended: {one_line(reason, _REASON_CHARS)}"
 
 
 def _measured_legend(measured: Sequence[Column]) -> list[str]:
@@ -262,19 +264,28 @@ def _difference_section(
     directory: RunDirectory, attempt: Attempt, paint: Callable[[Sequence[str]], list[str]]
 ) -> list[str]:
     if directory.read(attempt.number, "kernel.py") is None:
-        return ["", "--- code: none was read from the reply"]
+        return ["", f"--- code: {no_code_text(attempt)}"]
     lines = _difference(directory, attempt)
     if not lines:
         return ["", "--- code: the same as its parent's"]
     return ["", f"--- code ({change_text(lines)})", *paint([harmless(line) for line in lines])]
 
 
+def no_code_text(attempt: Attempt) -> str:
+    """Why there is no code of an attempt to show: none was read, or what was read is lost."""
+    of = f"attempt {attempt.number}"
+    return f"kernel.py of {of} is missing" if attempt.candidate_id else f"none was read from the reply of {of}"
+
+
 def _difference(directory: RunDirectory, attempt: Attempt) -> list[str]:
-    """The diff to the parent's code, or to what the user brought, or to nothing."""
-    after = directory.read(attempt.number, "kernel.py") or ""
+    """The diff to the parent's code, or to what the user brought, or to nothing; empty where there is no code."""
+    after = directory.read(attempt.number, "kernel.py")
+    if after is None:
+        return []
     if attempt.parent is not None:
-        before, name = directory.read(attempt.parent, "kernel.py") or "", f"attempt {attempt.parent}"
+        before, name = directory.read(attempt.parent, "kernel.py"), f"attempt {attempt.parent}"
+        name = f"{name}, which has no kernel.py" if before is None else name
     else:
-        given = directory.run.config.seed_code
-        before, name = given or "", "given code" if given else "nothing"
-    return difference(before, after, (name, f"attempt {attempt.number}"))
+        before = directory.run.config.seed_code
+        name = "given code" if before else "nothing"
+    return difference(before or "", after, (name, f"attempt {attempt.number}"))

@@ -7,6 +7,7 @@ folds of the journal; what is shown of them is show.py, what leaves the house is
 import errno
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -34,10 +35,20 @@ def now() -> str:
 
 def runs_directory(given: Path | None = None) -> Path:
     """Where runs live: the given directory, else AGENT_RUNS_DIR, else ./transcripts. Raises UsageError for a file."""
-    directory = given or Path(os.environ.get("AGENT_RUNS_DIR") or "transcripts")
+    directory = given or _usual_directory()
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{directory} is no directory that could hold runs; choose another --runs-dir")
     return directory
+
+
+def runs_dir_option(directory: Path) -> str:
+    """The option of a follow-up command for runs in `directory`; nothing where a plain `agent` here looks there."""
+    is_usual = directory.resolve() == _usual_directory().resolve()
+    return "" if is_usual else f" --runs-dir {shlex.quote(str(directory))}"
+
+
+def _usual_directory() -> Path:
+    return Path(os.environ.get("AGENT_RUNS_DIR") or "transcripts")
 
 
 def existing_runs_directory(given: Path | None) -> Path:
@@ -59,6 +70,12 @@ class RunDirectory:
     def id(self) -> str:
         """The run's id, which is the directory's name."""
         return self.path.name
+
+    @property
+    def argument(self) -> str:
+        """How a follow-up command names the run: `agent show ARGUMENT`, with the runs directory where it is needed."""
+        holder = self.path.parents[1] if self.path.match(IN_BENCHES) else self.path.parent
+        return f"{shlex.quote(self.id)}{runs_dir_option(holder)}"
 
     def journal(self) -> Journal:
         """Open the journal for appending (recovers a torn last line)."""
@@ -207,6 +224,8 @@ def write_all_durably(
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in (*copies.items(), *texts.items()):
             path = folder / name
+            if not path.name:  # `.` or `/`, which no file beside it could be moved to
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             _put(path, text, is_awaited=name in texts)
         _fsync_directory(folder)
     except OSError as error:
@@ -266,10 +285,11 @@ def unknown_run(name: str, directory: Path, matches: Sequence[Path], known: Sequ
     if matches:
         shown = ", ".join(path.name for path in matches[-3:])
         return f"{name!r} is the beginning of {len(matches)} runs in {directory}; the latest are {shown}: name one"
+    option = runs_dir_option(directory)
     if not known:
-        return f"no run {name!r}: {directory} holds no runs yet; start one with `agent optimize`"
+        return f"no run {name!r}: {directory} holds no runs yet; start one with `agent optimize{option}`"
     shown = ", ".join(path.name for path in known[-3:])
-    return f"no run {name!r} in {directory}; the latest are {shown} (see `agent runs`)"
+    return f"no run {name!r} in {directory}; the latest are {shown} (see `agent runs{option}`)"
 
 
 def slug(text: str) -> str:

@@ -48,7 +48,7 @@ def ask(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
     for skipped in draft.plan.skipped:
         print(f"passed over: {skipped}", file=sys.stderr)
     print(f"attempt {draft.number}, stage {about['stage']}, {about['role']}; answer it: ", file=sys.stderr, end="")
-    print(f"agent tell {directory.id} REPLY_FILE", file=sys.stderr)
+    print(f"agent tell {directory.argument} REPLY_FILE", file=sys.stderr)
 
 
 def tell(run: str, file: Path, *, author: str, later: bool, runs_dir: Path | None, as_json: bool) -> None:
@@ -60,12 +60,13 @@ def tell(run: str, file: Path, *, author: str, later: bool, runs_dir: Path | Non
         number = record.state.next_number
         prompt = directory.read(number, "prompt.md")
         if prompt is None:
-            raise UsageError(f"attempt {number} of {directory.id} was not asked for yet: agent ask {directory.id}")
+            unasked = f"attempt {number} of {directory.id} was not asked for yet"
+            raise UsageError(f"{unasked}: agent ask {directory.argument}")
         told = Proposal(reply=reply, model=author, usage=NOT_METERED, prompt_chars=len(prompt))
         keep_reply(record, number, told)
         record.append(proposed(number, planner_for(directory).next(record.state).plan, told))
     if later:
-        said = f"attempt {number} is on record; judge it: agent evaluate --pending {directory.id}"
+        said = f"attempt {number} is on record; judge it: agent evaluate --pending {directory.argument}"
         print(json.dumps({"run": directory.id, "attempt": number}) if as_json else said)
         return
     evaluate_pending(run, runs_dir=runs_dir, as_json=as_json)
@@ -76,7 +77,8 @@ def evaluate_pending(run: str, *, runs_dir: Path | None, as_json: bool) -> None:
     directory = open_run(run, runs_directory(runs_dir))
     with open_record(directory) as record:
         if record.state.pending is None:
-            raise UsageError(f"{directory.id} holds no reply that waits for a verdict; next: agent ask {directory.id}")
+            none_waits = f"{directory.id} holds no reply that waits for a verdict"
+            raise UsageError(f"{none_waits}; next: agent ask {directory.argument}")
         attempt = _finish(directory, record)
         remember(record)
     if as_json:
@@ -107,12 +109,13 @@ def _ensure_begun(directory: RunDirectory) -> None:
 
 def _refuse_unless_open(record: Record) -> None:
     """Only one attempt is open at a time, and only within the budget."""
-    run, state = record.directory.id, record.state
+    run, state = record.directory, record.state
     if state.pending is not None:
-        raise UsageError(f"attempt {state.pending.number} has its reply and waits: agent evaluate --pending {run}")
+        waits = f"attempt {state.pending.number} has its reply and waits"
+        raise UsageError(f"{waits}: agent evaluate --pending {run.argument}")
     reason = exhausted(_budget(record.directory, record), state, elapsed_s=state.seconds)
     if reason is not None:
-        raise UsageError(f"{run}: {reason}; give it more: agent resume {run} {more_of(reason)} N")
+        raise UsageError(f"{run.id}: {reason}; give it more: agent resume {run.argument} {more_of(reason)} N")
 
 
 def _budget(directory: RunDirectory, record: Record) -> Budget:

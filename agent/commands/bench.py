@@ -28,7 +28,7 @@ from runs.bench.rows import Row, rows_of
 from runs.bench.store import Bench, BenchDirectory, create_bench, open_bench
 from runs.bench.text import bench_json, bench_lines
 from runs.nouns import Budget, RunConfig
-from runs.store import now, runs_directory
+from runs.store import now, runs_dir_option, runs_directory
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ def _show(directory: BenchDirectory, rows: list[Row], *, stopped: bool, as_json:
         print("\n".join(bench_lines(rows)))
     if stopped or any(row.outcome in ("not finished", "not begun") for row in rows):
         state = "interrupted" if stopped else "not finished"
-        print(f"{state}; go on: agent bench --resume {directory.id}", file=sys.stderr)
+        named = f"{directory.id}{runs_dir_option(directory.path.parent)}"
+        print(f"{state}; go on: agent bench --resume {named}", file=sys.stderr)
     print(f"page: {page}; for KernelBench's analysis: {results}", file=sys.stderr)
 
 

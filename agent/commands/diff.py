@@ -13,6 +13,7 @@ from runs.difference import change_text, difference
 from runs.inert import harmless, one_line
 from runs.nouns import Attempt
 from runs.report.figures import Change, Figure, changes, figures_of
+from runs.show import no_code_text
 from runs.store import RunDirectory, open_run, runs_directory
 from runs.table import table
 from runs.terminal import coloured_difference, has_colour
@@ -27,12 +28,12 @@ def diff(run: str, named: tuple[int | None, int | None], *, runs_dir: Path | Non
     numbers = _numbers(directory, *named)
     figures = tuple(_figures(directory, number) for number in numbers)
     changed = changes(figures[0], figures[1])
-    lines = _code(directory, numbers)
+    lines, said = _code(directory, numbers)
     if as_json:
         print(json.dumps(_as_json(directory.id, numbers, changed, lines)))
         return
-    print("\n".join([*_heads(directory, numbers), "", *_table(changed), "", f"code: {change_text(lines)}"]))
-    shown = [harmless(line) for line in lines]
+    print("\n".join([*_heads(directory, numbers), "", *_table(changed), "", f"code: {said}"]))
+    shown = [harmless(line) for line in lines or ()]
     print("\n".join(coloured_difference(shown) if has_colour(sys.stdout) else shown))
 
 
@@ -43,13 +44,13 @@ def _numbers(directory: RunDirectory, first: int | None, second: int | None) -> 
     if not directory.state().attempts:
         raise UsageError(f"{directory.id} has no attempt yet, so there is nothing to compare")
     if first is None and best is None:
-        raise UsageError(f"{directory.id} has no best to compare; name two attempts: agent diff {directory.id} A B")
+        raise UsageError(f"{directory.id} has no best; name two attempts: agent diff {directory.argument} A B")
     attempt = _attempt(directory, first) if first is not None else best
     assert attempt is not None, "one of the two is there"
     if attempt.parent is None:
         raise UsageError(
             f"attempt {attempt.number} of {directory.id} was built on nothing earlier; "
-            f"name what to compare: agent diff {directory.id} A {attempt.number}"
+            f"name what to compare: agent diff {directory.argument} A {attempt.number}"
         )
     return attempt.parent, attempt.number
 
@@ -65,9 +66,13 @@ def _figures(directory: RunDirectory, number: int) -> dict[str, Figure]:
     return figures_of(_attempt(directory, number).evaluation)
 
 
-def _code(directory: RunDirectory, numbers: tuple[int, int]) -> list[str]:
-    before, after = (directory.read(number, "kernel.py") or "" for number in numbers)
-    return difference(before, after, (f"attempt {numbers[0]}", f"attempt {numbers[1]}"))
+def _code(directory: RunDirectory, numbers: tuple[int, int]) -> tuple[list[str] | None, str]:
+    """What changed, and how much in words; None where one of the two has no code."""
+    before, after = (directory.read(number, "kernel.py") for number in numbers)
+    if before is None or after is None:
+        return None, no_code_text(_attempt(directory, numbers[0] if before is None else numbers[1]))
+    lines = difference(before, after, (f"attempt {numbers[0]}", f"attempt {numbers[1]}"))
+    return lines, change_text(lines)
 
 
 def _heads(directory: RunDirectory, numbers: tuple[int, int]) -> list[str]:
@@ -98,7 +103,7 @@ def _table(changed: list[Change]) -> list[str]:
     return table(("figure", "before", "after", "unit", "change", "is", "origin"), rows).split("\n")
 
 
-def _as_json(run: str, numbers: tuple[int, int], changed: list[Change], lines: list[str]) -> dict[str, Any]:
+def _as_json(run: str, numbers: tuple[int, int], changed: list[Change], lines: list[str] | None) -> dict[str, Any]:
     return {
         "run": run,
         "before": numbers[0],
@@ -115,5 +120,5 @@ def _as_json(run: str, numbers: tuple[int, int], changed: list[Change], lines: l
             }
             for change in changed
         ],
-        "difference": "\n".join(lines),
+        "difference": None if lines is None else "\n".join(lines),
     }

@@ -7,6 +7,7 @@ Limits: one candidate, no record.
 """
 
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ def read_candidate(file: Path) -> Candidate:
         return candidate_from(_kernel_of_export(text, file) if looks_exported(text) else text)
     reading = read_reply(text)
     if reading.candidate is None:
-        raise UsageError(f"{file} holds no candidate: {reading.reason}; see `agent extract {file}`")
+        raise UsageError(f"{file} holds no candidate: {reading.reason}; see `agent extract {shlex.quote(str(file))}`")
     return reading.candidate
 
 

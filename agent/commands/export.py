@@ -14,6 +14,7 @@ from typing import Protocol
 import runs.exports
 from agent.options import STDOUT
 from evaluators.errors import UsageError
+from runs.exports.card import looks_exported
 from runs.exports.winner import Winner, standing, verified, winner_of
 from runs.store import open_run, runs_directory, write_durably
 
@@ -62,8 +63,23 @@ def export(run: str, wish: Wish, runs_dir: Path | None) -> None:
 
 
 def _one_file(found: dict[str, str], output: Path) -> list[Path]:
+    if _holds_something_else(output):
+        raise UsageError(f"{output} exists and is not an export; choose another -o")
     write_durably(output, next(iter(found.values())), option="-o")
     return [output]
+
+
+def _holds_something_else(output: Path) -> bool:
+    """Whether writing there would lose what is no export: a file of the user's, a device."""
+    try:
+        is_there, is_file = output.exists() and not output.is_dir(), output.is_file()
+    except OSError:
+        return False  # writing says what is wrong, as of a folder
+    try:
+        text = output.read_text(encoding="utf-8", errors="replace") if is_file else None
+    except OSError:
+        return True
+    return is_there and (text is None or (text != "" and not looks_exported(text)))
 
 
 def _folder(found: dict[str, str], output: Path) -> list[Path]:

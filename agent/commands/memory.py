@@ -11,9 +11,10 @@ from pathlib import Path
 from agent.opening import replayed_run
 from evaluators.errors import AgentError
 from evaluators.gpu_catalog import load_gpu
+from runs.errors import UnknownRun
 from runs.inert import one_line
 from runs.memory import MemoryStore, Outcome, outcomes_of
-from runs.store import RunDirectory, open_run, run_paths, runs_directory
+from runs.store import RunDirectory, open_run, run_paths, runs_dir_option, runs_directory
 from runs.table import table
 
 _COLUMNS = ("operator", "problem", "gpu", "stage", "outcome", "origin", "before_ms", "after_ms", "change", "from")
@@ -26,7 +27,7 @@ def memory(
     directory = runs_directory(runs_dir)
     store = MemoryStore(directory)
     if forget is not None:
-        name = None if forget == "all" else _run_id(forget, directory)
+        name = None if forget == "all" else _run_id(forget, directory, store)
         print(f"forgot {store.forget(name)} outcomes", file=sys.stderr)
     if sync:
         print(f"added {_sync(store, directory)} outcomes", file=sys.stderr)
@@ -43,18 +44,21 @@ def memory(
 def _nothing(known: Sequence[Outcome], directory: Path, operator: str | None, target: str | None) -> str:
     if not known:
         return (
-            f"nothing is remembered in {directory}; every run adds to it, `agent memory --sync` reads those there are"
+            f"nothing is remembered in {directory}; every run adds to it, "
+            f"`agent memory --sync{runs_dir_option(directory)}` reads those there are"
         )
     wanted = " and ".join([*([f"operator {operator}"] if operator else []), *([f"GPU {target}"] if target else [])])
     operators = ", ".join(sorted({outcome.operator for outcome in known}))
     return f"no outcome for {wanted} among the {len(known)} in {directory}, which are for {operators}"
 
 
-def _run_id(name: str, directory: Path) -> str:
-    """The run's full id where there is such a run; else the name as it is, because its directory may be gone."""
+def _run_id(name: str, directory: Path, store: MemoryStore) -> str:
+    """The run's full id; of a run whose directory is gone the name as it is, if something is remembered of it."""
     try:
         return open_run(name, directory).id
-    except AgentError:
+    except UnknownRun as error:
+        if all(outcome.run != name for outcome in store.outcomes()):
+            raise UnknownRun(f"{error}; nothing is remembered of it either") from None
         return name
 
 

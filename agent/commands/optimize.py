@@ -101,7 +101,7 @@ def optimize(request: Request) -> None:
         keep_facts(created, facts)
         if _waits(config):
             print(created.id if not request.as_json else json.dumps({"run": created.id, "path": str(created.path)}))
-            print(f"run {created.id} waits for replies: agent ask {created.id}", file=sys.stderr)
+            print(f"run {created.id} waits for replies: agent ask {created.argument}", file=sys.stderr)
             return
         _go(created, judge, plain=request.plain, as_json=request.as_json)
 
@@ -225,7 +225,7 @@ def _go(directory: RunDirectory, judge: Judge, *, plain: bool, as_json: bool, re
             view.note("the run keeps its own copy of the reference: mend the file, then start anew with agent optimize")
             raise
         except AgentError:
-            view.note(f"stopped by an error; everything so far is kept: agent resume {directory.id}")
+            view.note(f"stopped by an error; everything so far is kept: agent resume {directory.argument}")
             raise
         view.finish(reason)
     finish(directory, reason, as_json=as_json)

@@ -21,7 +21,7 @@ def report(run: str, *, output: Path | None, runs_dir: Path | None, as_json: boo
             raise UsageError("-o - prints the page and --json an object: choose one of them")
         print(report_html(path, links_side_files=False))
         return
-    written = write_report(path, output)
+    written = write_report(path, output, option="-o")
     print(json.dumps({"run": path.name, "report": str(written)}) if as_json else f"wrote {written}")
 
 

@@ -12,7 +12,7 @@ from runs.list_rows import list_json, list_row
 from runs.listing import Listing
 from runs.measured import COLUMNS
 from runs.show import attempt_json, attempt_lines, run_json, run_lines
-from runs.store import existing_runs_directory, open_run, runs_directory
+from runs.store import existing_runs_directory, open_run, runs_dir_option, runs_directory
 from runs.table import table
 from runs.terminal import has_colour
 
@@ -25,7 +25,8 @@ def list_runs(runs_dir: Path | None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([list_json(line) for line in lines]))
     elif not rows:
-        print(f"no runs in {directory}; start one: agent optimize --problem convt3d --gpu 4090")
+        command = f"agent optimize --problem convt3d --gpu 4090{runs_dir_option(directory)}"
+        print(f"no runs in {directory}; start one: {command}")
     else:
         measured = [column.title for column in COLUMNS if any(row.get(column.title) for row in rows)]
         benches = ("bench",) if any(row["bench"] for row in rows) else ()

@@ -12,6 +12,7 @@ Limits: as good as what this machine can check: without a GPU no time is compare
 """
 
 import json
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,7 @@ def verify(file: Path, place: Place, *, problem: str | None, as_json: bool) -> N
 
 def _subject(file: Path, card: Card, problem: str | None, place: Place) -> tuple[Problem, GpuSpec]:
     """What it is judged on. Raises UsageError where that is another problem than the card's."""
-    command = f"agent verify {file} --problem"
+    command = f"agent verify {shlex.quote(str(file))} --problem"
     key = one_line(card.problem, 80)
     try:
         subject, target = chosen(problem or card.problem, place.gpu or card.gpu)

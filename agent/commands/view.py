@@ -3,6 +3,7 @@
 Limits: a server for one person; it starts no run and changes none.
 """
 
+import errno
 import socket
 import sys
 from pathlib import Path
@@ -40,8 +41,12 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
+    except UnicodeError as error:
+        raise MachineError(f"cannot listen on {host}:{port}: {error}; choose another --host") from None
     except OSError as error:
-        raise MachineError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        is_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        option = "--host" if is_host else "--port"
+        raise MachineError(f"cannot listen on {host}:{port}: {error.strerror}; choose another {option}") from None
 
 
 def _shown(host: str) -> str:

@@ -14,7 +14,7 @@ import json
 import re
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from evaluators.errors import UsageError
 from evaluators.evaluation import Evaluation
@@ -38,6 +38,12 @@ if __name__ == "__main__":
         raise SystemExit(4)
 
 """
+
+
+class _CardHead(BaseModel):
+    """What a card of any version says."""
+
+    schema_version: int = CARD_SCHEMA
 
 
 class Card(Frozen):
@@ -112,13 +118,18 @@ def card_lines(card: Card) -> str:
 
 
 def read_card(text: str) -> Card:
-    """The card of an exported file. Raises UsageError where it has none."""
+    """The card of an exported file. Raises UsageError where it has none that can be read."""
     _, found, rest = text.partition(BEGIN + "\n")
     body, ended, _ = rest.partition(f"\n{END}\n")
     if not found or not ended:
         raise UsageError("the file holds no kernel card: verify takes what `agent export` wrote")
+    fields = "\n".join(line.removeprefix("# ") for line in body.split("\n"))
     try:
-        return Card.model_validate_json("\n".join(line.removeprefix("# ") for line in body.split("\n")))
+        schema = _CardHead.model_validate_json(fields).schema_version
+        if schema > CARD_SCHEMA:
+            said = f"the kernel card was written by a newer agent (schema {schema}, this one reads {CARD_SCHEMA})"
+            raise UsageError(f"{said}: upgrade")
+        return Card.model_validate_json(fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise UsageError(f"the kernel card is damaged: {first['loc']}: {first['msg']}") from None

@@ -3,6 +3,7 @@
 Limits: KernelBench reads it as it is; the self-check is one draw of inputs.
 """
 
+import shlex
 from pathlib import Path
 
 from runs.export import export_source
@@ -17,4 +18,4 @@ def files(winner: Winner) -> dict[str, str]:
 def loading(winner: Winner, at: Path) -> str:
     """How the file is used."""
     used = f"; use it from its folder: from {at.stem} import ModelNew" if at.stem.isidentifier() else ""
-    return f"check it: python {at}{used}"
+    return f"check it: python {shlex.quote(str(at))}{used}"

@@ -8,6 +8,7 @@ the published ones unless larger ones were judged on every axis, a CPU, autograd
 Limits: inference only, one output tensor. The operator holds one copy of the weights per device.
 """
 
+import shlex
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -35,9 +36,9 @@ def files(winner: Winner) -> dict[str, str]:
 def loading(winner: Winner, at: Path) -> str:
     """How the package is checked and installed."""
     name = winner.identifier
-    return (
-        f"check it: pytest {at / 'tests'}; use it: pip install --no-deps {at}, then import {name} ({at / 'README.md'})"
-    )
+    tests = shlex.quote(str(at / "tests"))
+    folder = shlex.quote(str(at) if at.is_absolute() else f"./{at}")  # pip takes `my_op` for a name
+    return f"check it: pytest {tests}; use it: pip install --no-deps {folder}, then import {name} ({at / 'README.md'})"
 
 
 def operator_sources(winner: Winner) -> dict[str, str]:

@@ -18,10 +18,13 @@ __all__ = ["report_html", "write_report"]
 REPORT_FILE = "report.html"
 
 
-def write_report(run_path: Path, output: Path | None = None) -> Path:
-    """Write the report of the run in `run_path` and return where it is. Raises RecordNotWritten."""
+def write_report(run_path: Path, output: Path | None = None, *, option: str = "--runs-dir") -> Path:
+    """Write the report of the run in `run_path` and return where it is. Raises RecordNotWritten.
+
+    `option`: what chooses another place for it.
+    """
     target = output or run_path / REPORT_FILE
     side_files = run_path if output is None or output.resolve().parent == run_path.resolve() else None
     html = report_html(run_path, links_side_files=side_files is not None)
-    write_durably(target, html, option="-o" if output else "--runs-dir")
+    write_durably(target, html, option=option)
     return target

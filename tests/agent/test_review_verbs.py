@@ -4,7 +4,9 @@ import importlib.util
 import json
 import os
 import pty
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +21,9 @@ from evaluators.problem import ProblemFacts, TensorFact
 from evaluators.problem_catalog import load_problem
 from runs.export import export_best
 from runs.exports.card import kernel_code, read_card
+from runs.memory import MemoryStore, Outcome
+from runs.state import AWAITED
+from runs.store import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("runs_conftest", ROOT / "tests" / "runs" / "conftest.py")
@@ -28,8 +33,8 @@ recorded = runs_conftest.recorded
 SMALL = ROOT / "tests" / "evaluators" / "data" / "reference_small.py"
 
 
-def agent(recorded, *arguments):
-    env = {**os.environ, "AGENT_RUNS_DIR": str(recorded.path.parent)}
+def agent(recorded, *arguments, **environment):
+    env = {**os.environ, "AGENT_RUNS_DIR": str(recorded.path.parent), **environment}
     command = [sys.executable, "-m", "agent", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=env, cwd=recorded.path.parent, check=False)
 
@@ -46,6 +51,17 @@ def test_diff_says_what_changed_in_code_and_figures(recorded):
     assert (by_default["before"], by_default["after"]) == (1, 2), "the best with its parent"
     alone = agent(recorded, "diff", "last", "1")
     assert alone.returncode == 2 and "built on nothing earlier" in alone.stderr
+
+
+def test_diff_says_whose_code_is_missing_and_still_compares_the_figures(recorded):
+    shutil.rmtree(recorded.attempt_file(2, ""))
+    for first, second in ("1", "2"), ("2", "4"):
+        done = agent(recorded, "diff", "last", first, second)
+        assert done.returncode == 0 and "code: kernel.py of attempt 2 is missing" in done.stdout
+        assert "attempt 2 (algorithm): passed" in done.stdout and " lines" not in done.stdout
+    found = json.loads(agent(recorded, "diff", "last", "1", "2", "--json").stdout)
+    assert found["difference"] is None
+    assert "code: none was read from the reply of attempt 3" in agent(recorded, "diff", "last", "3", "4").stdout
 
 
 def test_the_figures_of_a_difference_have_units_and_what_can_be_better_comes_first():
@@ -79,6 +95,42 @@ def test_report_names_its_file_and_takes_a_damaged_run(recorded, tmp_path):
     assert agent(recorded, "report").returncode == 0
     assert "damaged" in (recorded.path / "report.html").read_text()
     assert agent(recorded, "report", "nothing").returncode == 2
+
+
+@pytest.mark.parametrize("verb", [("export", "last"), ("report", "last"), ("export-run", "last", "--to", "otel")])
+def test_a_folder_in_the_place_of_the_output_is_one_line(recorded, verb, tmp_path):
+    for output, named in ((".", "."), ("/", "/"), ("", "."), (str(tmp_path), str(tmp_path))):
+        done = agent(recorded, *verb, "-o", output)
+        assert done.stderr == f"error: cannot write {named}: Is a directory; choose another -o\n", output
+        assert done.returncode == 3 and not list(tmp_path.glob(".*.part"))
+
+
+def test_a_report_that_cannot_be_written_is_given_another_output(recorded):
+    (recorded.path / "report.html").mkdir()
+    done = agent(recorded, "report", "last")
+    assert done.returncode == 3 and done.stderr.endswith("report.html: Is a directory; choose another -o\n")
+
+
+def test_a_typo_forgets_nothing_and_a_run_that_is_gone_can_be_forgotten(recorded):
+    store = MemoryStore(recorded.path.parent)
+    about = {"run": "gone", "attempt": 1, "at": "", "operator": "scale", "arch": "sm_89", "problem": "scale"}
+    fields = {"gpu": "rtx-4090", "stage": "grid", "change": "", "outcome": "gain", "decision": "keep", "origin": ""}
+    assert store.add([Outcome(**about, **fields)]) == 1
+    typo = agent(recorded, "memory", "--forget", "nosuchrun")
+    assert typo.returncode == 2 and len(typo.stderr.splitlines()) == 1, typo.stderr
+    assert "no run 'nosuchrun'" in typo.stderr and "nothing is remembered of it" in typo.stderr
+    assert not (store.path.parent / "memory.forgotten").exists() and store.outcomes()
+    assert "forgot 1 outcomes" in agent(recorded, "memory", "--forget", "gone").stderr
+    assert "forgot 0 outcomes" in agent(recorded, "memory", "--forget", recorded.id).stderr
+
+
+@pytest.mark.parametrize("host", ["999.1.1.1", "192.0.2.7", "x" * 70 + ".com"])
+def test_a_host_that_is_not_here_is_given_another_host_and_a_taken_port_another_port(recorded, host):
+    done = agent(recorded, "view", "--host", host)
+    assert done.returncode == 3 and done.stderr.endswith("; choose another --host\n"), done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = agent(recorded, "view", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 3 and done.stderr.endswith("; choose another --port\n"), done.stderr
 
 
 def on_a_terminal(recorded, *arguments, **environment):
@@ -161,11 +213,37 @@ def test_the_end_of_a_run_says_how_it_goes_on(recorded):
     def said(reason):
         return final_words(recorded, recorded.state(), reason)[-1].partition("; go on: ")[2]
 
-    again = f"agent resume {recorded.id}"
+    again = f"agent resume {recorded.argument}"
     assert said("attempts used up (8)") == f"{again} --max-attempts N"
     assert said("time used up (4 of 3 s)") == f"{again} --max-seconds N"
     assert said("interrupted") == again
+    awaited = final_words(recorded, recorded.state(), f"{AWAITED}: agent ask {recorded.id}")[0]
+    assert awaited.startswith(f"{AWAITED}: agent ask {recorded.argument};")
     assert said("nothing left to propose: every kernel was tried") == ""
+
+
+def test_follow_up_commands_work_as_they_are_printed(recorded, tmp_path, monkeypatch):
+    """Also for a folder that a plain `agent` would not look in, with a name that a shell would split."""
+    usual, other = tmp_path / "usual", tmp_path / "my runs"
+    bench = other / "bench-1" / recorded.id
+    shutil.copytree(recorded.path, other / recorded.id)
+    shutil.copytree(recorded.path, bench)
+    monkeypatch.setenv("AGENT_RUNS_DIR", str(usual))
+    option = f"--runs-dir '{other}'"
+    for path in (other / recorded.id, bench):
+        found = RunDirectory(path)
+        assert found.argument == f"{found.id} {option}"
+        look = final_words(found, found.state(), "interrupted")[-1]
+        assert f"agent show {found.argument}, or" in look and look.endswith(f"agent resume {found.argument}")
+    shown = agent(recorded, "show", "last", "--runs-dir", str(other), AGENT_RUNS_DIR=str(usual)).stdout
+    command = shown.splitlines()[-1].partition("see it: agent ")[2]
+    assert agent(recorded, *shlex.split(command), AGENT_RUNS_DIR=str(usual)).returncode == 0, command
+    waits = agent(recorded, "ask", "last", "--runs-dir", str(other), AGENT_RUNS_DIR=str(usual))
+    assert waits.stderr.endswith(f"agent evaluate --pending {recorded.id} {option}\n")
+    unknown = agent(recorded, "show", "nosuch", "--runs-dir", str(other), AGENT_RUNS_DIR=str(usual))
+    assert f"(see `agent runs {option}`)" in unknown.stderr
+    monkeypatch.setenv("AGENT_RUNS_DIR", str(other))
+    assert RunDirectory(bench).argument == RunDirectory(other / recorded.id).argument == recorded.id
 
 
 def test_a_run_without_an_attempt_has_nothing_to_export_or_compare(recorded):
@@ -226,7 +304,7 @@ def test_what_nothing_here_ranks_is_left_to_the_user(recorded):
     other = state.best.model_copy(update={"number": 9, "evaluation": evaluation, "decision": "discard"})
     words = final_words(recorded, replace(state, attempts=(*state.attempts, other)), "done")
     (said,) = [line for line in words if line.startswith("passed as well, and not ranked against attempt 2 here")]
-    assert f"agent export {recorded.id} --attempt 9" in said
+    assert f"agent export {recorded.argument} --attempt 9" in said
 
 
 def test_export_run_without_its_extra_says_what_to_install(recorded):
@@ -236,6 +314,35 @@ def test_export_run_without_its_extra_says_what_to_install(recorded):
             assert done.returncode == 2 and f"kernel-agent[{name}]" in done.stderr
     done = agent(recorded, "export-run", "last", "--to", "otel")
     assert json.loads(done.stdout)["resourceSpans"]
+
+
+def test_an_export_replaces_an_earlier_one_and_no_other_file(recorded, tmp_path):
+    own, export = tmp_path / "reference.py", tmp_path / "kernel.py"
+    own.write_text("import torch\n")
+    for output in (str(own), "/dev/null"):
+        for more in ((), ("--json",)):
+            done = agent(recorded, "export", "last", "-o", output, *more)
+            assert done.returncode == 2, output
+            assert done.stderr == f"error: {output} exists and is not an export; choose another -o\n"
+    assert own.read_text() == "import torch\n"
+    too_long = agent(recorded, "export", "last", "-o", "x" * 300)
+    assert too_long.returncode == 3 and too_long.stderr.endswith("File name too long; choose another -o\n")
+    export.touch()  # there is nothing to lose in it
+    for _ in range(2):
+        assert agent(recorded, "export", "last", "-o", str(export)).returncode == 0
+        assert read_card(export.read_text()).attempt == 2
+
+
+def test_a_card_of_a_newer_version_is_refused_in_one_line(recorded, tmp_path):
+    text = agent(recorded, "export", "last").stdout
+    assert '"schema_version": 1,' in text
+    newer = text.replace('"schema_version": 1,', '"schema_version": 2,\n#  "unknown_field": 3,', 1)
+    (tmp_path / "newer.py").write_text(newer)
+    done = agent(recorded, "verify", str(tmp_path / "newer.py"))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the kernel card was written by a newer agent (schema 2, this one reads 1): upgrade\n"
+    )
 
 
 def test_verify_wants_a_card(recorded, tmp_path):

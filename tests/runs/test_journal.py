@@ -27,6 +27,12 @@ def write(path, count):
             journal.append(event(n))
 
 
+def test_a_journal_that_cannot_be_opened_says_what_to_do(path):
+    path.mkdir()
+    with pytest.raises(RecordNotWritten, match=r"Is a directory; make it writable, or .* --runs-dir$"):
+        Journal(path)
+
+
 def test_events_come_back_as_they_were_written(path):
     write(path, 3)
     assert list(read_events(path)) == [event(0), event(1), event(2)]

@@ -1,6 +1,7 @@
 """What `agent show` prints: every attempt, figures with their origin, and nothing a terminal would obey."""
 
 import json
+import shutil
 
 from runs.list_rows import list_json, list_row
 from runs.listing import Listing
@@ -41,12 +42,20 @@ def test_an_attempt_shows_prompt_reply_difference_and_verdict(recorded):
 
 
 def test_what_is_missing_is_said(recorded):
-    assert "--- code: none was read from the reply" in attempt_lines(recorded, 3)
+    assert "--- code: none was read from the reply of attempt 3" in attempt_lines(recorded, 3)
     assert any(line.startswith("not judged: the reply holds no code") for line in attempt_lines(recorded, 3))
     assert "--- code: the same as its parent's" in attempt_lines(recorded, 4)
     assert "equal code was judged in attempt 2" in attempt_lines(recorded, 4)
     failed = attempt_lines(recorded, 1)
     assert "second line" in "\n".join(failed) and any("--- nothing" in line for line in failed)
+
+
+def test_lost_code_is_not_taken_for_a_reply_without_code(recorded):
+    shutil.rmtree(recorded.attempt_file(2, ""))
+    assert "--- code: kernel.py of attempt 2 is missing" in attempt_lines(recorded, 2)
+    assert "--- attempt 2, which has no kernel.py" in attempt_lines(recorded, 4)
+    one = attempt_json(recorded, 2)
+    assert (one["source"], one["difference"]) == (None, "")
 
 
 def test_the_same_as_json(recorded):

@@ -50,6 +50,8 @@ def test_a_standalone_file_carries_a_card_and_its_kernel_verbatim(winner):
 def test_only_a_file_that_can_be_imported_is_said_to_be(winner):
     assert standalone.loading(winner, Path("my_kernel.py")).endswith("from my_kernel import ModelNew")
     assert standalone.loading(winner, Path("out/my-kernel.py")) == "check it: python out/my-kernel.py"
+    assert standalone.loading(winner, Path("my k.py")) == "check it: python 'my k.py'"
+    assert "pip install --no-deps './my op', " in torch_op.loading(winner, Path("my op"))
 
 
 @pytest.mark.parametrize(
