@@ -61,6 +61,7 @@ def tell(run: str, file: Path, *, author: str, later: bool, runs_dir: Path | Non
         prompt = directory.read(number, "prompt.md")
         if prompt is None:
             raise UsageError(f"attempt {number} of {directory.id} was not asked for yet: agent ask {directory.id}")
+        _refuse_another(directory, number, reply)
         told = Proposal(reply=reply, model=author, usage=NOT_METERED, prompt_chars=len(prompt))
         keep_reply(record, number, told)
         record.append(proposed(number, planner_for(directory).next(record.state).plan, told))
@@ -113,6 +114,15 @@ def _refuse_unless_open(record: Record) -> None:
     reason = exhausted(_budget(record.directory, record), state, elapsed_s=state.seconds)
     if reason is not None:
         raise UsageError(f"{run}: {reason}; give it more: agent resume {run} {more_of(reason)} N")
+
+
+def _refuse_another(directory: RunDirectory, number: int, reply: str) -> None:
+    """A reply that is on disk is not overwritten, also where its journal line was not written any more."""
+    kept = directory.read(number, "proposal.json")
+    if kept is not None and Proposal.model_validate_json(kept).reply != reply:
+        raise UsageError(
+            f"attempt {number} has another reply on disk, untouched; judge it: agent resume {directory.id}"
+        )
 
 
 def _budget(directory: RunDirectory, record: Record) -> Budget:

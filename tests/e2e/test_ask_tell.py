@@ -153,6 +153,21 @@ def test_a_replay_with_recorded_verdicts_is_the_same_run_bit_for_bit_without_tor
     assert "differs from the recorded" not in done.stderr
 
 
+def test_a_lost_journal_does_not_let_replies_be_overwritten(told, tmp_path):
+    path = tmp_path / "transcripts" / told["run"]
+    shutil.copytree(told["cwd"] / "transcripts" / told["run"], path)
+    (path / "journal.jsonl").unlink()
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    for words in (("ask", "last"), ("tell", "last", "-"), ("resume", "last", "--max-attempts", "9")):
+        done = agent(*words, cwd=tmp_path, code=2, stdin="another")
+        assert "journal.jsonl is missing: attempts/001 is not in it" in done.stderr and done.stderr.count("\n") == 1
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    shutil.rmtree(path / "attempts" / "002"), shutil.rmtree(path / "attempts" / "003")
+    (path / "journal.jsonl").write_text("")  # as a crash just after the first reply, which held no code, leaves it
+    assert "another reply on disk" in agent("tell", "last", "-", cwd=tmp_path, code=2, stdin="another").stderr
+    assert "I do not know." in (path / "attempts/001/reply.md").read_text()
+
+
 def test_a_recorded_verdict_is_never_given_for_another_candidate_or_gpu(told):
     done = agent(
         *("optimize", "--problem", DATA / "reference_small.py", "--gpu", "h100", "--model", f"replay:{told['run']}"),
