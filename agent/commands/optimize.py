@@ -25,6 +25,7 @@ from evaluators.client import JudgeClient
 from evaluators.errors import AgentError, BadProblem, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
+from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
 from prompts.stages import all_stages
 from runs.live import view_for
@@ -119,8 +120,21 @@ def resume(extension: Extension) -> None:
     made, most = len(directory.state().attempts), extension.max_attempts
     if most is not None and made >= most:
         raise UsageError(f"--max-attempts counts all attempts of a run and {directory.id} has made {made}: name more")
+    if edited := _edited_reference(directory.run.config):
+        kept = "this run keeps its own copy; begin a new run for the new one"
+        print(f"{edited} changed since the run began: {kept}", file=sys.stderr)
     with one_judge(extension.engine, directory.run.config, extension.devices) as judge:
         _go(directory, judge, plain=extension.plain, as_json=extension.as_json, resumed=budget)
+
+
+def _edited_reference(config: RunConfig) -> str | None:
+    """The file the run's problem was read from, where it holds something else by now."""
+    problem = Problem.model_validate_json(config.problem_source)
+    try:
+        is_same = problem.path is None or Path(problem.path).read_text("utf-8", "replace") == problem.source
+    except OSError:  # gone, or the run comes from another machine
+        return None
+    return None if is_same else problem.path
 
 
 def _config(request: Request) -> RunConfig:

@@ -153,6 +153,17 @@ def test_a_replay_with_recorded_verdicts_is_the_same_run_bit_for_bit_without_tor
     assert "differs from the recorded" not in done.stderr
 
 
+def test_a_resumed_run_says_that_its_reference_was_edited(tmp_path):
+    reference = tmp_path / "reference.py"
+    shutil.copy(DATA / "reference_small.py", reference)
+    agent("optimize", "--problem", reference, "--gpu", "4090", "--model", "manual", cwd=tmp_path)
+    text = reference.read_text()
+    for changed, is_told in ((text, False), (text + "# edited\n", True), (None, False)):
+        reference.unlink() if changed is None else reference.write_text(changed)
+        said = agent("resume", "last", cwd=tmp_path, code=1).stderr
+        assert (f"{reference} changed since the run began: this run keeps its own copy" in said) is is_told
+
+
 def test_a_lost_journal_does_not_let_replies_be_overwritten(told, tmp_path):
     path = tmp_path / "transcripts" / told["run"]
     shutil.copytree(told["cwd"] / "transcripts" / told["run"], path)
