@@ -18,6 +18,7 @@ from agent.exits import finish
 from agent.opening import facts_for, keep_facts, replayed_run
 from agent.policy import strategy_for
 from agent.proposers.providers import base_url_of
+from agent.reply import missing_in
 from agent.running import carry_on, members, versions
 from agent.time_limit import time_limit
 from agent.tuner import TUNE_POINTS
@@ -87,6 +88,7 @@ class Extension:
 def optimize(request: Request) -> None:
     """Start a new run."""
     config, directory = _config(request), runs_directory(request.runs_dir)
+    _require_model(request.code, config.seed_code)
     require_writable(directory)
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
     members(config, directory)
@@ -252,3 +254,9 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 def _read_code(path: Path | None) -> str | None:
     return None if path is None else read_candidate(path).source
+
+
+def _require_model(path: Path | None, source: str | None) -> None:
+    """Refuse given code that would cost an attempt for nothing; what does not parse is for the author to mend."""
+    if path is not None and (fault := missing_in(source or "")):
+        raise UsageError(f"--code {path}: {fault}; name a file that defines ModelNew, or a reply that holds one")

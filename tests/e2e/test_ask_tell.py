@@ -164,6 +164,16 @@ def test_a_resumed_run_says_that_its_reference_was_edited(tmp_path):
         assert (f"{reference} changed since the run began: this run keeps its own copy" in said) is is_told
 
 
+def test_a_reply_that_is_no_text_costs_no_attempt(told, tmp_path):
+    path = tmp_path / "transcripts" / told["run"]
+    shutil.copytree(told["cwd"] / "transcripts" / told["run"], path)
+    before = (path / "journal.jsonl").read_bytes()
+    (tmp_path / "binary.md").write_bytes(b"reply \xff")
+    done = agent("tell", "last", "binary.md", cwd=tmp_path, code=2)
+    assert "binary.md is no UTF-8 text (byte 6)" in done.stderr and done.stderr.count("\n") == 1
+    assert (path / "journal.jsonl").read_bytes() == before and not (path / "attempts" / "004").exists()
+
+
 def test_a_lost_journal_does_not_let_replies_be_overwritten(told, tmp_path):
     path = tmp_path / "transcripts" / told["run"]
     shutil.copytree(told["cwd"] / "transcripts" / told["run"], path)
