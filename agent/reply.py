@@ -98,6 +98,14 @@ def read_reply(text: str) -> Reading:
         return _read(text)
 
 
+def missing_in(source: str) -> str:
+    """Why a reply that hands on this code would hold no candidate; nothing where it would hold one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        judged = judge(source)
+    return "" if judged.good or judged.broken else judged.verdict.replace("no ModelNew", "no class ModelNew")
+
+
 def _read(text: str) -> Reading:
     text = CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).translate(SPACES)
     text = CODE_AFTER_TAG.sub(r"\1\n\2", END_OF_TEXT.sub("", text))

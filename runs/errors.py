@@ -3,7 +3,7 @@
     AgentError (evaluators.errors)
     ├── UsageError
     │   ├── UnknownRun          no such run directory
-    │   ├── DamagedJournal      a line in the middle cannot be read; names file and line, guesses nothing
+    │   ├── DamagedJournal      a line cannot be read, or lines are gone; names where, guesses nothing
     │   ├── NewerRun            written by a newer version of this program
     │   └── RunBusy             another process is writing this run
     └── MachineError
@@ -20,7 +20,7 @@ class UnknownRun(UsageError):
 
 
 class DamagedJournal(UsageError):
-    """A journal line other than a torn last one cannot be read."""
+    """A journal line other than a torn last one cannot be read, or lines of attempts that have files are gone."""
 
 
 class NewerRun(UsageError):

@@ -52,7 +52,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = _open_locked(path)
+        self._file = open_locked(path)
         try:
             _recover(path, self._file)
         except BaseException:
@@ -88,7 +88,8 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
         data = data[file.write(data) :]
 
 
-def _open_locked(path: Path) -> BinaryIO:
+def open_locked(path: Path) -> BinaryIO:
+    """Open a file for appending, for one process at a time. Raises RunBusy, RecordNotWritten."""
     try:
         file = path.open("a+b", buffering=0)
     except OSError as error:

@@ -15,6 +15,7 @@ from runs.difference import change_text, difference
 from runs.inert import harmless, inert, one_line
 from runs.measured import Column, columns
 from runs.nouns import Attempt, Usage
+from runs.record import lost_lines
 from runs.stage_return import stage_return_json, stage_return_lines
 from runs.state import AWAITED, RunState
 from runs.store import RunDirectory
@@ -49,14 +50,16 @@ _COMPILED = {"SASS": "kernel.sass", "PTX": "kernel.ptx"}  # too long to print: t
 
 def run_lines(directory: RunDirectory) -> list[str]:
     """The attempts of a run as a table, with what it was asked to do and how it stands."""
-    state = directory.state()
+    state, lost = directory.state(), lost_lines(directory)
     measured = columns(attempt.evaluation for attempt in state.attempts)
     rows = [_row(attempt, state, measured) for attempt in state.attempts]
     titles = (*_BEFORE, *(column.title for column in measured), *_AFTER)
     legend = (*LEGEND, *_measured_legend(measured))
-    body = [*table(titles, rows).split("\n"), *legend] if rows else ["no attempt is finished yet"]
+    body = [*table(titles, rows).split("\n"), *legend] if rows else []
+    remarks = [lost] if lost else [] if rows else ["no attempt is finished yet"]
     returns = stage_return_lines(state)
-    return [*_head(directory), "", *body, "", *returns, *([""] if returns else []), *_standing(directory, state)]
+    standing = [*returns, *([""] if returns else []), *_standing(directory, state)]
+    return [*_head(directory), "", *body, *remarks, "", *standing]
 
 
 def attempt_lines(directory: RunDirectory, number: int, *, is_coloured: bool = False) -> list[str]:
@@ -91,6 +94,7 @@ def run_json(directory: RunDirectory) -> dict[str, Any]:
         "usage": state.usage.model_dump(mode="json"),
         "stages": stage_return_json(state),
         "ended": state.finished,
+        "lost": lost_lines(directory) or None,
     }
 
 

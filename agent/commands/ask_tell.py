@@ -62,6 +62,7 @@ def tell(run: str, file: Path, *, author: str, later: bool, runs_dir: Path | Non
         if prompt is None:
             unasked = f"attempt {number} of {directory.id} was not asked for yet"
             raise UsageError(f"{unasked}: agent ask {directory.argument}")
+        _refuse_another(directory, number, reply)
         told = Proposal(reply=reply, model=author, usage=NOT_METERED, prompt_chars=len(prompt))
         keep_reply(record, number, told)
         record.append(proposed(number, planner_for(directory).next(record.state).plan, told))
@@ -116,6 +117,14 @@ def _refuse_unless_open(record: Record) -> None:
     reason = exhausted(_budget(record.directory, record), state, elapsed_s=state.seconds)
     if reason is not None:
         raise UsageError(f"{run.id}: {reason}; give it more: agent resume {run.argument} {more_of(reason)} N")
+
+
+def _refuse_another(directory: RunDirectory, number: int, reply: str) -> None:
+    """A reply that is on disk is not overwritten, also where its journal line was not written any more."""
+    kept = directory.read(number, "proposal.json")
+    if kept is not None and Proposal.model_validate_json(kept).reply != reply:
+        kept_words = f"attempt {number} has another reply on disk, untouched"
+        raise UsageError(f"{kept_words}; judge it: agent resume {directory.argument}")
 
 
 def _budget(directory: RunDirectory, record: Record) -> Budget:

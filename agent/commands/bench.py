@@ -6,6 +6,7 @@ Limits: wiring and the final word; the work is agent/bench/, the record runs/ben
 import json
 import signal
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,11 +59,14 @@ def bench(request: Request) -> None:
     found, budget = _found(request)
     failure: AgentError | None = None
     stopped = False
-    with engine_for(request.engine, _wish(request, found)) as engine:
+    with ExitStack() as stack:
+        if isinstance(found, BenchDirectory):
+            stack.enter_context(found.lock())  # before an engine is started for nothing
+        engine = stack.enter_context(engine_for(request.engine, _wish(request, found)))
         signal.signal(signal.SIGTERM, interrupt)  # after the engine: Ray sets its own
         if isinstance(found, Bench) and found.config.device == "cuda":
             engine.device()  # fails where there is none, before a benchmark exists
-        directory = create_bench(runs_directory(request.runs_dir), found) if isinstance(found, Bench) else found
+        directory = _created(request, found, stack) if isinstance(found, Bench) else found
         try:
             _work(directory, engine, budget, request)
         except KeyboardInterrupt:
@@ -74,6 +78,12 @@ def bench(request: Request) -> None:
     if failure is not None:
         raise failure
     sys.exit(_code_of(rows))
+
+
+def _created(request: Request, new: Bench, stack: ExitStack) -> BenchDirectory:
+    directory = create_bench(runs_directory(request.runs_dir), new)
+    stack.enter_context(directory.lock())
+    return directory
 
 
 def _found(request: Request) -> tuple[Bench | BenchDirectory, Budget]:

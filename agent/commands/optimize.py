@@ -18,6 +18,7 @@ from agent.exits import finish
 from agent.opening import facts_for, keep_facts, replayed_run
 from agent.policy import strategy_for
 from agent.proposers.providers import base_url_of
+from agent.reply import missing_in
 from agent.running import carry_on, members, versions
 from agent.time_limit import time_limit
 from agent.tuner import TUNE_POINTS
@@ -25,6 +26,7 @@ from evaluators.client import JudgeClient
 from evaluators.errors import AgentError, BadProblem, UsageError
 from evaluators.gpu_catalog import load_gpu
 from evaluators.judging import Judge
+from evaluators.problem import Problem
 from evaluators.problem_catalog import load_problem
 from prompts.stages import all_stages
 from runs.live import view_for
@@ -86,6 +88,7 @@ class Extension:
 def optimize(request: Request) -> None:
     """Start a new run."""
     config, directory = _config(request), runs_directory(request.runs_dir)
+    _require_model(request.code, config.seed_code)
     require_writable(directory)
     strategy_for(config.strategy), all_stages(request.stages_dir)  # fail before a run exists
     members(config, directory)
@@ -119,8 +122,21 @@ def resume(extension: Extension) -> None:
     made, most = len(directory.state().attempts), extension.max_attempts
     if most is not None and made >= most:
         raise UsageError(f"--max-attempts counts all attempts of a run and {directory.id} has made {made}: name more")
+    if edited := _edited_reference(directory.run.config):
+        kept = "this run keeps its own copy; begin a new run for the new one"
+        print(f"{edited} changed since the run began: {kept}", file=sys.stderr)
     with one_judge(extension.engine, directory.run.config, extension.devices) as judge:
         _go(directory, judge, plain=extension.plain, as_json=extension.as_json, resumed=budget)
+
+
+def _edited_reference(config: RunConfig) -> str | None:
+    """The file the run's problem was read from, where it holds something else by now."""
+    problem = Problem.model_validate_json(config.problem_source)
+    try:
+        is_same = problem.path is None or Path(problem.path).read_text("utf-8", "replace") == problem.source
+    except OSError:  # gone, or the run comes from another machine
+        return None
+    return None if is_same else problem.path
 
 
 def _config(request: Request) -> RunConfig:
@@ -238,3 +254,9 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 def _read_code(path: Path | None) -> str | None:
     return None if path is None else read_candidate(path).source
+
+
+def _require_model(path: Path | None, source: str | None) -> None:
+    """Refuse given code that would cost an attempt for nothing; what does not parse is for the author to mend."""
+    if path is not None and (fault := missing_in(source or "")):
+        raise UsageError(f"--code {path}: {fault}; name a file that defines ModelNew, or a reply that holds one")

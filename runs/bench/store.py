@@ -5,12 +5,14 @@ Limits: directories and the head; what became of the problems is rows.py.
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from evaluators.frozen import Frozen
 from evaluators.problem_sets import Member
 from runs.errors import DamagedJournal, UnknownRun
+from runs.journal import open_locked
 from runs.nouns import Budget, RunConfig
 from runs.store import RunDirectory, new_directory, run_paths, slug, write_durably
 
@@ -43,6 +45,10 @@ class BenchDirectory:
     def id(self) -> str:
         """The directory's name."""
         return self.path.name
+
+    def lock(self) -> BinaryIO:
+        """Keep other processes from working on it until the file is closed. Raises RunBusy."""
+        return open_locked(self.path / HEAD)
 
     def runs(self) -> dict[str, RunDirectory]:
         """The run of each problem that has one, by the problem's key."""

@@ -111,6 +111,23 @@ def test_an_unwritable_runs_directory_is_said_at_once(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("nomodel.py", b"x = 1\n", "--code nomodel.py: no class ModelNew; "),
+        ("nothing.py", b"class ModelNew:\n    pass\n", "--code nothing.py: ModelNew has no forward; "),
+        ("bin.py", b"\xff", "bin.py is no UTF-8 text (byte 0)"),
+        ("bin.md", b"```python\n\xff\n```\n", "bin.md is no UTF-8 text (byte 10)"),
+    ],
+)
+def test_code_without_a_model_is_refused_before_there_is_a_run(name, content, words, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    done = agent("optimize", "-p", "convt3d", "-g", "4090", "--code", name, "--max-attempts", "1", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_runs_is_empty_and_says_how_to_start(tmp_path):
     done = agent("runs", cwd=tmp_path)
     assert done.returncode == 0

@@ -9,7 +9,8 @@ import pytest
 
 from agent.behaviour import behaviour_of, program_of
 from agent.knobs import check_knobs
-from agent.reply import read_reply
+from agent.proposers.playbook.emission import given_reply
+from agent.reply import missing_in, read_reply
 from evaluators.candidate import candidate_from
 from evaluators.gpu_catalog import load_gpu
 from evaluators.ladder import screened
@@ -256,3 +257,10 @@ def test_a_reply_nested_without_end_is_read_described_and_refused(text):
     assert program_of(source) and behaviour_of(source) and check_knobs(load_stage("tuning"), CODE, source)
     refused = screened(load_problem("convt3d"), candidate_from(source), load_gpu("4090"))
     assert "nested too deeply" in refused.message
+
+
+@pytest.mark.parametrize(
+    "text", [CODE, EMPTY, BROKEN, HARNESS, DOCSTRING, f"Plan: p\n\n```python\n{CODE}```\n", "x = 1", ""]
+)
+def test_given_code_is_refused_exactly_where_the_reply_that_hands_it_on_would_be(text):
+    assert bool(missing_in(text)) == (read_reply(given_reply(text)).candidate is None)

@@ -153,6 +153,42 @@ def test_a_replay_with_recorded_verdicts_is_the_same_run_bit_for_bit_without_tor
     assert "differs from the recorded" not in done.stderr
 
 
+def test_a_resumed_run_says_that_its_reference_was_edited(tmp_path):
+    reference = tmp_path / "reference.py"
+    shutil.copy(DATA / "reference_small.py", reference)
+    agent("optimize", "--problem", reference, "--gpu", "4090", "--model", "manual", cwd=tmp_path)
+    text = reference.read_text()
+    for changed, is_told in ((text, False), (text + "# edited\n", True), (None, False)):
+        reference.unlink() if changed is None else reference.write_text(changed)
+        said = agent("resume", "last", cwd=tmp_path, code=1).stderr
+        assert (f"{reference} changed since the run began: this run keeps its own copy" in said) is is_told
+
+
+def test_a_reply_that_is_no_text_costs_no_attempt(told, tmp_path):
+    path = tmp_path / "transcripts" / told["run"]
+    shutil.copytree(told["cwd"] / "transcripts" / told["run"], path)
+    before = (path / "journal.jsonl").read_bytes()
+    (tmp_path / "binary.md").write_bytes(b"reply \xff")
+    done = agent("tell", "last", "binary.md", cwd=tmp_path, code=2)
+    assert "binary.md is no UTF-8 text (byte 6)" in done.stderr and done.stderr.count("\n") == 1
+    assert (path / "journal.jsonl").read_bytes() == before and not (path / "attempts" / "004").exists()
+
+
+def test_a_lost_journal_does_not_let_replies_be_overwritten(told, tmp_path):
+    path = tmp_path / "transcripts" / told["run"]
+    shutil.copytree(told["cwd"] / "transcripts" / told["run"], path)
+    (path / "journal.jsonl").unlink()
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    for words in (("ask", "last"), ("tell", "last", "-"), ("resume", "last", "--max-attempts", "9")):
+        done = agent(*words, cwd=tmp_path, code=2, stdin="another")
+        assert "journal.jsonl is missing: attempts/001 is not in it" in done.stderr and done.stderr.count("\n") == 1
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    shutil.rmtree(path / "attempts" / "002"), shutil.rmtree(path / "attempts" / "003")
+    (path / "journal.jsonl").write_text("")  # as a crash just after the first reply, which held no code, leaves it
+    assert "another reply on disk" in agent("tell", "last", "-", cwd=tmp_path, code=2, stdin="another").stderr
+    assert "I do not know." in (path / "attempts/001/reply.md").read_text()
+
+
 def test_a_recorded_verdict_is_never_given_for_another_candidate_or_gpu(told):
     done = agent(
         *("optimize", "--problem", DATA / "reference_small.py", "--gpu", "h100", "--model", f"replay:{told['run']}"),

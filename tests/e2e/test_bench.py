@@ -83,6 +83,22 @@ def test_a_benchmark_that_is_killed_goes_on_and_ends_in_one_table(problems, tmp_
     assert events_of(runs_dir) == after
 
 
+@pytest.mark.timeout(120)
+def test_two_processes_do_not_work_on_one_benchmark(problems, tmp_path):
+    runs_dir = tmp_path / "runs"
+    arguments = (problems, "--gpu", "4090", "--max-attempts", 1, "--jobs", 1, "--runs-dir", runs_dir)
+    first = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        assert "problems to do" in first.stderr.readline()
+        resume = command("--resume", "last", "--runs-dir", runs_dir)
+        second = subprocess.run(resume, capture_output=True, text=True, check=False)
+    finally:
+        first.kill()
+        first.communicate()
+    assert (second.returncode, second.stderr.count("\n")) == (2, 1), second.stderr
+    assert "is being written by another process" in second.stderr and "bench-" in second.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -58,6 +58,14 @@ def test_lost_code_is_not_taken_for_a_reply_without_code(recorded):
     assert (one["source"], one["difference"]) == (None, "")
 
 
+def test_a_lost_journal_is_no_run_without_attempts(recorded):
+    assert run_json(recorded)["lost"] is None
+    (recorded.path / "journal.jsonl").unlink()
+    text = "\n".join(run_lines(recorded))
+    assert "journal.jsonl is missing: attempts/001 is not in it" in text and "finished yet" not in text
+    assert run_json(recorded)["lost"] in text
+
+
 def test_the_same_as_json(recorded):
     run = json.loads(json.dumps(run_json(recorded)))
     assert (run["best"], len(run["attempts"]), run["pending"]["number"]) == (2, 4, 5)

@@ -80,6 +80,37 @@ def test_damaged_and_newer_heads_are_refused(tmp_path):
         open_run("r", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("journal", "files", "fault"),
+    [
+        (None, ("attempts/001/prompt.md",), "is missing: attempts/001 "),
+        ("", ("attempts/001/kernel.py",), "is empty: attempts/001 "),
+        ("", ("attempts/001/points/x.full.json",), "is empty: attempts/001 "),
+        ("", ("attempts/001/prompt.md", "attempts/002/prompt.md"), "is empty: attempts/002 "),
+        ("", ("attempts/001/prompt.md", "attempts/001/proposal.json", "attempts/001/reply.md"), ""),
+        ("one attempt", ("attempts/001/kernel.py", "attempts/002/reply.md"), ""),
+        ("one attempt", ("attempts/001/kernel.py", "attempts/002/kernel.py"), "lacks lines: attempts/002 "),
+        (None, (), ""),
+    ],
+)
+def test_a_journal_that_lost_attempts_is_not_written_to(journal, files, fault, tmp_path):
+    directory = create_run(tmp_path, head("r"))
+    if journal == "one attempt":
+        with open_record(directory) as record:
+            record.append(Attempted(attempt=attempt(1)))
+    if journal is None:
+        (directory.path / "journal.jsonl").unlink()
+    for file in files:
+        write_durably(directory.path / file, "x")
+    before = {path: path.read_bytes() for path in directory.path.rglob("*") if path.is_file()}
+    if not fault:
+        with open_record(directory):
+            return
+    with pytest.raises(DamagedJournal, match=f"journal.jsonl {fault}is not in it; the attempt folders are untouched"):
+        open_record(directory).__enter__()
+    assert {path: path.read_bytes() for path in directory.path.rglob("*") if path.is_file()} == before
+
+
 def test_room_for_a_reply_is_held_while_it_is_asked_for(tmp_path):
     directory = create_run(tmp_path, head("r"))
     with directory.room(1):

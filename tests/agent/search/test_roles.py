@@ -63,7 +63,8 @@ def test_one_analysis_is_paid_once_whatever_happens_after_it(bench):
     assert len(events) == 1
     (directory.path / "journal.jsonl").write_text("")
     again = team()
-    directory.attempt_file(1, "proposal.json").unlink()
+    for name in ("proposal.json", "kernel.py"):
+        directory.attempt_file(1, name).unlink(missing_ok=True)
     bench.go(directory, again.author, again, max_attempts=1)
     assert again.analyst.asked == [], "a reply on disk is taken up where the journal line was not written any more"
 

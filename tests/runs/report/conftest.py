@@ -58,10 +58,6 @@ def planted(recorded):
             note=BREAKOUT,
         ),
     )
-    for name, text in (("prompt.md", BREAKOUT), ("reply.md", BREAKOUT * 3), ("kernel.py", source)):
-        recorded.write(6, name, text)
-    for name in ("kernel.ptx", "kernel.sass"):
-        recorded.write(6, name, BREAKOUT)
     attempt = Attempt(
         number=6,
         parent=2,
@@ -83,6 +79,10 @@ def planted(recorded):
     with open_record(recorded) as record:
         record.append(Attempted(attempt=attempt))
         record.append(Attempted(attempt=attempt.model_copy(update=again)))
+    for name, text in (("prompt.md", BREAKOUT), ("reply.md", BREAKOUT * 3), ("kernel.py", source)):
+        recorded.write(6, name, text)
+    for name in ("kernel.ptx", "kernel.sass"):
+        recorded.write(6, name, BREAKOUT)
     return recorded
 
 
