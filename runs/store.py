@@ -187,7 +187,7 @@ def open_run(name: str, directory: Path) -> RunDirectory:
     """Open a run by id, by path, by a unique beginning of its id, or `last`. Raises UnknownRun naming what there is."""
     as_path = Path(name)
     if (as_path / "run.json").exists():
-        return RunDirectory(as_path)
+        return RunDirectory(as_path if as_path.name.strip(".") else as_path.resolve())  # `.` has no name
     known = run_paths(directory)
     every = [*known, *bench_run_paths(directory)]
     if name == "last" and every:

@@ -68,7 +68,7 @@ def create_bench(directory: Path, bench: Bench) -> BenchDirectory:
 def open_bench(name: str, directory: Path) -> BenchDirectory:
     """Open a benchmark by path, by a unique beginning of its name, or `last`. Raises UnknownRun."""
     if (Path(name) / HEAD).exists():
-        return BenchDirectory(Path(name))
+        return BenchDirectory(Path(name) if Path(name).name.strip(".") else Path(name).resolve())
     known = sorted(path.parent for path in directory.glob(f"*/{HEAD}"))
     matches = known[-1:] if name == "last" else [path for path in known if path.name.startswith(name)]
     if len(matches) != 1:

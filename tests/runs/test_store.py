@@ -43,6 +43,15 @@ def test_a_run_is_found_by_id_beginning_path_and_last(tmp_path):
     assert [path.name for path in run_paths(tmp_path)] == ["20260101-000000-a-4090", "20260102-000000-b-4090"]
 
 
+def test_a_run_named_by_the_folder_one_stands_in_has_its_id(tmp_path, monkeypatch):
+    run = create_run(tmp_path, head("20260102-000000-b-4090"))
+    (run.path / "attempts").mkdir(exist_ok=True)
+    monkeypatch.chdir(run.path)
+    assert open_run(".", tmp_path).id == run.id
+    monkeypatch.chdir(run.path / "attempts")
+    assert open_run("..", tmp_path).id == run.id
+
+
 def test_run_ids_of_one_second_differ(tmp_path):
     name = new_run_id("my problem/x", "4090")
     assert "/" not in name
