@@ -245,7 +245,8 @@ class JudgeClient:
             and "KEY" not in name
             and "TOKEN" not in name
         }
-        environment["TMPDIR"] = tempfile.gettempdir()  # one that exists: the compilers' tools look for no other
+        if "TMPDIR" in environment:  # one that exists: the compilers' tools, unlike Python, look for no other
+            environment["TMPDIR"] = tempfile.gettempdir()
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "evaluators.judge", *self._arguments, str(os.getpid())],
             stdin=subprocess.PIPE,
