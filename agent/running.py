@@ -76,9 +76,9 @@ def _remarks(planner: Planner, device: str | None) -> Iterator[str]:
     yield from filter(None, [gpu.notes])
     yield f"target {gpu.name} ({gpu.arch}); {_where(device, gpu)}"
     yield from (f"problem: {warning}" for warning in (subject.facts.warnings if subject.facts else ()))
-    if subject.facts and subject.facts.bytes_moved > gpu.memory_gb * 1e9:
-        needed_gb = subject.facts.bytes_moved / 1e9
-        yield f"problem: its tensors take {needed_gb:.4g} GB, {gpu.name} has {gpu.memory_gb:g}: it cannot run there"
+    needed_gib = subject.facts.bytes_moved / 2**30 if subject.facts else 0.0
+    if needed_gib > gpu.memory_gb:  # a vendor's GB of memory are GiB
+        yield f"problem: its tensors take {needed_gib:.4g} GiB, {gpu.name} has {gpu.memory_gb:g}: it cannot run there"
     if subject.memories:
         yield f"outcomes of earlier runs at hand: {len(subject.memories)} (agent memory)"
 

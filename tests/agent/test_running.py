@@ -18,5 +18,5 @@ def remarks(bytes_moved, gpu):
 
 
 def test_a_problem_larger_than_the_memory_of_the_card_is_said_to_be():
-    assert "its tensors take 640 GB, NVIDIA T4 has 16: it cannot run there" in remarks(640e9, "t4")
-    assert "cannot run" not in remarks(15e9, "t4")
+    assert "its tensors take 596 GiB, NVIDIA T4 has 16: it cannot run there" in remarks(640e9, "t4")
+    assert "cannot run" not in remarks(17e9, "t4"), "16 GiB are 17.2e9 bytes"
